@@ -1,0 +1,22 @@
+//! Plain data that travels between the server, the agent and the browser; it knows no database, no network and no UI.
+
+pub mod agent;
+pub mod id;
+pub mod image;
+pub mod instance;
+pub mod name;
+pub mod page;
+pub mod restore;
+pub mod run;
+pub mod user;
+
+mod text_enum;
+
+pub use agent::{AgentEvent, AgentResult, AgentTask, EventBody, ExitClass, Level};
+pub use id::{ImageId, InstanceId, PlatformId, RunId, StoreId, TokenId, UserId};
+pub use image::{Image, ImageDetail, ImageKind, ImageStatus, ImageType, Manifest};
+pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
+pub use name::{Name, NameError};
+pub use page::Page;
+pub use run::{LogLine, Run, RunState, StepRow, StepState};
+pub use user::{Actor, Role};

@@ -1,0 +1,56 @@
+//! The restore wizard's check: what would go wrong, before anything is done.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ImageId;
+use crate::text_enum::text_enum;
+
+text_enum! {
+    /// How a check went.
+    Verdict {
+        /// Nothing in the way.
+        Ok = "ok",
+        /// Know this; it does not stop the restore.
+        Warn = "warn",
+        /// The restore would fail.
+        Fail = "fail",
+    }
+}
+
+/// One thing that was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Check {
+    /// What was checked: `name`, `version`, `extensions`, `disk`, `image`, `preload`, …
+    pub subject: String,
+    /// How it went.
+    pub verdict: Verdict,
+    /// What was found, in a sentence.
+    pub found: String,
+    /// What to do about it, where something is to be done.
+    pub fix: Option<String>,
+}
+
+/// What a restore would do, and what stands in its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestorePlan {
+    /// The image.
+    pub image: ImageId,
+    /// The name of the instance to be.
+    pub target: String,
+    /// The major version that it will have.
+    pub major: Option<i32>,
+    /// Bytes that it will take, estimated from the source.
+    pub bytes: Option<i64>,
+    /// The checks, the gravest first.
+    pub checks: Vec<Check>,
+}
+
+impl RestorePlan {
+    /// Whether nothing stands in the way.
+    #[must_use]
+    pub fn may_go(&self) -> bool {
+        self.checks.iter().all(|c| c.verdict != Verdict::Fail)
+    }
+}
