@@ -1,2 +1,69 @@
-//! Being written.
-fn main() {}
+//! `cargo xtask`: sets up, builds, serves and tests Toygres. It parses and dispatches; each command is a file.
+
+mod browser;
+mod build;
+mod check;
+mod command;
+mod queries;
+mod scratch;
+mod serve;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Everything one does with this repository.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sets up what is missing, builds, and serves the dashboard.
+    ///
+    /// What follows `--` goes to the server: `cargo xtask run -- --listen 127.0.0.1:9000 --data-dir /tmp/toygres`.
+    Run {
+        /// Arguments for `toygres-server standalone`; see `cargo xtask run -- --help`.
+        #[arg(last = true)]
+        server: Vec<String>,
+    },
+    /// Runs all tests (lint, unit and integration, browser) and closes with one summary.
+    Test {
+        /// Only these parts.
+        #[arg(value_enum)]
+        only: Vec<test::Part>,
+    },
+    /// Serves the dashboard and builds and restarts it at each change of a source file.
+    Dev {
+        /// Arguments for `toygres-server standalone`.
+        #[arg(last = true)]
+        server: Vec<String>,
+    },
+    /// Takes a screenshot of every page, light and dark, wide and narrow, into target/screenshots, and README's.
+    Screenshots,
+    /// Formatting, clippy, layering, licences and the checked queries; the first part of `test`.
+    Lint,
+    /// Writes `.sqlx/` anew: what the checked queries look like to PostgreSQL, for builds without a database.
+    Queries,
+    /// Builds the server, the agent and the site, and says where they are.
+    Build,
+}
+
+fn main() -> anyhow::Result<()> {
+    std::env::set_current_dir(command::root())?;
+    match Cli::parse().command {
+        Command::Run { server } => serve::run(&server),
+        Command::Test { only } => test::run(&only),
+        Command::Dev { server } => serve::dev(&server),
+        Command::Screenshots => browser::screenshots(),
+        Command::Lint => check::run(),
+        Command::Queries => queries::write(),
+        Command::Build => {
+            setup::for_run()?;
+            build::all()
+        }
+    }
+}

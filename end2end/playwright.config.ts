@@ -1,0 +1,30 @@
+// Which stories there are and which browser tells them: the machine's own Chromium.
+import { defineConfig } from '@playwright/test';
+
+export default defineConfig({
+  workers: 1,
+  timeout: 180_000,
+  expect: { timeout: 15_000 },
+  forbidOnly: !!process.env.CI,
+  outputDir: 'test-results',
+  use: {
+    launchOptions: {
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+    },
+    trace: 'retain-on-failure',
+    screenshot: 'only-on-failure',
+  },
+  projects: [
+    { name: 'stories', testDir: 'tests' },
+    { name: 'screenshots', testDir: 'screenshots' },
+  ],
+});

@@ -1,0 +1,120 @@
+// A Toygres of a test's own: the real program, a fresh data directory, a free port. It knows no page.
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test as base, expect, type Page } from '@playwright/test';
+
+export const ADMIN = { username: 'admin', password: 'correct horse battery 9' };
+
+export class Toygres {
+  private server?: ChildProcess;
+  output = '';
+
+  private constructor(
+    readonly dataDir: string,
+    readonly port: number,
+  ) {}
+
+  static async start(): Promise<Toygres> {
+    const dataDir = mkdtempSync(join(tmpdir(), 'toygres-e2e-'));
+    chmodSync(dataDir, 0o755); // PostgreSQL runs as another user when we are root
+    const toygres = new Toygres(join(dataDir, 'data'), await freePort());
+    await toygres.up();
+    return toygres;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts the server and waits until it is ready. */
+  async up(): Promise<void> {
+    const program = process.env.TOYGRES_SERVER!;
+    const args = ['standalone', '--listen', `127.0.0.1:${this.port}`, '--data-dir', this.dataDir];
+    const server = spawn(program, args, {
+      env: {
+        ...process.env,
+        DATABASE_URL: undefined,
+        TOYGRES_ADMIN_USERNAME: ADMIN.username,
+        TOYGRES_ADMIN_PASSWORD: ADMIN.password,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.server = server;
+    server.stdout!.on('data', (text) => (this.output += text));
+    server.stderr!.on('data', (text) => (this.output += text));
+    for (let i = 0; i < 600; i++) {
+      if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}:\n${this.output}`);
+      const ready = await fetch(`${this.url}/ready`).catch(() => undefined);
+      if (ready?.ok) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error(`the server is not ready:\n${this.output}`);
+  }
+
+  /** SIGKILL: no good-bye. */
+  async kill(): Promise<void> {
+    await this.end('SIGKILL');
+  }
+
+  /** SIGTERM: in good order. */
+  async stop(): Promise<void> {
+    await this.end('SIGTERM');
+  }
+
+  private async end(signal: NodeJS.Signals): Promise<void> {
+    const server = this.server;
+    if (!server || server.exitCode !== null) return;
+    const ended = new Promise((resolve) => server.once('exit', resolve));
+    server.kill(signal);
+    await ended;
+    this.server = undefined;
+  }
+
+  /** Stops the server and every PostgreSQL and job whose files are in the data directory, then removes it. */
+  async remove(): Promise<void> {
+    await this.stop();
+    const ps = spawnSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).stdout;
+    for (const line of ps.split('\n')) {
+      if (!line.includes(this.dataDir)) continue;
+      try {
+        process.kill(Number(line.trim().split(/\s+/)[0]), 'SIGKILL');
+      } catch {
+        // It ended meanwhile.
+      }
+    }
+    rmSync(join(this.dataDir, '..'), { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const port = (server.address() as { port: number }).port;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export async function logIn(page: Page, toygres: Toygres): Promise<void> {
+  await page.goto(`${toygres.url}/login`);
+  await page.getByLabel('Username').fill(ADMIN.username);
+  await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.waitForURL(`${toygres.url}/`);
+}
+
+/** The one test object of all stories: each file has a Toygres of its own. */
+export const test = base.extend<object, { toygres: Toygres }>({
+  toygres: [
+    async ({}, use) => {
+      const toygres = await Toygres.start();
+      await use(toygres);
+      await toygres.remove();
+    },
+    { scope: 'worker', timeout: 120_000 },
+  ],
+});
+
+export { expect };

@@ -1,0 +1,134 @@
+//! Lint: formatting, clippy, who may use whom, licences and sources of dependencies, checked queries.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::command::{self, cargo, find, say};
+use crate::queries;
+
+/// Who may use whom, downward only (docs/ARCHITECTURE.md). `xtask` builds the others and uses none.
+const LAYERS: [(&str, &[&str]); 8] = [
+    ("model", &[]),
+    ("workflow", &[]),
+    ("platform", &["model"]),
+    ("image", &["model"]),
+    ("agent", &["image", "model"]),
+    ("control", &["image", "model", "platform", "workflow"]),
+    ("app", &["control", "model"]),
+    ("server", &["app", "control", "image", "model", "platform", "workflow"]),
+];
+
+/// Libraries that stay in few rooms.
+const KEPT_IN: [(&str, &[&str]); 3] = [
+    ("sqlx", &["model", "workflow", "control", "server"]),
+    ("kube", &["platform"]),
+    ("tokio-postgres", &["agent", "platform"]),
+];
+
+/// Checks everything; the first thing that is wrong ends it.
+pub(crate) fn run() -> anyhow::Result<()> {
+    say("Formatting");
+    command::run(cargo().args(["fmt", "--all", "--check"]))?;
+    say("Layering");
+    layering()?;
+    browser_is_lean()?;
+    say("Clippy");
+    command::run(
+        cargo()
+            .args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
+            .env("SQLX_OFFLINE", "true"),
+    )?;
+    queries::check()
+}
+
+/// Whether cargo-deny could be asked, and what it said. Advisories are asked only where their database is reachable.
+pub(crate) fn dependencies() -> anyhow::Result<Option<&'static str>> {
+    if find("cargo-deny").is_none() {
+        return Ok(Some("cargo-deny is not installed (cargo install --locked cargo-deny)"));
+    }
+    say("Licences, sources and bans of dependencies");
+    command::run(Command::new("cargo-deny").args([
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
+    if command::succeeds(Command::new("cargo-deny").args(["fetch", "db"])) {
+        command::run(Command::new("cargo-deny").args(["check", "--disable-fetch", "advisories"]))?;
+        return Ok(None);
+    }
+    Ok(Some("advisories: their database cannot be reached from here"))
+}
+
+fn layering() -> anyhow::Result<()> {
+    let text = command::output(cargo().args(["metadata", "--no-deps", "--format-version", "1", "--locked"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text)?;
+    let packages = metadata["packages"].as_array().context("packages in cargo's metadata")?;
+    let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    for package in packages {
+        let name = package["name"].as_str().context("a package's name")?;
+        if name == "xtask" {
+            continue;
+        }
+        let (_, allowed) = LAYERS
+            .iter()
+            .find(|(layer, _)| *layer == name)
+            .with_context(|| format!("crate {name} has no layer"))?;
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let used = dependency["name"].as_str().unwrap_or_default();
+            let in_tests = dependency["kind"].as_str() == Some("dev");
+            if ours.contains(used) && used != name && !in_tests && !allowed.contains(&used) {
+                bail!("{name} uses {used}, which is not below it");
+            }
+            if let Some((_, rooms)) = KEPT_IN.iter().find(|(library, _)| *library == used)
+                && !rooms.contains(&name)
+                && !in_tests
+            {
+                bail!("{name} uses {used}, which stays in {}", rooms.join(", "));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nothing but the model reaches the browser.
+fn browser_is_lean() -> anyhow::Result<()> {
+    let tree = command::output(cargo().args([
+        "tree",
+        "-p",
+        "app",
+        "--no-default-features",
+        "--features",
+        "hydrate",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]))?;
+    let barred = [
+        "sqlx",
+        "kube",
+        "tokio-postgres",
+        "object_store",
+        "control",
+        "workflow",
+        "platform",
+        "image",
+        "axum",
+    ];
+    for line in tree.lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        if barred.contains(&name) {
+            bail!("{name} would reach the browser");
+        }
+    }
+    Ok(())
+}
