@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::command::{self, cargo, find, say};
-use crate::queries;
+use crate::command::{self, cargo, say};
+use crate::{queries, setup};
 
 /// Who may use whom, downward only (docs/ARCHITECTURE.md). `xtask` builds the others and uses none.
 const LAYERS: [(&str, &[&str]); 8] = [
@@ -43,25 +43,16 @@ pub(crate) fn run() -> anyhow::Result<()> {
     queries::check()
 }
 
-/// Whether cargo-deny could be asked, and what it said. Advisories are asked only where their database is reachable.
+/// Licences, sources and bans of dependencies; advisories only where their database can be reached: what was left out.
 pub(crate) fn dependencies() -> anyhow::Result<Option<&'static str>> {
-    if find("cargo-deny").is_none() {
-        return Ok(Some("cargo-deny is not installed (cargo install --locked cargo-deny)"));
-    }
     say("Licences, sources and bans of dependencies");
-    command::run(Command::new("cargo-deny").args([
-        "--log-level",
-        "error",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]))?;
-    if command::succeeds(Command::new("cargo-deny").args(["fetch", "db"])) {
-        command::run(Command::new("cargo-deny").args(["check", "--disable-fetch", "advisories"]))?;
+    let deny = || setup::cargo_deny().map(Command::new);
+    command::run(deny()?.args(["--log-level", "error", "check", "bans", "licenses", "sources"]))?;
+    if command::succeeds(deny()?.args(["fetch", "db"])) {
+        command::run(deny()?.args(["check", "--disable-fetch", "advisories"]))?;
         return Ok(None);
     }
-    Ok(Some("advisories: their database cannot be reached from here"))
+    Ok(Some("advisories of dependencies: their database cannot be reached from here"))
 }
 
 fn layering() -> anyhow::Result<()> {

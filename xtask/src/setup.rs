@@ -17,7 +17,33 @@ pub(crate) fn for_run() -> anyhow::Result<()> {
 pub(crate) fn for_test() -> anyhow::Result<()> {
     packages(&missing(&[Need::Postgres, Need::Chromium, Need::Node, Need::Curl]))?;
     packages(&missing(&[Need::Cron]))?;
-    wasm()
+    wasm()?;
+    cargo_deny().map(drop)
+}
+
+/// cargo-deny, installed below `target/` where the machine has none.
+pub(crate) fn cargo_deny() -> anyhow::Result<PathBuf> {
+    let tools = command::root().join("target/tools");
+    let ours = tools.join("bin/cargo-deny");
+    if let Some(program) = find("cargo-deny").or_else(|| ours.is_file().then(|| ours.clone())) {
+        return Ok(program);
+    }
+    say("Installing cargo-deny below target/tools");
+    command::run(
+        command::cargo()
+            .args([
+                "install",
+                "cargo-deny",
+                "--version",
+                "0.20.2",
+                "--locked",
+                "--debug",
+                "--quiet",
+                "--root",
+            ])
+            .arg(tools),
+    )?;
+    Ok(ours)
 }
 
 /// A thing that a Debian package brings.
@@ -50,7 +76,10 @@ impl Need {
             Self::Node => &["nodejs", "npm"],
             Self::Curl => &["curl"],
             Self::Cron => {
-                return postgres_major().map(|major| format!("postgresql-{major}-cron")).into_iter().collect();
+                return postgres_major()
+                    .map(|major| format!("postgresql-{major}-cron"))
+                    .into_iter()
+                    .collect();
             }
         };
         names.iter().map(ToString::to_string).collect()
