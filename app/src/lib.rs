@@ -1,1 +1,108 @@
-//! Being written.
+//! The dashboard: rendered on the server, brought to life in the browser. It knows how things look, not how they are done.
+
+pub mod api;
+pub mod components;
+pub mod error;
+pub mod format;
+pub mod live;
+pub mod pages;
+
+use leptos::prelude::*;
+use leptos_meta::{MetaTags, Title, provide_meta_context};
+use leptos_router::components::{ParentRoute, Route, Router, Routes};
+use leptos_router::{SsrMode, path};
+
+use components::frame::{Frame, FrameAround};
+use components::icon::Sprite;
+use components::time::Clock;
+use components::toast::Toasts;
+use live::Live;
+use pages::{
+    add_instance, errors, image, images, instance, instances, login, new_instance, overview, password,
+    restore, run, runs, settings, sudo,
+};
+
+/// The document around the app; the server alone renders it. Every script in it carries the answer's nonce.
+#[must_use]
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    view! {
+        <!DOCTYPE html>
+        <html lang="en" data-scheme=scheme()>
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover"/>
+                <meta name="color-scheme" content="light dark"/>
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                <link rel="stylesheet" href=format!("/{}/{}.css", options.site_pkg_dir, options.output_name)/>
+                <HydrationScripts options/>
+                <MetaTags/>
+            </head>
+            <body>
+                <App/>
+                <Sprite/>
+            </body>
+        </html>
+    }
+}
+
+/// The app: the routes and what surrounds them.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    provide_context(Clock::start());
+    provide_context(Live::start());
+    provide_context(Toasts::new());
+    view! {
+        <Title formatter=|title: String| if title.is_empty() { "Toygres".to_owned() } else { format!("{title} · Toygres") }/>
+        <Router>
+            <Routes fallback=|| view! { <FrameAround><errors::NotFound/></FrameAround> }>
+                <ParentRoute path=path!("") view=Frame>
+                    <Route path=path!("/") view=overview::Overview ssr=SsrMode::Async/>
+                    <Route path=path!("/instances") view=instances::Instances ssr=SsrMode::Async/>
+                    <Route path=path!("/instances/new") view=new_instance::NewInstance ssr=SsrMode::Async/>
+                    <Route path=path!("/instances/add") view=add_instance::AddInstance ssr=SsrMode::Async/>
+                    <Route path=path!("/instances/:name") view=instance::InstancePage ssr=SsrMode::Async/>
+                    <Route path=path!("/images") view=images::Images ssr=SsrMode::Async/>
+                    <Route path=path!("/images/:id") view=image::ImagePage ssr=SsrMode::Async/>
+                    <Route path=path!("/images/:id/restore") view=restore::Restore ssr=SsrMode::Async/>
+                    <Route path=path!("/runs") view=runs::Runs ssr=SsrMode::Async/>
+                    <Route path=path!("/runs/:id") view=run::RunPage ssr=SsrMode::Async/>
+                    <Route path=path!("/settings") view=settings::Settings ssr=SsrMode::Async/>
+                    <Route path=path!("/password") view=password::Password ssr=SsrMode::Async/>
+                </ParentRoute>
+                <Route path=path!("/login") view=login::Login ssr=SsrMode::Async/>
+                <Route path=path!("/sudo") view=sudo::Sudo ssr=SsrMode::Async/>
+            </Routes>
+        </Router>
+    }
+}
+
+/// What the person chose under Settings, Appearance; none means: as the system has it.
+#[cfg(feature = "ssr")]
+fn scheme() -> Option<&'static str> {
+    let parts = use_context::<http::request::Parts>()?;
+    parts
+        .headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(';'))
+        .find_map(|pair| match pair.trim() {
+            "scheme=light" => Some("light"),
+            "scheme=dark" => Some("dark"),
+            _ => None,
+        })
+}
+
+#[cfg(not(feature = "ssr"))]
+fn scheme() -> Option<&'static str> {
+    None
+}
+
+/// Called by the page's script once the WebAssembly is there.
+#[cfg(feature = "hydrate")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    console_error_panic_hook::set_once();
+    leptos::mount::hydrate_body(App);
+}

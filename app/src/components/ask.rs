@@ -1,0 +1,63 @@
+//! A question before something is done that cannot be taken back. It has an address of its own (`?ask=…`), so that it
+//! works without WASM, with the back button, and again after the password was asked for.
+
+use leptos::prelude::*;
+
+/// A question above the page. The children are its form.
+#[component]
+pub fn Ask(
+    /// The question, such as "Delete orders?".
+    #[prop(into)]
+    title: String,
+    /// Whether it is about losing something.
+    #[prop(optional)]
+    danger: bool,
+    /// The form.
+    children: Children,
+) -> impl IntoView {
+    let heading = NodeRef::<leptos::html::H2>::new();
+    Effect::new(move |_| {
+        if let Some(heading) = heading.get() {
+            let _ = heading.focus();
+        }
+    });
+    view! {
+        <section class=if danger { "ask fail" } else { "ask" } aria-labelledby="ask-h">
+            <h2 id="ask-h" tabindex="-1" node_ref=heading>{title}</h2>
+            {children()}
+        </section>
+    }
+}
+
+/// Where a question is asked that needs sudo mode: straight away, or after the password.
+#[must_use]
+pub fn ask_href(sudo: bool, page: &str, question: &str) -> String {
+    let target = format!("{page}?ask={question}");
+    if sudo { target } else { format!("/sudo?next={}", escaped(&target)) }
+}
+
+/// A text as part of an address.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                out.push(char::from(byte))
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_waits_for_the_password() {
+        assert_eq!(ask_href(true, "/instances/a", "delete"), "/instances/a?ask=delete");
+        assert_eq!(ask_href(false, "/instances/a", "delete"), "/sudo?next=/instances/a%3Fask%3Ddelete");
+    }
+}

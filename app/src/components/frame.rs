@@ -1,0 +1,201 @@
+//! What surrounds every page: the way around, what runs now, who is logged in, and whether the page is live.
+
+use leptos::prelude::*;
+use leptos_router::components::{A, Outlet};
+use leptos_router::hooks::use_location;
+
+use super::blocks::{Strip, of_run};
+use super::icon::{Icon, Mark};
+use super::state::{self, State};
+use super::toast::ToastRegion;
+use crate::api::frame::{FrameData, get_frame};
+use crate::error::Result;
+use crate::format;
+use crate::live::{Connection, use_live};
+
+/// What the frame shows, for pages that ask who is logged in.
+pub type FrameResource = Resource<Result<FrameData>>;
+
+/// What the frame shows. Await it inside `Suspend`.
+///
+/// # Panics
+/// Outside of the frame.
+#[must_use]
+pub fn use_frame() -> FrameResource {
+    expect_context()
+}
+
+/// The frame around a route.
+#[component]
+pub fn Frame() -> impl IntoView {
+    view! { <FrameAround><Outlet/></FrameAround> }
+}
+
+/// The frame around anything.
+#[component]
+pub fn FrameAround(
+    /// The page.
+    children: Children,
+) -> impl IntoView {
+    let live = use_live();
+    let frame: FrameResource = Resource::new(move || live.version(), |_| get_frame());
+    provide_context(frame);
+    view! {
+        <a class="skip" href="#main">"Skip to the content"</a>
+        <div class="shell">
+            <header class="side">
+                <a class="brand" href="/"><Mark/>"Toygres"</a>
+                <Transition>{move || Suspend::new(async move { view! { <Side data=frame.await.ok()/> } })}</Transition>
+            </header>
+            <main id="main" class="page" tabindex="-1">
+                <LiveNote/>
+                {children()}
+            </main>
+        </div>
+        <ToastRegion/>
+    }
+}
+
+/// Says that the page is not live any more, and nothing else.
+#[component]
+fn LiveNote() -> impl IntoView {
+    let live = use_live();
+    view! {
+        <div class="live-note" role="status">
+            {move || {
+                (live.connection() == Connection::Lost)
+                    .then(|| {
+                        view! {
+                            <p class="banner warn">
+                                <Icon name="s-warn"/>
+                                "The connection to the server is lost. What you see may be old; it is fetched again as soon as the server answers."
+                            </p>
+                        }
+                    })
+            }}
+        </div>
+    }
+}
+
+#[component]
+fn Side(data: Option<FrameData>) -> impl IntoView {
+    let counts = data.as_ref().map(|data| (data.instances, data.images, data.needs_you)).unwrap_or_default();
+    let running = data.as_ref().map(|data| data.running.clone()).unwrap_or_default();
+    view! {
+        <nav class="nav" aria-label="Main">
+            <ul>
+                <li><NavLink href="/" name="Overview" icon="overview"/></li>
+                <li><NavLink href="/instances" name="Instances" icon="instances" count=counts.0/></li>
+                <li><NavLink href="/images" name="Images" icon="images" count=counts.1/></li>
+                <li><NavLink href="/runs" name="Runs" icon="runs" needs=counts.2/></li>
+                <li><NavLink href="/settings" name="Settings" icon="settings"/></li>
+            </ul>
+        </nav>
+        <Now running/>
+        {data.map(|data| view! { <Me name=data.actor.name role=data.actor.role.as_str()/> })}
+    }
+}
+
+#[component]
+fn NavLink(
+    href: &'static str,
+    name: &'static str,
+    icon: &'static str,
+    #[prop(optional)] count: i64,
+    #[prop(optional)] needs: i64,
+) -> impl IntoView {
+    view! {
+        <A href=href exact={href == "/"}>
+            <Icon name=icon/>
+            {name}
+            {(count > 0).then(|| view! { <span class="n">{format::count(count)}</span> })}
+            {(needs > 0)
+                .then(|| {
+                    view! {
+                        <span class="n fail" title=format!("{needs} need you")>
+                            {needs}
+                            <span class="vh">" need you"</span>
+                        </span>
+                    }
+                })}
+        </A>
+    }
+}
+
+/// The live runs, on every page.
+#[component]
+fn Now(running: Vec<model::Run>) -> impl IntoView {
+    let many = running.len();
+    (many > 0).then(|| {
+        let href =
+            if many == 1 { format!("/runs/{}", running[0].id) } else { "/runs?active=true".to_owned() };
+        view! {
+            <section class="now" aria-labelledby="now-h">
+                <h2 id="now-h">"Running now"</h2>
+                <a class="chip btn small" href=href>
+                    <State look=state::Look::new("run", "s-run", format!("{many} running"))/>
+                </a>
+                <ul>
+                    {running
+                        .into_iter()
+                        .take(5)
+                        .map(|run| view! { <NowRun run/> })
+                        .collect_view()}
+                </ul>
+            </section>
+        }
+    })
+}
+
+#[component]
+fn NowRun(run: model::Run) -> impl IntoView {
+    let look = state::run(run.state);
+    let share = run.progress.as_ref().and_then(|p| format::share(p.bytes, p.bytes_total));
+    let how = share.map_or_else(|| look.word.clone(), |share| format!("{:.0} %", share * 100.0));
+    let label = format!("Step {} of {}, {}", run.position + 1, run.steps, look.word);
+    let blocks = of_run(&run);
+    view! {
+        <li>
+            <a href=format!("/runs/{}", run.id)>
+                <span class="row">
+                    <State look=state::Look { word: String::new(), ..look }/>
+                    <span>{run.title}</span>
+                    <span>{how}</span>
+                </span>
+                <Strip blocks label/>
+            </a>
+        </li>
+    }
+}
+
+/// Who is logged in, and the way out.
+#[component]
+fn Me(name: String, role: &'static str) -> impl IntoView {
+    let location = use_location();
+    let menu = NodeRef::<leptos::html::Details>::new();
+    Effect::new(move |_| {
+        location.pathname.track();
+        if let Some(menu) = menu.get_untracked() {
+            let _ = menu.remove_attribute("open");
+        }
+    });
+    view! {
+        <div class="me">
+            <details class="menu" node_ref=menu>
+                <summary aria-label=format!("Account: {name}, {role}")>
+                    <Icon name="user"/>
+                    <span>{format!("{name} · {role}")}</span>
+                </summary>
+                <ul>
+                    <li><a href="/password"><Icon name="lock"/>"Change password"</a></li>
+                    <li><a href="/settings#appearance"><Icon name="settings"/>"Light or dark"</a></li>
+                    <li>
+                        <form method="post" action="/logout">
+                            <button><Icon name="out"/>"Log out"</button>
+                        </form>
+                    </li>
+                </ul>
+            </details>
+        </div>
+    }
+}

@@ -1,0 +1,32 @@
+//! Data that was fetched, or the reason why it is not there; on the server the answer's status says so too.
+
+use leptos::either::Either;
+use leptos::prelude::*;
+
+use crate::error::{Result, UiError};
+use crate::pages::errors::ErrorPage;
+
+/// Shows `data` as a page by `show`, or the error as one.
+pub fn shown<T, V: IntoView, F: FnOnce(T) -> V>(data: Result<T>, show: F) -> impl IntoView + use<T, V, F> {
+    match data {
+        Ok(data) => Either::Left(show(data)),
+        Err(error) => {
+            answer_with(&error);
+            Either::Right(view! { <ErrorPage error/> })
+        }
+    }
+}
+
+/// Gives the answer that is being rendered the status of an error.
+#[cfg(feature = "ssr")]
+pub fn answer_with(error: &UiError) {
+    if let Some(response) = use_context::<leptos_axum::ResponseOptions>()
+        && let Ok(status) = http::StatusCode::from_u16(error.status())
+    {
+        response.set_status(status);
+    }
+}
+
+/// In the browser there is no answer to give a status to.
+#[cfg(not(feature = "ssr"))]
+pub fn answer_with(_: &UiError) {}

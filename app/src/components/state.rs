@@ -1,0 +1,112 @@
+//! States as shape + word + hue: which of each belongs to a run, a step, an image, an instance.
+
+use leptos::prelude::*;
+use model::run::StepState;
+use model::{Health, Image, ImageStatus, Instance, InstanceStatus, RunState};
+
+use super::icon::Icon;
+
+/// How a state looks: its hue's class, its shape, its word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The class that carries the hue: `ok run wait todo warn fail stuck undo off`.
+    pub tone: &'static str,
+    /// The shape's symbol.
+    pub icon: &'static str,
+    /// The word.
+    pub word: String,
+}
+
+impl Look {
+    /// A look of its own, for what has no table below.
+    #[must_use]
+    pub fn new(tone: &'static str, icon: &'static str, word: impl Into<String>) -> Self {
+        Self { tone, icon, word: word.into() }
+    }
+}
+
+/// Shape, word and hue of a state.
+#[component]
+pub fn State(
+    /// How it looks.
+    #[prop(into)]
+    look: Look,
+    /// On a ground of its own: in the head of a page.
+    #[prop(optional)]
+    pill: bool,
+    /// What to say on hover.
+    #[prop(optional, into)]
+    title: Option<String>,
+) -> impl IntoView {
+    view! {
+        <span class=format!("state {}{}", look.tone, if pill { " pill" } else { "" }) title=title>
+            <Icon name=look.icon/>
+            {look.word}
+        </span>
+    }
+}
+
+/// How a run's state looks.
+#[must_use]
+pub fn run(state: RunState) -> Look {
+    let (tone, icon) = match state {
+        RunState::Running => ("run", "s-run"),
+        RunState::Undoing => ("undo", "s-undo"),
+        RunState::Succeeded => ("ok", "s-ok"),
+        RunState::Failed => ("fail", "s-fail"),
+        RunState::Cancelled => ("off", "s-cancel"),
+        RunState::Stuck => ("stuck", "s-stuck"),
+    };
+    Look::new(tone, icon, state.as_str())
+}
+
+/// How a step's state looks.
+#[must_use]
+pub fn step(state: StepState) -> Look {
+    let (tone, icon, word) = match state {
+        StepState::Todo => ("todo", "s-todo", "to do"),
+        StepState::Running => ("run", "s-run", "running"),
+        StepState::Waiting => ("wait", "s-wait", "waiting"),
+        StepState::Retrying => ("warn", "s-wait", "tries again"),
+        StepState::Done => ("ok", "s-ok", "done"),
+        StepState::Failed => ("fail", "s-fail", "failed"),
+        StepState::Undoing => ("undo", "s-undo", "undoing"),
+        StepState::Undone => ("undo", "s-undo", "undone"),
+        StepState::Skipped => ("off", "s-cancel", "not begun"),
+        StepState::Stuck => ("stuck", "s-stuck", "stuck"),
+    };
+    Look::new(tone, icon, word)
+}
+
+/// How an image's state looks. Green only when it was restored and compared; a square each.
+#[must_use]
+pub fn image(image: &Image) -> Look {
+    match image.status {
+        ImageStatus::Available if image.proven_at.is_some() => Look::new("ok", "s-proven", "proven"),
+        ImageStatus::Available if image.verified_at.is_some() => {
+            Look::new("off", "s-made", "made, read back")
+        }
+        ImageStatus::Available => Look::new("off", "s-made", "made"),
+        ImageStatus::Creating => Look::new("run", "s-making", "being made"),
+        ImageStatus::Failed => Look::new("fail", "s-fail", "failed"),
+        ImageStatus::Corrupt => Look::new("fail", "s-fail", "corrupt"),
+        ImageStatus::Deleting => Look::new("undo", "trash", "being deleted"),
+    }
+}
+
+/// How an instance's state looks: a drum each, trouble has corners.
+#[must_use]
+pub fn instance(instance: &Instance) -> Look {
+    match (instance.status, instance.health) {
+        (InstanceStatus::Running, Health::Ok) => Look::new("ok", "s-up", "running"),
+        (InstanceStatus::Running, Health::Down) => Look::new("fail", "s-fail", "does not answer"),
+        (InstanceStatus::Running, Health::Unknown) => Look::new("wait", "s-down", "not looked at yet"),
+        (InstanceStatus::Creating, _) if instance.source_image.is_some() => {
+            Look::new("run", "s-run", "being restored")
+        }
+        (InstanceStatus::Creating, _) => Look::new("run", "s-run", "being made"),
+        (InstanceStatus::Stopped, _) => Look::new("off", "s-down", "stopped"),
+        (InstanceStatus::Failed, _) => Look::new("fail", "s-fail", "failed"),
+        (InstanceStatus::Deleting, _) => Look::new("undo", "trash", "being deleted"),
+    }
+}
