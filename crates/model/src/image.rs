@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ImageId, InstanceId, RunId, StoreId};
@@ -114,6 +114,24 @@ pub struct ImageDetail {
     pub restored_to: Vec<String>,
     /// Runs that read or write it now.
     pub in_use_by: Vec<RunId>,
+}
+
+/// What was made of an instance on one day, for the drawings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DayOfImages {
+    /// The day, in UTC.
+    pub day: NaiveDate,
+    /// Images that are available.
+    pub made: i32,
+    /// Tries that failed.
+    pub failed: i32,
+    /// Images of that day that were proven by a restore.
+    pub proven: i32,
+    /// Bytes in the store of the day's newest image.
+    pub stored_bytes: Option<i64>,
+    /// How long that one took, in milliseconds.
+    pub duration_ms: Option<i64>,
 }
 
 /// What a person asks for when backing up; the REST body and the form are this.

@@ -5,6 +5,7 @@ pub mod id;
 pub mod image;
 pub mod instance;
 pub mod name;
+pub mod overview;
 pub mod page;
 pub mod restore;
 pub mod run;
