@@ -79,24 +79,14 @@ pub fn App() -> impl IntoView {
 
 /// What the person chose under Settings, Appearance; none means: as the system has it.
 #[cfg(feature = "ssr")]
-fn scheme() -> Option<&'static str> {
+fn scheme() -> Option<String> {
     let parts = use_context::<http::request::Parts>()?;
-    parts
-        .headers
-        .get_all(http::header::COOKIE)
-        .iter()
-        .filter_map(|header| header.to_str().ok())
-        .flat_map(|header| header.split(';'))
-        .find_map(|pair| match pair.trim() {
-            "scheme=light" => Some("light"),
-            "scheme=dark" => Some("dark"),
-            _ => None,
-        })
+    api::flash::cookie(&parts, "scheme").filter(|scheme| scheme == "light" || scheme == "dark")
 }
 
-#[cfg(not(feature = "ssr"))]
-fn scheme() -> Option<&'static str> {
-    None
+#[cfg(all(feature = "hydrate", not(feature = "ssr")))]
+fn scheme() -> Option<String> {
+    document().document_element()?.get_attribute("data-scheme")
 }
 
 /// Called by the page's script once the WebAssembly is there.

@@ -1,13 +1,270 @@
-//! Server functions about instances.
+//! Server functions about instances: look, make, add, back up, start, stop, delete, reveal.
 
 use leptos::prelude::*;
-use model::Instance;
+use model::image::DayOfImages;
+use model::{Image, Instance, InstanceId, Run};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+#[cfg(feature = "ssr")]
+use {crate::error::UiError, model::overview::OverviewInstance};
 
-/// All instances.
+/// How many days the drawings show.
+pub const DAYS: i32 = 14;
+
+/// An instance as a list shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceRow {
+    /// The instance.
+    pub instance: Instance,
+    /// Its last [`DAYS`] days of images, the oldest first.
+    pub days: Vec<DayOfImages>,
+    /// Whether an image of it is being made now.
+    pub making: bool,
+}
+
+/// An instance as its page shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// The instance.
+    pub instance: Instance,
+    /// How to connect to it, without the password.
+    pub connection: Option<String>,
+    /// Its last [`DAYS`] days of images, the oldest first.
+    pub days: Vec<DayOfImages>,
+    /// Its newest images.
+    pub images: Vec<Image>,
+    /// How many images it has in all.
+    pub images_total: i64,
+    /// Its newest runs.
+    pub runs: Vec<Run>,
+    /// Whether an image of it is being made now.
+    pub making: bool,
+    /// The image that it was restored from: its name.
+    pub source_image: Option<String>,
+}
+
+/// All instances with their days.
 #[server(prefix = "/api/fn", endpoint = "instances")]
-pub async fn list_instances() -> Result<Vec<Instance>> {
+pub async fn list_instances() -> Result<Vec<InstanceRow>> {
     let (services, _) = super::caller(model::Role::Viewer)?;
-    Ok(control::instances::list(&services).await?)
+    let overview = control::overview::get(&services).await?;
+    let making =
+        |id| overview.running.iter().any(|run| run.instance == Some(id) && run.workflow == "create-image");
+    let row = |row: OverviewInstance| InstanceRow {
+        making: making(row.instance.id),
+        instance: row.instance,
+        days: row.days,
+    };
+    Ok(overview.instances.into_iter().map(row).collect())
+}
+
+/// One instance, by name or id.
+#[server(prefix = "/api/fn", endpoint = "instance")]
+pub async fn get_instance(name: String) -> Result<InstanceView> {
+    let (services, _) = super::caller(model::Role::Viewer)?;
+    let instance = control::instances::get(&services, &name).await?;
+    let days = control::instances::history(&services, instance.id, DAYS).await?;
+    let query =
+        control::images::ImageQuery { instance: Some(instance.id), per_page: 5, ..Default::default() };
+    let images = control::images::list(&services, query).await?;
+    let query = control::runs::RunQuery { instance: Some(instance.id), per_page: 5, ..Default::default() };
+    let runs = control::runs::list(&services, query).await?.rows;
+    let source_image = match instance.source_image {
+        // It may have been deleted since.
+        Some(image) => control::images::get(&services, image).await.ok().map(|detail| detail.image.name),
+        None => None,
+    };
+    let making = images.rows.iter().any(|image| image.status == model::ImageStatus::Creating);
+    let connection = instance.host.is_some().then(|| control::instances::connection_string(&instance));
+    Ok(InstanceView {
+        connection,
+        days,
+        images_total: images.total,
+        images: images.rows,
+        runs,
+        making,
+        source_image,
+        instance,
+    })
+}
+
+/// The password of an instance; in sudo mode only, and the audit has it.
+#[server(prefix = "/api/fn", endpoint = "reveal-password")]
+pub async fn reveal_password(name: String) -> Result<String> {
+    let (services, actor) = super::caller(model::Role::Admin)?;
+    super::to_sudo_if_asked(control::instances::password(&services, &actor, &name).await)
+}
+
+/// Starts making an image of an instance, then shows the run.
+#[server(prefix = "/api/fn", endpoint = "back-up")]
+pub async fn back_up(
+    /// The instance.
+    instance: InstanceId,
+    /// The image's name; made up if empty.
+    #[server(default)]
+    name: String,
+    /// What to write about it.
+    #[server(default)]
+    description: String,
+    /// Only these databases; all if none.
+    #[server(default)]
+    databases: Vec<String>,
+) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    let new = model::image::NewImage {
+        name: name.clone(),
+        instance_id: Some(instance),
+        description: Some(description.clone()).filter(|text| !text.trim().is_empty()),
+        databases,
+    };
+    let started = control::images::create(&services, &actor, new)
+        .await
+        .map_err(|error| UiError::from(error).typed([("name", &*name), ("description", &*description)]))?;
+    leptos_axum::redirect(&format!("/runs/{}", started.run_id));
+    Ok(())
+}
+
+/// Starts an instance that was stopped.
+#[server(prefix = "/api/fn", endpoint = "start-instance")]
+pub async fn start_instance(name: String) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    control::instances::start(&services, &actor, &name).await?;
+    Ok(())
+}
+
+/// Stops an instance.
+#[server(prefix = "/api/fn", endpoint = "stop-instance")]
+pub async fn stop_instance(name: String) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    control::instances::stop(&services, &actor, &name).await?;
+    Ok(())
+}
+
+/// Deletes an instance once its name was typed; in sudo mode only.
+#[server(prefix = "/api/fn", endpoint = "delete-instance")]
+pub async fn delete_instance(name: String, typed_name: String) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Admin)?;
+    let deleted = control::instances::delete(&services, &actor, &name, &typed_name).await;
+    let started =
+        super::to_sudo_if_asked(deleted).map_err(|error| error.typed([("typed_name", &*typed_name)]))?;
+    leptos_axum::redirect(&format!("/runs/{}", started.run_id));
+    Ok(())
+}
+
+/// The PostgreSQL versions that can be started here: major, and in full.
+#[server(prefix = "/api/fn", endpoint = "versions")]
+pub async fn get_versions() -> Result<Vec<(i32, String)>> {
+    let (services, _) = super::caller(model::Role::Viewer)?;
+    let versions = control::instances::versions(&services).await?;
+    Ok(versions.into_iter().map(|installed| (installed.major, installed.version)).collect())
+}
+
+/// Makes an instance, then shows the run.
+#[server(prefix = "/api/fn", endpoint = "create-instance")]
+pub async fn create_instance(
+    /// Its name.
+    name: String,
+    /// The superuser's password; made up if empty.
+    #[server(default)]
+    password: String,
+    /// The major version; the newest if empty.
+    #[server(default)]
+    major: String,
+    /// `stock` or `pg_durable`.
+    #[server(default)]
+    image_type: String,
+    /// Ticked: connections over loopback need no password.
+    #[server(default)]
+    trust_loopback: Option<String>,
+) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    let typed = [("name", &*name), ("major", &*major), ("image_type", &*image_type)];
+    let new = model::instance::NewInstance {
+        name: name.clone(),
+        password: Some(password).filter(|password| !password.is_empty()),
+        major: parsed("major", &major)?,
+        image_type: parsed("image_type", &image_type)?,
+        trust_loopback: Some(trust_loopback.is_some()),
+        ..Default::default()
+    };
+    let started = control::instances::create(&services, &actor, new)
+        .await
+        .map_err(|error| UiError::from(error).typed(typed))?;
+    leptos_axum::redirect(&format!("/runs/{}", started.run_id));
+    Ok(())
+}
+
+/// Adds a server that exists already, after connecting to it once, then shows it.
+#[server(prefix = "/api/fn", endpoint = "add-instance")]
+#[expect(clippy::too_many_arguments, reason = "they are the form's fields")]
+pub async fn add_instance(
+    /// The name to give it here.
+    name: String,
+    /// Where it is.
+    host: String,
+    /// Its port; 5432 if empty.
+    #[server(default)]
+    port: String,
+    /// The user to connect as.
+    username: String,
+    /// That user's password.
+    #[server(default)]
+    password: String,
+    /// The database to connect to first; `postgres` if empty.
+    #[server(default)]
+    database: String,
+    /// How to protect connections.
+    #[server(default)]
+    tls: String,
+    /// `stock` or `pg_durable`.
+    #[server(default)]
+    image_type: String,
+) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    let remember = |error: UiError| {
+        error.typed([
+            ("name", &*name),
+            ("host", &*host),
+            ("port", &*port),
+            ("username", &*username),
+            ("database", &*database),
+            ("tls", &*tls),
+            ("image_type", &*image_type),
+        ])
+    };
+    let port_number = match port.trim() {
+        "" => 5432,
+        text => text
+            .parse::<u16>()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(|| remember(UiError::invalid("port", "A port is a number from 1 to 65535.")))?,
+    };
+    let new = model::instance::ExternalInstance {
+        name: name.clone(),
+        host: host.clone(),
+        port: port_number,
+        username: username.clone(),
+        password,
+        database: Some(database.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "postgres".to_owned()),
+        tls: parsed("tls", &tls).map_err(remember)?,
+        image_type: parsed("image_type", &image_type).map_err(remember)?,
+    };
+    let added = control::instances::add_external(&services, &actor, new)
+        .await
+        .map_err(|error| remember(error.into()))?;
+    leptos_axum::redirect(&format!("/instances/{}", added.name));
+    Ok(())
+}
+
+/// One of the words or numbers that a select offers, or none if it is empty.
+#[cfg(feature = "ssr")]
+fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>> {
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| UiError::invalid(field, "Choose one of the list.")),
+    }
 }

@@ -1,4 +1,8 @@
 //! The server functions: who is asking, call `control`, nothing more. Forms post to them without WASM as well.
+#![expect(
+    missing_docs,
+    reason = "the arguments of a server function become fields of a struct that nobody reads"
+)]
 
 pub mod frame;
 pub mod images;
@@ -10,5 +14,7 @@ pub mod settings;
 
 #[cfg(feature = "ssr")]
 mod caller;
+#[cfg(feature = "ssr")]
+pub(crate) mod flash;
 #[cfg(feature = "ssr")]
 pub(crate) use caller::{caller, to_sudo_if_asked};

@@ -1,1 +1,33 @@
-//! Server functions: being written.
+//! What the overview shows.
+
+use leptos::prelude::*;
+use model::overview::Overview;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// What the overview shows, and at the very start what there is to begin with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OverviewPage {
+    /// What is healthy, what runs, what needs a person.
+    pub overview: Overview,
+    /// The PostgreSQL versions found on this machine; fetched only while there is no instance.
+    pub versions: Vec<String>,
+}
+
+/// What the overview shows.
+#[server(prefix = "/api/fn", endpoint = "overview")]
+pub async fn get_overview() -> Result<OverviewPage> {
+    let (services, _) = super::caller(model::Role::Viewer)?;
+    let overview = control::overview::get(&services).await?;
+    let versions = if overview.instances.is_empty() {
+        control::instances::versions(&services)
+            .await?
+            .into_iter()
+            .map(|installed| installed.version)
+            .collect()
+    } else {
+        Vec::new()
+    };
+    Ok(OverviewPage { overview, versions })
+}

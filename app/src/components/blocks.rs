@@ -1,4 +1,4 @@
-//! Drawings made of blocks: a run's steps, an instance's days. Each has a name for readers and stands beside its number.
+//! A run's steps as a row of blocks. It has a name for readers and stands beside its number.
 
 use leptos::prelude::*;
 use model::run::{RunState, StepState};
@@ -86,63 +86,5 @@ fn step_block(x: usize, block: Block) -> String {
                 r#"<rect class="base" x="{x}.5" y=".5" width="15" height="9" rx="1.5"/><rect class="r" x="{x}" y="0" width="{done:.1}" height="10" rx="1.5"/>"#
             )
         }
-    }
-}
-
-/// The words for the shapes of days.
-#[component]
-pub fn Legend() -> impl IntoView {
-    let words = [
-        (DayLook::Proven, "made and proven"),
-        (DayLook::Made, "made, not proven yet"),
-        (DayLook::Making, "being made"),
-        (DayLook::Failed, "failed"),
-        (DayLook::None, "none"),
-    ];
-    view! {
-        <ul class="legend">
-            {words
-                .into_iter()
-                .map(|(look, words)| {
-                    view! {
-                        <li>
-                            <svg class="blocks" viewBox="0 0 9 14" aria-hidden="true" inner_html=day_block(0, look)></svg>
-                            {words}
-                        </li>
-                    }
-                })
-                .collect_view()}
-        </ul>
-    }
-}
-
-/// How one day is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DayLook {
-    /// An image of that day was proven.
-    Proven,
-    /// One was made.
-    Made,
-    /// One is being made.
-    Making,
-    /// All tries failed.
-    Failed,
-    /// None was made.
-    None,
-}
-
-/// A day as a block at `x`.
-#[must_use]
-pub fn day_block(x: usize, look: DayLook) -> String {
-    match look {
-        DayLook::Proven => format!(r#"<rect class="p" x="{x}" y="1" width="9" height="12" rx="1.5"/>"#),
-        DayLook::Made => format!(r#"<rect class="m" x="{x}.75" y="1.75" width="7.5" height="10.5" rx="1"/>"#),
-        DayLook::Making => format!(
-            r#"<rect class="m" x="{x}.75" y="1.75" width="7.5" height="10.5" rx="1"/><rect class="r" x="{x}.75" y="7" width="7.5" height="5.25" rx="1"/>"#
-        ),
-        DayLook::Failed => format!(r#"<path class="x" d="M{x}.5 3.5m1 0l6 6.5m0-6.5l-6 6.5"/>"#),
-        DayLook::None => format!(
-            r#"<rect class="g" x="{x}.5" y="11" width="4" height="2" rx="1" transform="translate(2 0)"/>"#
-        ),
     }
 }

@@ -35,7 +35,7 @@ pub fn State(
     #[prop(optional)]
     pill: bool,
     /// What to say on hover.
-    #[prop(optional, into)]
+    #[prop(default = None)]
     title: Option<String>,
 ) -> impl IntoView {
     view! {

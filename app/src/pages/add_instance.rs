@@ -1,9 +1,58 @@
-//! Being written.
+//! An instance that exists already: where it is and as whom to connect; it is tried before it is kept.
 
 use leptos::prelude::*;
 
-/// Being written.
+use crate::api::instances::AddInstance as Add;
+use crate::components::field::{SelectField, TextField, refused};
+use crate::components::head::{Head, Panel};
+use crate::components::icon::Icon;
+use crate::components::refusal::Refusal;
+
+/// An instance that exists already.
 #[component]
 pub fn AddInstance() -> impl IntoView {
-    view! { <p>"AddInstance"</p> }
+    let action = ServerAction::<Add>::new();
+    let refused = refused(action);
+    let tls = [
+        ("prefer", "if the server has it, certificate unchecked (prefer)"),
+        ("require", "always, certificate unchecked (require)"),
+        ("verify-full", "always, certificate and host name checked (verify-full)"),
+        ("disable", "never (disable)"),
+    ];
+    let types = [("stock", "PostgreSQL as it comes"), ("pg_durable", "with pg_durable")];
+    let owned = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>()
+    };
+    view! {
+        <Head
+            title="Add an instance"
+            crumbs=vec![("/instances".into(), "Instances".into())]
+            sub=|| "A server that you already have. Toygres connects to it once now, and later only reads from it."
+        >
+            <a class="btn" href="/instances/new"><Icon name="plus"/>"New instance instead"</a>
+        </Head>
+        <Panel id="add" title="Where it is">
+            <ActionForm action=action attr:class="body form two">
+                <Refusal
+                    refused
+                    fields=&["name", "host", "port", "username", "password", "database", "tls", "image_type"]
+                />
+                <TextField name="name" label="Name here" refused required=true autofocus=true mono=true placeholder="orders-prod" hint="Lowercase letters, digits and hyphens; begins with a letter."/>
+                <SelectField name="image_type" label="Type" refused options=owned(&types) value="stock" hint="Kept through back-up and restore."/>
+                <TextField name="host" label="Host" refused required=true mono=true placeholder="db.example.org" hint="A name or an address, no URL."/>
+                <TextField name="port" label="Port" refused value="5432" mono=true/>
+                <TextField name="username" label="User" refused required=true mono=true value="postgres" hint="Backing up everything needs a superuser."/>
+                <TextField name="password" label="Password" refused kind="password" autocomplete="new-password" hint="Kept encrypted; written to no log."/>
+                <TextField name="database" label="Database to connect to first" refused mono=true value="postgres"/>
+                <SelectField name="tls" label="TLS" refused options=owned(&tls) value="prefer"/>
+                <div class="actions">
+                    <button class="btn primary" disabled=move || action.pending().get()>
+                        <Icon name="link"/>
+                        {move || if action.pending().get() { "Connecting…" } else { "Connect and add" }}
+                    </button>
+                    <a class="btn" href="/instances">"Not now"</a>
+                </div>
+            </ActionForm>
+        </Panel>
+    }
 }

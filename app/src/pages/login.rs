@@ -1,9 +1,54 @@
-//! Being written.
+//! The way in.
 
 use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
 
-/// Being written.
+use crate::components::door::{Door, PasswordField, door_error, next_path};
+
+/// The way in. The server's `POST /login` takes the form.
 #[component]
 pub fn Login() -> impl IntoView {
-    view! { <p>"Login"</p> }
+    let query = use_query_map();
+    let next = next_path();
+    let error = door_error(words);
+    let name = move || query.read().get_str("username").map(str::to_owned);
+    view! {
+        <Door title="Log in" sub="Images of PostgreSQL, restored and proven.">
+            <form method="post" action="/login" aria-label="Log in">
+                <input type="hidden" name="next" value=move || next.get()/>
+                <p class="field">
+                    <label for="username">"User name"</label>
+                    <input
+                        id="username"
+                        name="username"
+                        value=name
+                        autocomplete="username"
+                        autocapitalize="none"
+                        spellcheck="false"
+                        required
+                        autofocus
+                    />
+                </p>
+                <PasswordField label="Password" error/>
+                <button class="btn primary">"Log in"</button>
+            </form>
+            <details class="aside">
+                <summary class="sub">"First start?"</summary>
+                <p class="sub">
+                    "The server printed a one-time password for " <b>"admin"</b>
+                    " where it was started; without a terminal it is in the file that the log names. It is good for one log-in and asks for a new one."
+                </p>
+            </details>
+        </Door>
+    }
+}
+
+fn words(code: &str) -> String {
+    match code {
+        "throttled" | "too_many" => "Too many tries. Wait a minute, then try again.",
+        "expired" | "unauthenticated" => "You were logged out. Log in again to go on where you were.",
+        "unavailable" => "The server cannot reach its database just now. Try again in a moment.",
+        _ => "User name and password do not go together.",
+    }
+    .to_owned()
 }

@@ -1,9 +1,60 @@
-//! Being written.
+//! A new password for oneself.
 
 use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
 
-/// Being written.
+use crate::components::door::{PasswordField, door_error, next_path};
+use crate::components::head::{Head, Panel};
+
+/// A new password for oneself. The server's `POST /password` takes the form, for the session changes with it.
 #[component]
 pub fn Password() -> impl IntoView {
-    view! { <p>"Password"</p> }
+    let query = use_query_map();
+    let next = next_path();
+    let error = door_error(words);
+    let first = move || query.read().get_str("first").is_some();
+    let current_error =
+        Memo::new(move |_| (query.read().get_str("field") != Some("new")).then(|| error.get()).flatten());
+    let new_error =
+        Memo::new(move |_| (query.read().get_str("field") == Some("new")).then(|| error.get()).flatten());
+    view! {
+        <Head
+            title="Change password"
+            sub=move || {
+                if first() {
+                    "The one-time password has done its work. Choose one of your own to go on."
+                } else {
+                    "All your other sessions are logged out when it changes."
+                }
+            }
+        />
+        <Panel id="password" title="New password">
+            <form class="body form" method="post" action="/password">
+                <input type="hidden" name="next" value=move || next.get()/>
+                <PasswordField name="current" label="Password until now" error=current_error autofocus=true/>
+                <PasswordField
+                    name="new"
+                    label="New password"
+                    autocomplete="new-password"
+                    error=new_error
+                    hint="12 characters or more. Length counts, odd signs do not."
+                />
+                <div class="actions">
+                    <button class="btn primary">"Change password"</button>
+                    <a class="btn" href="/settings">"Keep the old one"</a>
+                </div>
+            </form>
+        </Panel>
+    }
+}
+
+fn words(code: &str) -> String {
+    match code {
+        "throttled" | "too_many" => "Too many tries. Wait a minute, then try again.",
+        "short" => "A password has 12 characters or more.",
+        "same" => "That is the old one.",
+        "invalid" => "Choose another: 12 characters or more, and not the old one.",
+        _ => "That is not your password until now.",
+    }
+    .to_owned()
 }

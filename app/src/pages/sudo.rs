@@ -1,9 +1,35 @@
-//! Being written.
+//! The password once more, before something that cannot be taken back.
 
 use leptos::prelude::*;
 
-/// Being written.
+use crate::components::door::{Door, PasswordField, door_error, next_path};
+
+/// The password once more. The server's `POST /sudo` takes the form.
 #[component]
 pub fn Sudo() -> impl IntoView {
-    view! { <p>"Sudo"</p> }
+    let next = next_path();
+    let error = door_error(words);
+    // The way back is the page without the question.
+    let back = move || next.get().split('?').next().unwrap_or("/").to_owned();
+    view! {
+        <Door
+            title="Your password, once more"
+            sub="What comes next deletes something or shows a secret. The answer is good for 5 minutes; what you do is written to the audit."
+        >
+            <form method="post" action="/sudo" aria-label="Your password, once more">
+                <input type="hidden" name="next" value=move || next.get()/>
+                <PasswordField label="Password" error autofocus=true/>
+                <button class="btn primary">"Go on"</button>
+                <a class="btn" href=back>"Leave it"</a>
+            </form>
+        </Door>
+    }
+}
+
+fn words(code: &str) -> String {
+    match code {
+        "throttled" | "too_many" => "Too many tries. Wait a minute, then try again.",
+        _ => "That is not your password.",
+    }
+    .to_owned()
 }

@@ -1,0 +1,123 @@
+//! The two pages before one is inside: a mark, a question, a button. The server's own handlers take the forms.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+
+use super::icon::{Icon, Mark};
+
+/// A page with nothing around it.
+#[component]
+pub fn Door(
+    /// The title.
+    #[prop(into)]
+    title: String,
+    /// The quiet line below it.
+    #[prop(into)]
+    sub: String,
+    /// The form.
+    children: Children,
+) -> impl IntoView {
+    view! {
+        <Title text=title.clone()/>
+        <div class="door">
+            <main id="main">
+                <div class="stack">
+                    <Mark/>
+                    <h1>{title}</h1>
+                    <p class="sub">{sub}</p>
+                </div>
+                {children()}
+            </main>
+            <footer class="sub dim">{concat!("Toygres ", env!("CARGO_PKG_VERSION"))}</footer>
+        </div>
+    }
+}
+
+/// Where to go afterwards: a path of this site, whatever the address says.
+#[must_use]
+pub fn next_path() -> Memo<String> {
+    let query = use_query_map();
+    Memo::new(move |_| safe_path(query.read().get_str("next")))
+}
+
+fn safe_path(next: Option<&str>) -> String {
+    next.filter(|path| {
+        path.starts_with('/')
+            && !path.starts_with("//")
+            && !path.contains('\\')
+            && !path.chars().any(char::is_control)
+    })
+    .unwrap_or("/")
+    .to_owned()
+}
+
+/// What the address says went wrong, in words.
+#[must_use]
+pub fn door_error(words: fn(&str) -> String) -> Memo<Option<String>> {
+    let query = use_query_map();
+    Memo::new(move |_| query.read().get_str("error").map(words))
+}
+
+/// The password's field and what was wrong with it.
+#[component]
+pub fn PasswordField(
+    /// The field's name; its id too.
+    #[prop(default = "password")]
+    name: &'static str,
+    /// The label.
+    #[prop(into)]
+    label: String,
+    /// `current-password` or `new-password`.
+    #[prop(default = "current-password")]
+    autocomplete: &'static str,
+    /// What was wrong.
+    #[prop(optional)]
+    error: Option<Memo<Option<String>>>,
+    /// What it should be like.
+    #[prop(optional)]
+    hint: Option<&'static str>,
+    /// Whether the cursor is here when the page opens.
+    #[prop(optional)]
+    autofocus: bool,
+) -> impl IntoView {
+    let message = move || error.and_then(|error| error.get());
+    let note = format!("{name}-note");
+    let described = note.clone();
+    view! {
+        <p class="field">
+            <label for=name>{label}</label>
+            <input
+                id=name
+                name=name
+                type="password"
+                autocomplete=autocomplete
+                required
+                autofocus=autofocus
+                aria-invalid=move || message().map(|_| "true")
+                aria-describedby=described
+            />
+            <span id=note class="note">
+                {move || {
+                    message()
+                        .map(|message| view! { <span class="error" role="alert"><Icon name="s-warn"/>" "{message}</span> })
+                }}
+                {hint.map(|hint| view! { <span class="hint">{hint}</span> })}
+            </span>
+        </p>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::safe_path;
+
+    #[test]
+    fn the_way_on_stays_on_this_site() {
+        assert_eq!(safe_path(Some("/runs/1?x=2")), "/runs/1?x=2");
+        for bad in ["https://elsewhere", "//elsewhere", "/\\elsewhere", "elsewhere", "/a\nb"] {
+            assert_eq!(safe_path(Some(bad)), "/", "{bad:?}");
+        }
+        assert_eq!(safe_path(None), "/");
+    }
+}

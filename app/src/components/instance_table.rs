@@ -1,0 +1,89 @@
+//! Instances in a table: state, size, their days, when last proven, and the one thing to do.
+
+use leptos::either::Either;
+use leptos::prelude::*;
+use model::image::DayOfImages;
+use model::{Instance, InstanceStatus, Origin, Role};
+
+use super::back_up::{BackUpButton, can_back_up};
+use super::days::Days;
+use super::state::{self, State};
+use super::time::AgoOr;
+use crate::format;
+
+/// Instances with their days.
+#[component]
+pub fn InstanceTable(
+    /// The instances, their days, and whether an image of each is being made.
+    rows: Vec<(Instance, Vec<DayOfImages>, bool)>,
+    /// What the person may do.
+    role: Role,
+) -> impl IntoView {
+    view! {
+        <div class="wrap">
+            <table class="cards" role="table">
+                <caption class="vh">"Instances, the last 14 days of their images, and when one was last proven"</caption>
+                <thead role="rowgroup">
+                    <tr role="row">
+                        <th scope="col" role="columnheader">"Instance"</th>
+                        <th scope="col" role="columnheader">"State"</th>
+                        <th scope="col" role="columnheader" class="num">"Size"</th>
+                        <th scope="col" role="columnheader">"Last 14 days of images"</th>
+                        <th scope="col" role="columnheader">"Last image"</th>
+                        <th scope="col" role="columnheader">"Last proven"</th>
+                        <th scope="col" role="columnheader"><span class="vh">"Actions"</span></th>
+                    </tr>
+                </thead>
+                <tbody role="rowgroup">
+                    {rows
+                        .into_iter()
+                        .map(|(instance, days, making)| view! { <Row instance days making role/> })
+                        .collect_view()}
+                </tbody>
+            </table>
+        </div>
+    }
+}
+
+#[component]
+fn Row(instance: Instance, days: Vec<DayOfImages>, making: bool, role: Role) -> impl IntoView {
+    let may = role >= Role::Operator && can_back_up(&instance) && !making;
+    let days = match instance.status {
+        InstanceStatus::Creating => Either::Left(view! { <span class="dim">"begin when it runs"</span> }),
+        _ => Either::Right(view! { <Days name=instance.name.clone() days making/> }),
+    };
+    view! {
+        <tr role="row">
+            <th scope="row" role="rowheader">
+                <a class="name" href=format!("/instances/{}", instance.name)>{instance.name.clone()}</a>
+                <span class="sub">{kind(&instance)}</span>
+            </th>
+            <td role="cell" data-k="State">
+                <State look=state::instance(&instance) title=instance.health_detail.clone()/>
+            </td>
+            <td role="cell" class="num" data-k="Size">{format::bytes_or_nothing(instance.size_bytes)}</td>
+            <td role="cell" class="full" data-k="Last 14 days of images">{days}</td>
+            <td role="cell" data-k="Last image">
+                {if making {
+                    Either::Left(view! { <b>"being made"</b> })
+                } else {
+                    Either::Right(view! { <AgoOr at=instance.last_image_at never="none yet"/> })
+                }}
+            </td>
+            <td role="cell" data-k="Last proven"><AgoOr at=instance.last_proven_at/></td>
+            <td role="cell" class="num act">{may.then(|| view! { <BackUpButton instance/> })}</td>
+        </tr>
+    }
+}
+
+/// `PG 15.20 · stock · managed`.
+#[must_use]
+pub fn kind(instance: &Instance) -> String {
+    let version = instance.version.clone().or_else(|| instance.major.map(|major| major.to_string()));
+    let version = version.map(|version| format!("PG {version} · ")).unwrap_or_default();
+    let origin = match instance.origin {
+        Origin::Managed => "managed",
+        Origin::External => "external",
+    };
+    format!("{version}{} · {origin}", instance.image_type)
+}

@@ -1,0 +1,137 @@
+//! The questions on an instance's page: options of a back-up, its password, whether to delete it. Each has an address.
+
+use leptos::either::{Either, EitherOf4};
+use leptos::prelude::*;
+use model::{Instance, Origin};
+
+use crate::api::instances::{BackUp, DeleteInstance, reveal_password};
+use crate::components::ask::Ask;
+use crate::components::code::Code;
+use crate::components::field::{TextField, refused};
+use crate::components::icon::Icon;
+use crate::components::refusal::Refusal;
+
+/// The question that the address asks, if any.
+#[component]
+pub fn Question(
+    /// The instance.
+    instance: Instance,
+    /// The question's name in the address.
+    ask: Memo<Option<String>>,
+) -> impl IntoView {
+    move || {
+        let instance = instance.clone();
+        match ask.get().as_deref() {
+            Some("backup") => EitherOf4::A(view! { <BackUpOptions instance/> }),
+            Some("password") => EitherOf4::B(view! { <Password instance/> }),
+            Some("delete") => EitherOf4::C(view! { <Delete instance/> }),
+            _ => EitherOf4::D(()),
+        }
+    }
+}
+
+#[component]
+fn BackUpOptions(instance: Instance) -> impl IntoView {
+    let action = ServerAction::<BackUp>::new();
+    let refused = refused(action);
+    let back = format!("/instances/{}", instance.name);
+    view! {
+        <Ask title=format!("Back up {}", instance.name)>
+            <ActionForm action=action attr:class="form">
+                <input type="hidden" name="instance" value=instance.id.to_string()/>
+                <Refusal refused fields=&["name", "description"]/>
+                <TextField name="name" label="Name of the image" refused mono=true hint="Left empty, it is made from the instance's name and the time."/>
+                <TextField name="description" label="Description" refused hint="What you will want to know about it in a year."/>
+                {(instance.databases.len() > 1)
+                    .then(|| {
+                        view! {
+                            <fieldset class="field">
+                                <legend>"Databases"</legend>
+                                <span class="hint">"All of them if none is ticked. Roles and settings are always part of an image."</span>
+                                {instance
+                                    .databases
+                                    .iter()
+                                    .enumerate()
+                                    .map(|(i, name)| {
+                                        view! {
+                                            <label class="check">
+                                                <input type="checkbox" name=format!("databases[{i}]") value=name.clone()/>
+                                                <code>{name.clone()}</code>
+                                            </label>
+                                        }
+                                    })
+                                    .collect_view()}
+                            </fieldset>
+                        }
+                    })}
+                <div class="actions">
+                    <button class="btn primary" disabled=move || action.pending().get()><Icon name="backup"/>"Back up"</button>
+                    <a class="btn" href=back>"Not now"</a>
+                </div>
+            </ActionForm>
+        </Ask>
+    }
+}
+
+#[component]
+fn Password(instance: Instance) -> impl IntoView {
+    let name = instance.name.clone();
+    let password = Resource::new(move || name.clone(), reveal_password);
+    let back = format!("/instances/{}", instance.name);
+    view! {
+        <Ask title=format!("Password of {} on {}", instance.username, instance.name)>
+            <Transition fallback=|| view! { <p class="sub">"Asking for it…"</p> }>
+                {move || Suspend::new(async move {
+                    match password.await {
+                        Ok(password) => Either::Left(view! { <Code text=password what="the password"/> }),
+                        Err(error) => {
+                            Either::Right(view! { <p class="refusal fail"><Icon name="s-fail"/><span>{error.message}</span></p> })
+                        }
+                    }
+                })}
+            </Transition>
+            <p class="sub">"That you looked is in the audit."</p>
+            <div class="actions"><a class="btn primary" href=back>"Hide it"</a></div>
+        </Ask>
+    }
+}
+
+#[component]
+fn Delete(instance: Instance) -> impl IntoView {
+    let action = ServerAction::<DeleteInstance>::new();
+    let refused = refused(action);
+    let name = instance.name.clone();
+    let back = format!("/instances/{name}");
+    let (title, text, button) = match instance.origin {
+        Origin::Managed => (
+            format!("Delete {name}?"),
+            "The server and all its data go, for good. Its images stay, and can be restored.",
+            "Delete the instance",
+        ),
+        Origin::External => (
+            format!("Forget {name}?"),
+            "Toygres forgets the server and its password. The server itself and the images stay as they are.",
+            "Forget the instance",
+        ),
+    };
+    let images = match instance.last_image_at {
+        Some(at) => Either::Left(
+            view! { "Its newest image was made " <crate::components::time::Ago at/> "; what was written since then is in no image." },
+        ),
+        None => Either::Right("No image of it was ever made."),
+    };
+    view! {
+        <Ask title danger=true>
+            <p>{text} " " {(instance.origin == Origin::Managed).then_some(images)}</p>
+            <ActionForm action=action attr:class="form">
+                <input type="hidden" name="name" value=name.clone()/>
+                <Refusal refused fields=&["typed_name"]/>
+                <TextField name="typed_name" label=format!("Type {name} to go on") refused required=true mono=true/>
+                <div class="actions">
+                    <button class="btn danger primary" disabled=move || action.pending().get()><Icon name="trash"/>{button}</button>
+                    <a class="btn" href=back>"Keep it"</a>
+                </div>
+            </ActionForm>
+        </Ask>
+    }
+}
