@@ -52,9 +52,19 @@ enum Command {
     Build,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> std::process::ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\x1b[1;31merror\x1b[0m: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
     std::env::set_current_dir(command::root())?;
-    match Cli::parse().command {
+    match command {
         Command::Run { server } => serve::run(&server),
         Command::Test { only } => test::run(&only),
         Command::Dev { server } => serve::dev(&server),
