@@ -154,16 +154,16 @@ fn Bars(name: &'static str, of: String, values: Vec<Option<i64>>, words: fn(i64)
             .enumerate()
             .map(|(i, value)| match value {
                 Some(value) => {
-                    let height = (*value as f64 / most.max(1) as f64 * 24.0).max(1.0);
+                    let height = (*value as f64 / most.max(1) as f64 * 16.0).max(1.0);
                     let class = if Some(i) == last { "bar last" } else { "bar" };
                     format!(
                         r#"<rect class="{class}" x="{}" y="{:.1}" width="9" height="{height:.1}" rx="1"><title>{}</title></rect>"#,
                         i * PITCH,
-                        25.0 - height,
+                        17.0 - height,
                         words(*value),
                     )
                 }
-                None => format!(r#"<rect class="grid" x="{}" y="24" width="9" height="1"/>"#, i * PITCH),
+                None => format!(r#"<rect class="grid" x="{}" y="16" width="9" height="1"/>"#, i * PITCH),
             })
             .collect();
         let range = if least == most { words(most) } else { format!("{} to {}", words(least), words(most)) };
@@ -171,7 +171,7 @@ fn Bars(name: &'static str, of: String, values: Vec<Option<i64>>, words: fn(i64)
             <span class="k">{name}</span>
             <svg
                 class="chart bars"
-                viewBox="0 0 165 26"
+                viewBox="0 0 165 18"
                 role="img"
                 aria-label=format!("{of}, {}, the last {DAYS} days: {range}", name.to_lowercase())
                 inner_html=inner

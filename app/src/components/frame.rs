@@ -50,6 +50,10 @@ pub fn FrameAround(
             <main id="main" class="page" tabindex="-1">
                 <LiveNote/>
                 {children()}
+                <footer class="foot">
+                    <span>{concat!("Toygres ", env!("CARGO_PKG_VERSION"))}</span>
+                    <span>"exact times are UTC"</span>
+                </footer>
             </main>
         </div>
         <ToastRegion/>

@@ -65,7 +65,7 @@ fn Row(instance: Instance, days: Vec<DayOfImages>, making: bool, role: Role) -> 
             <td role="cell" class="full" data-k="Last 14 days of images">{days}</td>
             <td role="cell" data-k="Last image">
                 {if making {
-                    Either::Left(view! { <b>"being made"</b> })
+                    Either::Left(view! { <b>"now"</b> })
                 } else {
                     Either::Right(view! { <AgoOr at=instance.last_image_at never="none yet"/> })
                 }}

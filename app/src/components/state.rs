@@ -83,14 +83,11 @@ pub fn step(state: StepState) -> Look {
 pub fn image(image: &Image) -> Look {
     match image.status {
         ImageStatus::Available if image.proven_at.is_some() => Look::new("ok", "s-proven", "proven"),
-        ImageStatus::Available if image.verified_at.is_some() => {
-            Look::new("off", "s-made", "made, read back")
-        }
         ImageStatus::Available => Look::new("off", "s-made", "made"),
         ImageStatus::Creating => Look::new("run", "s-making", "being made"),
         ImageStatus::Failed => Look::new("fail", "s-fail", "failed"),
         ImageStatus::Corrupt => Look::new("fail", "s-fail", "corrupt"),
-        ImageStatus::Deleting => Look::new("undo", "trash", "being deleted"),
+        ImageStatus::Deleting => Look::new("undo", "trash", "deleting"),
     }
 }
 
@@ -99,14 +96,14 @@ pub fn image(image: &Image) -> Look {
 pub fn instance(instance: &Instance) -> Look {
     match (instance.status, instance.health) {
         (InstanceStatus::Running, Health::Ok) => Look::new("ok", "s-up", "running"),
-        (InstanceStatus::Running, Health::Down) => Look::new("fail", "s-fail", "does not answer"),
-        (InstanceStatus::Running, Health::Unknown) => Look::new("wait", "s-down", "not looked at yet"),
+        (InstanceStatus::Running, Health::Down) => Look::new("fail", "s-fail", "down"),
+        (InstanceStatus::Running, Health::Unknown) => Look::new("wait", "s-down", "starting"),
         (InstanceStatus::Creating, _) if instance.source_image.is_some() => {
-            Look::new("run", "s-run", "being restored")
+            Look::new("run", "s-run", "restoring")
         }
-        (InstanceStatus::Creating, _) => Look::new("run", "s-run", "being made"),
+        (InstanceStatus::Creating, _) => Look::new("run", "s-run", "creating"),
         (InstanceStatus::Stopped, _) => Look::new("off", "s-down", "stopped"),
         (InstanceStatus::Failed, _) => Look::new("fail", "s-fail", "failed"),
-        (InstanceStatus::Deleting, _) => Look::new("undo", "trash", "being deleted"),
+        (InstanceStatus::Deleting, _) => Look::new("undo", "trash", "deleting"),
     }
 }

@@ -6,6 +6,7 @@ pub mod image;
 pub mod images;
 pub mod instance;
 pub mod instance_ask;
+pub mod instance_parts;
 pub mod instances;
 pub mod login;
 pub mod new_instance;

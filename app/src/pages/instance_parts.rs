@@ -1,0 +1,220 @@
+//! The panels of an instance's page: its images, its databases, how to connect, what else is known.
+
+use leptos::either::Either;
+use leptos::prelude::*;
+use model::{Actor, Health, Image, Instance, Role};
+
+use crate::api::instances::InstanceView;
+use crate::components::ask::ask_href;
+use crate::components::code::Code;
+use crate::components::empty::Empty;
+use crate::components::head::Panel;
+use crate::components::icon::Icon;
+use crate::components::state::{self, Look, State};
+use crate::components::time::Ago;
+use crate::format;
+
+/// Its newest images.
+#[component]
+pub fn Images(
+    /// The instance.
+    view: InstanceView,
+    /// Who is looking.
+    actor: Option<Actor>,
+) -> impl IntoView {
+    let may = actor.is_some_and(|actor| actor.is(Role::Operator));
+    let instance = view.instance;
+    let total = view.images_total;
+    let name = instance.name.clone();
+    view! {
+        <Panel id="images" title="Images" note=move || format::count(total)>
+            {if view.images.is_empty() {
+                Either::Left(
+                    view! { <Empty title="No images yet" text="Press Back up above: it makes the first one, and you watch it being made."/> },
+                )
+            } else {
+                Either::Right(view! { <ImageTable images=view.images may name=name.clone()/> })
+            }}
+            {(total > 5)
+                .then(|| {
+                    view! {
+                        <a class="more" href=format!("/images?instance={name}")>
+                            {format!("All {} images of {name}", format::count(total))}
+                        </a>
+                    }
+                })}
+        </Panel>
+    }
+}
+
+#[component]
+fn ImageTable(images: Vec<Image>, may: bool, name: String) -> impl IntoView {
+    view! {
+        <div class="wrap">
+            <table class="cards" role="table">
+                <caption class="vh">{format!("Images of {name}, newest first")}</caption>
+                <thead role="rowgroup">
+                    <tr role="row">
+                        <th scope="col" role="columnheader">"Image"</th>
+                        <th scope="col" role="columnheader">"State"</th>
+                        <th scope="col" role="columnheader" class="num">"Data"</th>
+                        <th scope="col" role="columnheader" class="num">"Stored"</th>
+                        <th scope="col" role="columnheader">"Made"</th>
+                        <th scope="col" role="columnheader"><span class="vh">"Actions"</span></th>
+                    </tr>
+                </thead>
+                <tbody role="rowgroup">
+                    {images.into_iter().map(|image| view! { <ImageRow image may/> }).collect_view()}
+                </tbody>
+            </table>
+        </div>
+    }
+}
+
+#[component]
+fn ImageRow(image: Image, may: bool) -> impl IntoView {
+    let restorable = may && image.status == model::ImageStatus::Available;
+    view! {
+        <tr role="row">
+            <th scope="row" role="rowheader">
+                <a class="name mono" href=format!("/images/{}", image.id)>{image.name.clone()}</a>
+            </th>
+            <td role="cell" data-k="State"><State look=state::image(&image) title=image.error.clone()/></td>
+            <td role="cell" class="num" data-k="Data">{format::bytes_or_nothing(image.source_bytes)}</td>
+            <td role="cell" class="num" data-k="Stored">{format::bytes_or_nothing(image.stored_bytes)}</td>
+            <td role="cell" data-k="Made"><Ago at=image.created_at/></td>
+            <td role="cell" class="num act">
+                {restorable
+                    .then(|| {
+                        view! {
+                            <a
+                                class="btn small"
+                                href=format!("/images/{}/restore", image.id)
+                                aria-label=format!("Restore {}", image.name)
+                            >
+                                <Icon name="restore"/>
+                                "Restore…"
+                            </a>
+                        }
+                    })}
+            </td>
+        </tr>
+    }
+}
+
+/// Its databases.
+#[component]
+pub fn Databases(
+    /// The instance.
+    instance: Instance,
+) -> impl IntoView {
+    let many = instance.databases.len();
+    (many > 0).then(|| {
+        view! {
+            <Panel id="databases" title="Databases" note=move || many>
+                <ul class="body tags">
+                    {instance.databases.into_iter().map(|name| view! { <li><code>{name}</code></li> }).collect_view()}
+                </ul>
+            </Panel>
+        }
+    })
+}
+
+/// How to connect to it.
+#[component]
+pub fn Connect(
+    /// The instance.
+    view: InstanceView,
+    /// Who is looking.
+    actor: Option<Actor>,
+) -> impl IntoView {
+    let instance = view.instance;
+    let page = format!("/instances/{}", instance.name);
+    let reveal =
+        actor.filter(|actor| actor.is(Role::Admin)).map(|actor| ask_href(actor.sudo, &page, "password"));
+    let show = |value: Option<String>| value.unwrap_or_else(|| format::NOTHING.to_owned());
+    view! {
+        <Panel id="connect" title="Connect">
+            <div class="body stack">
+                <dl class="props">
+                    <dt>"Host"</dt>
+                    <dd class="mono">{show(instance.host)}</dd>
+                    <dt>"Port"</dt>
+                    <dd class="mono">{show(instance.port.map(|port| port.to_string()))}</dd>
+                    <dt>"User"</dt>
+                    <dd class="mono">{instance.username}</dd>
+                    <dt>"Password"</dt>
+                    <dd>
+                        {match reveal {
+                            Some(href) => {
+                                Either::Left(view! { <a class="btn small" href=href><Icon name="lock"/>"Reveal…"</a> })
+                            }
+                            None => Either::Right(view! { <span class="dim">"an admin can reveal it"</span> }),
+                        }}
+                    </dd>
+                    <dt>"TLS"</dt>
+                    <dd class="mono">{instance.tls.as_str()}</dd>
+                </dl>
+                {view.connection.map(|text| view! { <Code text what="the connection string"/> })}
+                {instance
+                    .trust_loopback
+                    .then(|| {
+                        view! {
+                            <p class="banner warn">
+                                <Icon name="s-warn"/>
+                                <span>
+                                    "Whoever can connect over loopback on this machine needs no password: every local account and program can read and change everything in it."
+                                </span>
+                            </p>
+                        }
+                    })}
+            </div>
+        </Panel>
+    }
+}
+
+/// What else is known of it.
+#[component]
+pub fn About(
+    /// The instance.
+    view: InstanceView,
+) -> impl IntoView {
+    let instance = view.instance;
+    let source = instance.source_image.map(|image| {
+        view! {
+            <dt>"Restored from"</dt>
+            <dd>
+                {match view.source_image {
+                    Some(name) => Either::Left(view! { <a class="mono" href=format!("/images/{image}")>{name}</a> }),
+                    None => Either::Right(view! { <span class="dim">"an image that was deleted since"</span> }),
+                }}
+            </dd>
+        }
+    });
+    let look = match instance.health {
+        Health::Ok => Look::new("ok", "s-up", "answers"),
+        Health::Down => Look::new("fail", "s-fail", "does not answer"),
+        Health::Unknown => Look::new("wait", "s-down", "nobody looked yet"),
+    };
+    view! {
+        <Panel id="about" title="About">
+            <div class="body">
+                <dl class="props">
+                    <dt>"Health"</dt>
+                    <dd><State look/></dd>
+                    <dt>"Version"</dt>
+                    <dd>{instance.version.unwrap_or_else(|| format::NOTHING.to_owned())}</dd>
+                    <dt>"Type"</dt>
+                    <dd>{instance.image_type.as_str()}</dd>
+                    <dt>"Origin"</dt>
+                    <dd>{instance.origin.as_str()}</dd>
+                    {source}
+                    <dt>"Since"</dt>
+                    <dd><time datetime=format::machine(instance.created_at)>{format::exact(instance.created_at)}</time></dd>
+                    <dt>"Id"</dt>
+                    <dd class="mono">{instance.id.to_string()}</dd>
+                </dl>
+            </div>
+        </Panel>
+    }
+}
