@@ -1,1 +1,96 @@
-//! Being written.
+//! Durable step tables on PostgreSQL.
+//!
+//! A **run** is one execution of a workflow: a list of steps, all of them rows in a table before the first one starts.
+//! A worker claims a run, does its steps one after the other, and writes down how each ended. When the worker dies,
+//! another one goes on where it stopped. This crate knows nothing of what steps do.
+//!
+//! ```no_run
+//! use serde::{Deserialize, Serialize};
+//! use workflow::{Cx, Engine, Failure, Lock, Progress, StartOptions, Step, Steps, Workflow};
+//!
+//! /// Greets somebody, durably.
+//! #[derive(Serialize, Deserialize)]
+//! struct Greet {
+//!     name: String,
+//! }
+//!
+//! impl Workflow for Greet {
+//!     const NAME: &'static str = "greet";
+//!     const VERSION: i32 = 1;
+//!     type Services = ();
+//!     fn locks(&self) -> Vec<Lock> {
+//!         vec![Lock::exclusive(format!("person/{}", self.name))]
+//!     }
+//!     fn steps() -> Steps<Self> {
+//!         Steps::first::<SayHello>()
+//!     }
+//! }
+//!
+//! struct SayHello;
+//!
+//! impl Step for SayHello {
+//!     const NAME: &'static str = "SayHello";
+//!     type Workflow = Greet;
+//!     type Output = String;
+//!     async fn run(cx: &Cx<Greet>) -> Result<Progress<String>, Failure> {
+//!         Ok(Progress::Done(format!("Hello, {}", cx.input.name)))
+//!     }
+//! }
+//!
+//! # async fn example(db: sqlx::PgPool) -> anyhow::Result<()> {
+//! let mut tx = db.begin().await?;
+//! let input = Greet { name: "Ada".into() };
+//! let run = workflow::start(&mut tx, &input, StartOptions::default()).await?;
+//! tx.commit().await?;
+//!
+//! let stop = tokio_util::sync::CancellationToken::new();
+//! Engine::new(db, (), "worker-1").register::<Greet>().pool("default").run(stop).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # States of a run
+//! ```text
+//! running ──────────────▶ succeeded
+//!    │ a step failed for good, a deadline, a cancel
+//!    ▼
+//! undoing ──▶ failed | cancelled
+//!    │ ▲ an undo failed for good      retry: undo again
+//!    ▼ │                              accept: leave this one step as it is, undo the others
+//!  stuck
+//! ```
+//! Undo runs backwards and includes the step that failed, because that one may have done half of its work.
+//!
+//! # What is promised
+//! - No two workers' results are accepted for one step: each claim makes the run's `epoch` greater, and each write names
+//!   the epoch that its worker believes in.
+//! - A repeat of an attempt meets the same named effect: whatever a step makes is to be named by run, step and attempt
+//!   ([`Cx`] has them), and `attempt` grows only after a failure was written down.
+//! - A worker that wakes up late stops at its next await and changes no row.
+//! - Steps are done at least once. They must bear being repeated; [`testing`] has tests that insist.
+//!
+//! Only the database's clock counts.
+
+#![cfg_attr(
+    not(feature = "testing"),
+    expect(rustdoc::broken_intra_doc_links, reason = "testing is a feature")
+)]
+
+mod command;
+mod definition;
+mod engine;
+mod hold;
+mod listener;
+mod perform;
+mod record;
+mod start;
+mod step;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use command::{CommandError, accept, cancel, retry, wake};
+pub use definition::Plan;
+pub use engine::{Engine, Timing};
+pub use listener::CHANNEL;
+pub use start::{Lock, RunId, StartError, StartOptions, start};
+pub use step::{Cx, Failure, Progress, Retry, Step, Steps, Workflow};

@@ -1,0 +1,148 @@
+//! Starting a run: its row, all its steps and its locks, in the caller's transaction. It wakes nobody: a trigger does.
+
+use serde_json::Value;
+use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::step::Workflow;
+
+/// One execution of a workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(pub Uuid);
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Something that a run has for itself, or shares, until it has ended.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lock {
+    key: String,
+    shared: bool,
+}
+
+impl Lock {
+    /// Nobody else may have it.
+    pub fn exclusive(key: impl ToString) -> Self {
+        Self { key: key.to_string(), shared: false }
+    }
+
+    /// Others may share it, nobody may have it exclusively.
+    pub fn shared(key: impl ToString) -> Self {
+        Self { key: key.to_string(), shared: true }
+    }
+}
+
+/// How to start a run.
+#[derive(Clone, Debug)]
+pub struct StartOptions {
+    /// Its id; a new one if none.
+    pub id: Option<Uuid>,
+    /// Which workers may take it.
+    pub pool: String,
+    /// A JSON object that the engine keeps and does not read.
+    pub labels: Value,
+}
+
+impl Default for StartOptions {
+    fn default() -> Self {
+        Self { id: None, pool: "default".into(), labels: Value::Object(serde_json::Map::new()) }
+    }
+}
+
+/// Why a run was not started. Nothing was written; the transaction can go on only after [`StartError::Locked`].
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another run has what this one needs.
+    #[error("{key} is in use by run {run}")]
+    Locked {
+        /// The lock's key.
+        key: String,
+        /// The run that has it.
+        run: RunId,
+    },
+    /// The input is no JSON.
+    #[error("write the input of the run")]
+    Input(#[from] serde_json::Error),
+    /// The database did not take it.
+    #[error("write the run")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Writes a run of workflow `W` with all its steps and locks; it begins when the transaction commits.
+///
+/// # Errors
+/// A lock is taken: the run is not queued but refused, because whoever asks should know.
+pub async fn start<W: Workflow>(
+    tx: &mut Transaction<'_, Postgres>,
+    input: &W,
+    options: StartOptions,
+) -> Result<RunId, StartError> {
+    let id = options.id.unwrap_or_else(Uuid::now_v7);
+    let mut locks = input.locks();
+    locks.sort();
+    locks.dedup_by(|b, a| a.key == b.key);
+    for lock in &locks {
+        refuse_if_taken(tx, lock).await?;
+    }
+    let input = serde_json::to_value(input)?;
+    sqlx::query!(
+        "insert into toygres.run (id, name, version, pool, input, labels) values ($1, $2, $3, $4, $5, $6)",
+        id,
+        W::NAME,
+        W::VERSION,
+        options.pool,
+        input,
+        options.labels
+    )
+    .execute(&mut **tx)
+    .await?;
+    let steps = W::steps().list;
+    let positions: Vec<i32> = (0_i32..).take(steps.len()).collect();
+    let names: Vec<String> = steps.iter().map(|step| step.name.to_owned()).collect();
+    let attempts: Vec<i32> = steps.iter().map(|step| step.retry.attempts.max(1)).collect();
+    let allowed: Vec<f64> = steps.iter().map(|step| step.allowed.as_secs_f64()).collect();
+    sqlx::query!(
+        "insert into toygres.step (run_id, position, name, attempts, allowed)
+         select $1, s.position, s.name, s.attempts, make_interval(secs => s.allowed)
+         from unnest($2::int[], $3::text[], $4::int[], $5::float8[]) as s (position, name, attempts, allowed)",
+        id,
+        &positions,
+        &names,
+        &attempts,
+        &allowed
+    )
+    .execute(&mut **tx)
+    .await?;
+    for lock in &locks {
+        sqlx::query!(
+            "insert into toygres.run_lock (run_id, key, shared) values ($1, $2, $3)",
+            id,
+            lock.key,
+            lock.shared
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(RunId(id))
+}
+
+/// Whoever wants a key waits here until everybody who is just taking it has committed.
+async fn refuse_if_taken(tx: &mut PgConnection, lock: &Lock) -> Result<(), StartError> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('toygres.run_lock/' || $1, 0))", lock.key)
+        .execute(&mut *tx)
+        .await?;
+    let holder = sqlx::query_scalar!(
+        "select run_id from toygres.run_lock where key = $1 and (not shared or not $2) limit 1",
+        lock.key,
+        lock.shared
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    match holder {
+        Some(run) => Err(StartError::Locked { key: lock.key.clone(), run: RunId(run) }),
+        None => Ok(()),
+    }
+}
