@@ -23,6 +23,12 @@ pub struct FrameData {
     pub running: Vec<Run>,
 }
 
+/// Who is logged in.
+#[server(prefix = "/api/fn", endpoint = "me")]
+pub async fn get_me() -> Result<Actor> {
+    Ok(super::caller(model::Role::Viewer)?.1)
+}
+
 /// What the frame around every page shows.
 #[server(prefix = "/api/fn", endpoint = "frame")]
 pub async fn get_frame() -> Result<FrameData> {

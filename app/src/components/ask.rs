@@ -15,18 +15,13 @@ pub fn Ask(
     /// The form.
     children: Children,
 ) -> impl IntoView {
-    let heading = NodeRef::<leptos::html::H2>::new();
-    Effect::new(move |_| {
-        if let Some(heading) = heading.get() {
-            let _ = heading.focus();
-        }
-    });
     view! {
         <section class=if danger { "ask fail" } else { "ask" } aria-labelledby="ask-h">
-            <h2 id="ask-h" tabindex="-1" node_ref=heading>{title}</h2>
+            <h2 id="ask-h" tabindex="-1">{title}</h2>
             {children()}
         </section>
     }
+    .into_any()
 }
 
 /// Where a question is asked that needs sudo mode: straight away, or after the password.

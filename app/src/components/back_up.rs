@@ -3,10 +3,43 @@
 use leptos::prelude::*;
 use model::{Health, Instance, InstanceStatus};
 
-use super::field::refused;
+use super::field::{Refused, refused};
 use super::icon::Icon;
-use super::toast::use_toasts;
 use crate::api::instances::BackUp;
+
+/// Starting a back-up, from wherever on the page. The frame has it, so that a refusal outlives the row with the button.
+#[derive(Clone, Copy)]
+pub struct BackUpAction(ServerAction<BackUp>);
+
+impl BackUpAction {
+    /// For the frame.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "made once, by the frame")]
+    pub fn new() -> Self {
+        Self(ServerAction::new())
+    }
+
+    /// The refusal of the last try.
+    #[must_use]
+    pub fn refused(self) -> Refused {
+        refused(self.0)
+    }
+
+    /// For a form.
+    #[must_use]
+    pub fn action(self) -> ServerAction<BackUp> {
+        self.0
+    }
+}
+
+/// Starting a back-up.
+///
+/// # Panics
+/// Outside of the frame.
+#[must_use]
+pub fn use_back_up() -> BackUpAction {
+    expect_context()
+}
 
 /// Whether an image of the instance can be made now.
 #[must_use]
@@ -23,14 +56,7 @@ pub fn BackUpButton(
     #[prop(optional)]
     primary: bool,
 ) -> impl IntoView {
-    let action = ServerAction::<BackUp>::new();
-    let refused = refused(action);
-    let toasts = use_toasts();
-    Effect::new(move |_| {
-        if let Some(error) = refused.get() {
-            toasts.say(error.message);
-        }
-    });
+    let action = use_back_up().action();
     let label = (!primary).then(|| format!("Back up {}", instance.name));
     view! {
         <ActionForm action=action>

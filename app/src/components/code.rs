@@ -21,6 +21,7 @@ pub fn Code(
             <Copy text what/>
         </div>
     }
+    .into_any()
 }
 
 /// A button that copies a text; it appears with WASM, for without it could do nothing.
@@ -52,6 +53,7 @@ pub fn Copy(
             <Icon name="copy"/>
         </button>
     }
+    .into_any()
 }
 
 #[cfg(feature = "hydrate")]

@@ -114,6 +114,7 @@ pub fn Days(
             inner_html=inner
         ></svg>
     }
+    .into_any()
 }
 
 /// Days, and below each how large its image was and how long it took.
@@ -133,13 +134,15 @@ pub fn DaysInFull(
     let stored = |bytes: i64| format::bytes(bytes.unsigned_abs());
     view! {
         <div class="days">
+            <div>
             <span class="k">"Images"</span>
             <Days name=name.clone() days making tall=true/>
-            <span class="v"></span>
+            </div>
             <Bars name="Size in the store" of=name.clone() values=sizes words=stored/>
             <Bars name="Time it took" of=name values=durations words=format::duration/>
         </div>
     }
+    .into_any()
 }
 
 /// One row of bars, a bar a day, beside its newest number.
@@ -168,6 +171,7 @@ fn Bars(name: &'static str, of: String, values: Vec<Option<i64>>, words: fn(i64)
             .collect();
         let range = if least == most { words(most) } else { format!("{} to {}", words(least), words(most)) };
         view! {
+            <div>
             <span class="k">{name}</span>
             <svg
                 class="chart bars"
@@ -180,6 +184,7 @@ fn Bars(name: &'static str, of: String, values: Vec<Option<i64>>, words: fn(i64)
                 <b>{last.and_then(|last| values[last]).map(words)}</b>
                 <span class="sub">{(least != most).then_some(range)}</span>
             </span>
+            </div>
         }
     })
 }
@@ -202,6 +207,7 @@ pub fn Legend() -> impl IntoView {
                 .collect_view()}
         </ul>
     }
+    .into_any()
 }
 
 fn day_block(x: usize, look: DayLook) -> String {

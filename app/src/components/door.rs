@@ -32,6 +32,7 @@ pub fn Door(
             <footer class="sub dim">{concat!("Toygres ", env!("CARGO_PKG_VERSION"))}</footer>
         </div>
     }
+    .into_any()
 }
 
 /// Where to go afterwards: a path of this site, whatever the address says.
@@ -106,6 +107,7 @@ pub fn PasswordField(
             </span>
         </p>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub fn Empty(
             {children.map(|children| view! { <div class="actions">{children()}</div> })}
         </div>
     }
+    .into_any()
 }
 
 const GHOSTS: &str = concat!(

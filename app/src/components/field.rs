@@ -98,6 +98,7 @@ pub fn TextField(
             <FieldNote id=note error hint/>
         </p>
     }
+    .into_any()
 }
 
 /// One of several choices.
@@ -139,6 +140,7 @@ pub fn SelectField(
             <FieldNote id=note error hint/>
         </p>
     }
+    .into_any()
 }
 
 /// What was wrong with a field, or else what it means.
@@ -156,6 +158,7 @@ fn FieldNote(id: String, error: Memo<Option<String>>, hint: Option<String>) -> i
             }}
         </span>
     }
+    .into_any()
 }
 
 /// A box to tick.
@@ -182,4 +185,5 @@ pub fn CheckField(
             {hint.map(|hint| view! { <span class="hint">{hint}</span> })}
         </p>
     }
+    .into_any()
 }

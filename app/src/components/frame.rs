@@ -4,24 +4,45 @@ use leptos::prelude::*;
 use leptos_router::components::{A, Outlet};
 use leptos_router::hooks::use_location;
 
+use model::{Actor, Role};
+
+use super::back_up::BackUpAction;
 use super::blocks::{Strip, of_run};
+use super::focus::focus;
 use super::icon::{Icon, Mark};
+use super::refusal::Refusal;
 use super::state::{self, State};
 use super::toast::ToastRegion;
-use crate::api::frame::{FrameData, get_frame};
+use crate::api::frame::{FrameData, get_frame, get_me};
 use crate::error::Result;
 use crate::format;
 use crate::live::{Connection, use_live};
 
-/// What the frame shows, for pages that ask who is logged in.
-pub type FrameResource = Resource<Result<FrameData>>;
+/// Who is logged in. It is fetched once a visit: what depends on it alone is not drawn anew with each change elsewhere.
+#[derive(Clone, Copy)]
+pub struct Me(Resource<Result<Actor>>);
 
-/// What the frame shows. Await it inside `Suspend`.
+impl Me {
+    /// Who is logged in, inside `Suspend`.
+    ///
+    /// # Errors
+    /// Nobody is.
+    pub async fn actor(self) -> Result<Actor> {
+        self.0.await
+    }
+
+    /// What the person may do: nothing but look, if that is not known.
+    pub async fn role(self) -> Role {
+        self.0.await.map_or(Role::Viewer, |actor| actor.role)
+    }
+}
+
+/// Who is logged in.
 ///
 /// # Panics
 /// Outside of the frame.
 #[must_use]
-pub fn use_frame() -> FrameResource {
+pub fn use_me() -> Me {
     expect_context()
 }
 
@@ -37,18 +58,17 @@ pub fn FrameAround(
     /// The page.
     children: Children,
 ) -> impl IntoView {
-    let live = use_live();
-    let frame: FrameResource = Resource::new(move || live.version(), |_| get_frame());
-    provide_context(frame);
+    provide_context(Me(Resource::new(|| (), |()| get_me())));
+    let back_up = BackUpAction::new();
+    provide_context(back_up);
+    focus_follows_the_page();
     view! {
         <a class="skip" href="#main">"Skip to the content"</a>
         <div class="shell">
-            <header class="side">
-                <a class="brand" href="/"><Mark/>"Toygres"</a>
-                <Transition>{move || Suspend::new(async move { view! { <Side data=frame.await.ok()/> } })}</Transition>
-            </header>
+            <SideBar/>
             <main id="main" class="page" tabindex="-1">
                 <LiveNote/>
+                <Refusal refused=back_up.refused() fields=&["name", "description"]/>
                 {children()}
                 <footer class="foot">
                     <span>{concat!("Toygres ", env!("CARGO_PKG_VERSION"))}</span>
@@ -58,6 +78,34 @@ pub fn FrameAround(
         </div>
         <ToastRegion/>
     }
+    .into_any()
+}
+
+/// On the way to another page the focus goes to its content, as it does when a document is loaded.
+fn focus_follows_the_page() {
+    let path = use_location().pathname;
+    Effect::new(move |before: Option<String>| {
+        let now = path.get();
+        if before.is_some_and(|before| before != now)
+            && let Some(main) = document().get_element_by_id("main")
+        {
+            focus(&main);
+        }
+        now
+    });
+}
+
+#[component]
+fn SideBar() -> impl IntoView {
+    let live = use_live();
+    let frame = Resource::new(move || live.version(), |_| get_frame());
+    view! {
+        <header class="side">
+            <a class="brand" href="/"><Mark/>"Toygres"</a>
+            <Transition>{move || Suspend::new(async move { view! { <Side data=frame.await.ok()/> } })}</Transition>
+        </header>
+    }
+    .into_any()
 }
 
 /// Says that the page is not live any more, and nothing else.
@@ -79,6 +127,7 @@ fn LiveNote() -> impl IntoView {
             }}
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -96,8 +145,9 @@ fn Side(data: Option<FrameData>) -> impl IntoView {
             </ul>
         </nav>
         <Now running/>
-        {data.map(|data| view! { <Me name=data.actor.name role=data.actor.role.as_str()/> })}
+        {data.map(|data| view! { <Account name=data.actor.name role=data.actor.role.as_str()/> })}
     }
+    .into_any()
 }
 
 #[component]
@@ -124,6 +174,7 @@ fn NavLink(
                 })}
         </A>
     }
+    .into_any()
 }
 
 /// The live runs, on every page.
@@ -170,11 +221,12 @@ fn NowRun(run: model::Run) -> impl IntoView {
             </a>
         </li>
     }
+    .into_any()
 }
 
 /// Who is logged in, and the way out.
 #[component]
-fn Me(name: String, role: &'static str) -> impl IntoView {
+fn Account(name: String, role: &'static str) -> impl IntoView {
     let location = use_location();
     let menu = NodeRef::<leptos::html::Details>::new();
     Effect::new(move |_| {
@@ -202,4 +254,5 @@ fn Me(name: String, role: &'static str) -> impl IntoView {
             </details>
         </div>
     }
+    .into_any()
 }

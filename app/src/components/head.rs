@@ -46,6 +46,7 @@ pub fn Head(
             {children.map(|children| view! { <div class="actions">{children()}</div> })}
         </header>
     }
+    .into_any()
 }
 
 /// A frame with a title for a table, a list or a form; never inside another.
@@ -77,4 +78,5 @@ pub fn Panel(
             {children()}
         </section>
     }
+    .into_any()
 }

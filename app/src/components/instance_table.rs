@@ -43,6 +43,7 @@ pub fn InstanceTable(
             </table>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -74,6 +75,7 @@ fn Row(instance: Instance, days: Vec<DayOfImages>, making: bool, role: Role) -> 
             <td role="cell" class="num act">{may.then(|| view! { <BackUpButton instance/> })}</td>
         </tr>
     }
+    .into_any()
 }
 
 /// `PG 15.20 · stock · managed`.

@@ -8,6 +8,7 @@ pub mod days;
 pub mod door;
 pub mod empty;
 pub mod field;
+pub mod focus;
 pub mod frame;
 pub mod head;
 pub mod icon;

@@ -97,4 +97,5 @@ pub fn NeedList(
             </ul>
         </section>
     }
+    .into_any()
 }

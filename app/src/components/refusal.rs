@@ -32,4 +32,5 @@ pub fn Refusal(
             }}
         </div>
     }
+    .into_any()
 }

@@ -34,6 +34,7 @@ pub fn LiveRuns(
             </table>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -74,6 +75,7 @@ fn LiveRun(run: Run) -> impl IntoView {
             <td role="cell" class="num" data-k="Left">{left.map(|left| view! { <b>{left}</b> })}</td>
         </tr>
     }
+    .into_any()
 }
 
 /// Runs and what became of them.
@@ -100,6 +102,7 @@ pub fn EndedRuns(
             </table>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -121,4 +124,5 @@ fn EndedRun(run: Run) -> impl IntoView {
             </td>
         </tr>
     }
+    .into_any()
 }

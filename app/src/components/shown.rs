@@ -1,18 +1,17 @@
 //! Data that was fetched, or the reason why it is not there; on the server the answer's status says so too.
 
-use leptos::either::Either;
 use leptos::prelude::*;
 
 use crate::error::{Result, UiError};
 use crate::pages::errors::ErrorPage;
 
 /// Shows `data` as a page by `show`, or the error as one.
-pub fn shown<T, V: IntoView, F: FnOnce(T) -> V>(data: Result<T>, show: F) -> impl IntoView + use<T, V, F> {
+pub fn shown<T, V: IntoView + 'static>(data: Result<T>, show: impl FnOnce(T) -> V) -> AnyView {
     match data {
-        Ok(data) => Either::Left(show(data)),
+        Ok(data) => show(data).into_any(),
         Err(error) => {
             answer_with(&error);
-            Either::Right(view! { <ErrorPage error/> })
+            view! { <ErrorPage error/> }.into_any()
         }
     }
 }

@@ -40,4 +40,5 @@ pub fn ToastRegion() -> impl IntoView {
             {move || toasts.0.get().map(|words| view! { <p class="toast">{words}</p> })}
         </div>
     }
+    .into_any()
 }

@@ -14,10 +14,10 @@ pub fn AddInstance() -> impl IntoView {
     let action = ServerAction::<Add>::new();
     let refused = refused(action);
     let tls = [
-        ("prefer", "if the server has it, certificate unchecked (prefer)"),
-        ("require", "always, certificate unchecked (require)"),
-        ("verify-full", "always, certificate and host name checked (verify-full)"),
-        ("disable", "never (disable)"),
+        ("prefer", "prefer: if the server has it"),
+        ("require", "require: always, unchecked"),
+        ("verify-full", "verify-full: always, certificate and host checked"),
+        ("disable", "disable: never"),
     ];
     let types = [("stock", "PostgreSQL as it comes"), ("pg_durable", "with pg_durable")];
     let owned = |pairs: &[(&str, &str)]| {
@@ -55,4 +55,5 @@ pub fn AddInstance() -> impl IntoView {
             </ActionForm>
         </Panel>
     }
+    .into_any()
 }

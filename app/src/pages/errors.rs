@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
+use crate::components::icon::Mark;
 use crate::components::shown::answer_with;
 use crate::error::UiError;
 
@@ -31,7 +32,7 @@ pub fn ErrorPage(
     view! {
         <Title text=title/>
         <section class="nowhere">
-            <svg class="mark plan" aria-hidden="true" inner_html="<use href=\"#mark\"/>"></svg>
+            <Mark plan=true/>
             <div class="stack">
                 <h1>{title}</h1>
                 <p>{error.message}</p>
@@ -43,4 +44,5 @@ pub fn ErrorPage(
             </div>
         </section>
     }
+    .into_any()
 }

@@ -6,12 +6,13 @@ use model::{Actor, Health, Instance, InstanceStatus, Origin, Role};
 
 use super::instance_ask::Question;
 use super::instance_parts::{About, Connect, Databases, Images};
-use crate::api::instances::{InstanceView, StartInstance, StopInstance, get_instance};
+use crate::api::instances::{DeleteInstance, InstanceView, StartInstance, StopInstance, get_instance};
 use crate::components::ask::ask_href;
 use crate::components::back_up::{BackUpButton, can_back_up};
 use crate::components::days::{DaysInFull, Legend};
 use crate::components::field::refused;
-use crate::components::frame::use_frame;
+use crate::components::focus::focus_question;
+use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
 use crate::components::refusal::Refusal;
@@ -20,38 +21,69 @@ use crate::components::shown::shown;
 use crate::components::state::{self, State};
 use crate::components::time::{Ago, AgoOr};
 use crate::format;
-use crate::live::use_live;
+use crate::live::{Live, use_live};
 
 /// One instance.
 #[component]
 pub fn InstancePage() -> impl IntoView {
     let live = use_live();
-    let frame = use_frame();
+    let me = use_me();
     let params = use_params_map();
     let name = Memo::new(move |_| params.read().get("name").unwrap_or_default());
     let view = Resource::new(move || (name.get(), live.version()), |(name, _)| get_instance(name));
     let query = use_query_map();
     let ask = Memo::new(move |_| query.read().get("ask"));
+    focus_question(ask);
+    let actions = Actions::new(live);
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                let actor = frame.await.ok().map(|frame| frame.actor);
-                shown(view.await, move |view| view! { <Whole view actor ask/> })
+                let actor = me.actor().await.ok();
+                shown(view.await, move |view| view! { <Whole view actor ask actions/> })
             })}
         </Transition>
+    }
+    .into_any()
+}
+
+/// What one can do here. The page has them, so that a refusal stays when the rest is drawn anew.
+#[derive(Clone, Copy)]
+struct Actions {
+    start: ServerAction<StartInstance>,
+    stop: ServerAction<StopInstance>,
+    delete: ServerAction<DeleteInstance>,
+}
+
+impl Actions {
+    fn new(live: Live) -> Self {
+        let actions =
+            Self { start: ServerAction::new(), stop: ServerAction::new(), delete: ServerAction::new() };
+        Effect::new(move |_| {
+            if actions.start.version().get() + actions.stop.version().get() > 0 {
+                live.changed();
+            }
+        });
+        actions
     }
 }
 
 #[component]
-fn Whole(view: InstanceView, actor: Option<Actor>, ask: Memo<Option<String>>) -> impl IntoView {
+fn Whole(
+    view: InstanceView,
+    actor: Option<Actor>,
+    ask: Memo<Option<String>>,
+    actions: Actions,
+) -> impl IntoView {
     let instance = view.instance.clone();
     let making = view.making;
     let making_name = instance.name.clone();
     let days = view.days.clone();
     let runs = view.runs.clone();
     view! {
-        <InstanceHead instance=instance.clone() actor=actor.clone() making/>
-        <Question instance=instance.clone() ask/>
+        <InstanceHead instance=instance.clone() actor=actor.clone() making actions/>
+        <Refusal refused=refused(actions.start)/>
+        <Refusal refused=refused(actions.stop)/>
+        <Question instance=instance.clone() ask delete=actions.delete/>
         <Trouble instance=instance.clone()/>
         <Facts view=view.clone()/>
         <div class="cols">
@@ -77,10 +109,11 @@ fn Whole(view: InstanceView, actor: Option<Actor>, ask: Memo<Option<String>>) ->
             </div>
         </div>
     }
+    .into_any()
 }
 
 #[component]
-fn InstanceHead(instance: Instance, actor: Option<Actor>, making: bool) -> impl IntoView {
+fn InstanceHead(instance: Instance, actor: Option<Actor>, making: bool, actions: Actions) -> impl IntoView {
     let (role, sudo) = actor.map_or((Role::Viewer, false), |actor| (actor.role, actor.sudo));
     let look = state::instance(&instance);
     let health = instance.health_detail.clone();
@@ -108,12 +141,13 @@ fn InstanceHead(instance: Instance, actor: Option<Actor>, making: bool) -> impl 
                     let may = can_back_up(&instance) && !making;
                     view! {
                         {may.then(|| view! { <BackUpButton instance=instance.clone() primary=true/> })}
-                        <StartStop instance=instance.clone()/>
+                        <StartStop instance=instance.clone() actions/>
                         <More page sudo role may instance/>
                     }
                 })}
         </Head>
     }
+    .into_any()
 }
 
 /// `PostgreSQL 15.20, stock, managed by Toygres`.
@@ -130,15 +164,8 @@ fn what(instance: &Instance) -> String {
 }
 
 #[component]
-fn StartStop(instance: Instance) -> impl IntoView {
-    let start = ServerAction::<StartInstance>::new();
-    let stop = ServerAction::<StopInstance>::new();
-    let live = use_live();
-    Effect::new(move |_| {
-        if start.version().get() + stop.version().get() > 0 {
-            live.changed();
-        }
-    });
+fn StartStop(instance: Instance, actions: Actions) -> impl IntoView {
+    let Actions { start, stop, .. } = actions;
     let managed = instance.origin == Origin::Managed;
     let name = instance.name.clone();
     let again = instance.name.clone();
@@ -161,9 +188,8 @@ fn StartStop(instance: Instance) -> impl IntoView {
                     </ActionForm>
                 }
             })}
-        <Refusal refused=refused(start)/>
-        <Refusal refused=refused(stop)/>
     }
+    .into_any()
 }
 
 #[component]
@@ -190,6 +216,7 @@ fn More(page: String, sudo: bool, role: Role, may: bool, instance: Instance) -> 
             </ul>
         </details>
     }
+    .into_any()
 }
 
 /// What is wrong with it, on top.
@@ -242,4 +269,5 @@ fn Facts(view: InstanceView) -> impl IntoView {
             </div>
         </dl>
     }
+    .into_any()
 }

@@ -4,8 +4,9 @@ use leptos::either::{Either, EitherOf4};
 use leptos::prelude::*;
 use model::{Instance, Origin};
 
-use crate::api::instances::{BackUp, DeleteInstance, reveal_password};
+use crate::api::instances::{DeleteInstance, reveal_password};
 use crate::components::ask::Ask;
+use crate::components::back_up::use_back_up;
 use crate::components::code::Code;
 use crate::components::field::{TextField, refused};
 use crate::components::icon::Icon;
@@ -18,13 +19,15 @@ pub fn Question(
     instance: Instance,
     /// The question's name in the address.
     ask: Memo<Option<String>>,
+    /// Deleting it.
+    delete: ServerAction<DeleteInstance>,
 ) -> impl IntoView {
     move || {
         let instance = instance.clone();
         match ask.get().as_deref() {
             Some("backup") => EitherOf4::A(view! { <BackUpOptions instance/> }),
             Some("password") => EitherOf4::B(view! { <Password instance/> }),
-            Some("delete") => EitherOf4::C(view! { <Delete instance/> }),
+            Some("delete") => EitherOf4::C(view! { <Delete instance action=delete/> }),
             _ => EitherOf4::D(()),
         }
     }
@@ -32,14 +35,13 @@ pub fn Question(
 
 #[component]
 fn BackUpOptions(instance: Instance) -> impl IntoView {
-    let action = ServerAction::<BackUp>::new();
+    let action = use_back_up().action();
     let refused = refused(action);
     let back = format!("/instances/{}", instance.name);
     view! {
         <Ask title=format!("Back up {}", instance.name)>
             <ActionForm action=action attr:class="form">
                 <input type="hidden" name="instance" value=instance.id.to_string()/>
-                <Refusal refused fields=&["name", "description"]/>
                 <TextField name="name" label="Name of the image" refused mono=true hint="Left empty, it is made from the instance's name and the time."/>
                 <TextField name="description" label="Description" refused hint="What you will want to know about it in a year."/>
                 {(instance.databases.len() > 1)
@@ -71,6 +73,7 @@ fn BackUpOptions(instance: Instance) -> impl IntoView {
             </ActionForm>
         </Ask>
     }
+    .into_any()
 }
 
 #[component]
@@ -94,11 +97,11 @@ fn Password(instance: Instance) -> impl IntoView {
             <div class="actions"><a class="btn primary" href=back>"Hide it"</a></div>
         </Ask>
     }
+    .into_any()
 }
 
 #[component]
-fn Delete(instance: Instance) -> impl IntoView {
-    let action = ServerAction::<DeleteInstance>::new();
+fn Delete(instance: Instance, action: ServerAction<DeleteInstance>) -> impl IntoView {
     let refused = refused(action);
     let name = instance.name.clone();
     let back = format!("/instances/{name}");
@@ -134,4 +137,5 @@ fn Delete(instance: Instance) -> impl IntoView {
             </ActionForm>
         </Ask>
     }
+    .into_any()
 }

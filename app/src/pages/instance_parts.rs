@@ -45,6 +45,7 @@ pub fn Images(
                 })}
         </Panel>
     }
+    .into_any()
 }
 
 #[component]
@@ -69,6 +70,7 @@ fn ImageTable(images: Vec<Image>, may: bool, name: String) -> impl IntoView {
             </table>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -100,6 +102,7 @@ fn ImageRow(image: Image, may: bool) -> impl IntoView {
             </td>
         </tr>
     }
+    .into_any()
 }
 
 /// Its databases.
@@ -171,6 +174,7 @@ pub fn Connect(
             </div>
         </Panel>
     }
+    .into_any()
 }
 
 /// What else is known of it.
@@ -217,4 +221,5 @@ pub fn About(
             </div>
         </Panel>
     }
+    .into_any()
 }

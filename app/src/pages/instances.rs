@@ -7,7 +7,7 @@ use model::{InstanceStatus, Role};
 use crate::api::instances::{InstanceRow, list_instances};
 use crate::components::days::Legend;
 use crate::components::empty::Empty;
-use crate::components::frame::use_frame;
+use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
 use crate::components::instance_table::InstanceTable;
@@ -18,16 +18,17 @@ use crate::live::use_live;
 #[component]
 pub fn Instances() -> impl IntoView {
     let live = use_live();
-    let frame = use_frame();
+    let me = use_me();
     let instances = Resource::new(move || live.version(), |_| list_instances());
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                let role = frame.await.map_or(Role::Viewer, |frame| frame.actor.role);
+                let role = me.role().await;
                 shown(instances.await, move |rows| view! { <List rows role/> })
             })}
         </Transition>
     }
+    .into_any()
 }
 
 #[component]
@@ -60,6 +61,7 @@ fn List(rows: Vec<InstanceRow>, role: Role) -> impl IntoView {
             }}
         </Panel>
     }
+    .into_any()
 }
 
 fn summary(rows: &[InstanceRow]) -> String {

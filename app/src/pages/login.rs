@@ -41,6 +41,7 @@ pub fn Login() -> impl IntoView {
             </details>
         </Door>
     }
+    .into_any()
 }
 
 fn words(code: &str) -> String {

@@ -33,6 +33,7 @@ pub fn NewInstance() -> impl IntoView {
             })}
         </Transition>
     }
+    .into_any()
 }
 
 #[component]
@@ -69,6 +70,7 @@ fn NewForm(versions: Vec<(i32, String)>) -> impl IntoView {
             </ActionForm>
         </Panel>
     }
+    .into_any()
 }
 
 /// There is nothing to start.
@@ -87,4 +89,5 @@ fn NoPostgres() -> impl IntoView {
             </dl>
         </section>
     }
+    .into_any()
 }

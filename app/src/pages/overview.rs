@@ -8,7 +8,7 @@ use model::{Health, InstanceStatus, Role, Run};
 
 use crate::api::overview::{OverviewPage, get_overview};
 use crate::components::days::Legend;
-use crate::components::frame::use_frame;
+use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::icon::{Icon, Mark};
 use crate::components::instance_table::InstanceTable;
@@ -22,12 +22,12 @@ use crate::live::use_live;
 #[component]
 pub fn Overview() -> impl IntoView {
     let live = use_live();
-    let frame = use_frame();
+    let me = use_me();
     let overview = Resource::new(move || live.version(), |_| get_overview());
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                let role = frame.await.map_or(Role::Viewer, |frame| frame.actor.role);
+                let role = me.role().await;
                 shown(
                     overview.await,
                     move |page| {
@@ -41,6 +41,7 @@ pub fn Overview() -> impl IntoView {
             })}
         </Transition>
     }
+    .into_any()
 }
 
 #[component]
@@ -87,6 +88,7 @@ fn Full(overview: Data, role: Role) -> impl IntoView {
             <div><StorePanel overview/></div>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -107,6 +109,7 @@ fn InstancesPanel(overview: Data, role: Role) -> impl IntoView {
             <InstanceTable rows role/>
         </Panel>
     }
+    .into_any()
 }
 
 #[component]
@@ -132,6 +135,7 @@ fn StorePanel(overview: Data) -> impl IntoView {
             <a class="more" href="/images">"All images"</a>
         </Panel>
     }
+    .into_any()
 }
 
 /// One sentence for the whole house.
@@ -200,6 +204,7 @@ fn Begin(page: OverviewPage, role: Role) -> impl IntoView {
             <Found versions=page.versions free/>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -224,6 +229,7 @@ fn LaterStep(
             </div>
         </li>
     }
+    .into_any()
 }
 
 #[component]
@@ -251,4 +257,5 @@ fn Found(versions: Vec<String>, free: Option<u64>) -> impl IntoView {
             </dl>
         </Panel>
     }
+    .into_any()
 }

@@ -12,7 +12,7 @@ pub fn Password() -> impl IntoView {
     let query = use_query_map();
     let next = next_path();
     let error = door_error(words);
-    let first = move || query.read().get_str("first").is_some();
+    let first = Memo::new(move |_| query.read().get_str("first").is_some());
     let current_error =
         Memo::new(move |_| (query.read().get_str("field") != Some("new")).then(|| error.get()).flatten());
     let new_error =
@@ -20,8 +20,8 @@ pub fn Password() -> impl IntoView {
     view! {
         <Head
             title="Change password"
-            sub=move || {
-                if first() {
+            sub=move || move || {
+                if first.get() {
                     "The one-time password has done its work. Choose one of your own to go on."
                 } else {
                     "All your other sessions are logged out when it changes."
@@ -46,6 +46,7 @@ pub fn Password() -> impl IntoView {
             </form>
         </Panel>
     }
+    .into_any()
 }
 
 fn words(code: &str) -> String {

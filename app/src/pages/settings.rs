@@ -8,7 +8,7 @@ use model::{Actor, Role};
 use super::settings_access::{Tokens, Users};
 use super::settings_state::{Audit, Stores};
 use crate::api::settings::SetAppearance;
-use crate::components::frame::use_frame;
+use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
 use crate::components::shown::shown;
@@ -26,15 +26,16 @@ const SECTIONS: [(&str, &str, Role); 5] = [
 /// Settings.
 #[component]
 pub fn Settings() -> impl IntoView {
-    let frame = use_frame();
+    let me = use_me();
     let query = use_query_map();
     let at = Memo::new(move |_| query.read().get("at").unwrap_or_else(|| "account".to_owned()));
     view! {
         <Head title="Settings"/>
         <Transition>
-            {move || Suspend::new(async move { shown(frame.await, move |frame| view! { <Sections actor=frame.actor at/> }) })}
+            {move || Suspend::new(async move { shown(me.actor().await, move |actor| view! { <Sections actor at/> }) })}
         </Transition>
     }
+    .into_any()
 }
 
 #[component]
@@ -65,6 +66,7 @@ fn Sections(actor: Actor, at: Memo<String>) -> impl IntoView {
             }
         }}
     }
+    .into_any()
 }
 
 #[component]
@@ -95,6 +97,7 @@ fn Account(actor: Actor) -> impl IntoView {
         </Panel>
         <Appearance/>
     }
+    .into_any()
 }
 
 /// Light or dark. A plain form on purpose: the answer is the page, drawn anew.
@@ -120,4 +123,5 @@ fn Appearance() -> impl IntoView {
             </form>
         </Panel>
     }
+    .into_any()
 }

@@ -67,6 +67,7 @@ pub fn Users(
             </ActionForm>
         </Panel>
     }
+    .into_any()
 }
 
 #[component]
@@ -102,6 +103,7 @@ fn UserTable(
             </table>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -128,6 +130,7 @@ fn UserRow(
             <td role="cell" class="num act">{(!own).then(|| view! { <UserMenu user role password disable/> })}</td>
         </tr>
     }
+    .into_any()
 }
 
 /// What an admin can do to an account.
@@ -178,6 +181,7 @@ fn UserMenu(
             </ul>
         </details>
     }
+    .into_any()
 }
 
 /// Tokens.
@@ -223,6 +227,7 @@ pub fn Tokens() -> impl IntoView {
             </ActionForm>
         </Panel>
     }
+    .into_any()
 }
 
 #[component]
@@ -234,6 +239,7 @@ fn FreshToken(token: String) -> impl IntoView {
             <p class="sub">"Toygres keeps only a hash of it. Put it where the program reads it, then leave this page."</p>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -278,4 +284,5 @@ fn TokenTable(tokens: Vec<TokenRow>, revoke: ServerAction<RevokeToken>) -> impl 
             </table>
         </div>
     }
+    .into_any()
 }

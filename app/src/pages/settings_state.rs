@@ -68,6 +68,7 @@ pub fn Stores(
                 }
             })}
     }
+    .into_any()
 }
 
 #[component]
@@ -96,6 +97,7 @@ fn StoreTable(
             </table>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -144,6 +146,7 @@ fn StoreTableRow(
             </td>
         </tr>
     }
+    .into_any()
 }
 
 /// What everybody did.
@@ -172,6 +175,7 @@ pub fn Audit() -> impl IntoView {
             </Transition>
         </Panel>
     }
+    .into_any()
 }
 
 #[component]
@@ -196,6 +200,7 @@ fn AuditTable(rows: Page<AuditRow>) -> impl IntoView {
         </div>
         <Pager page pages total href=|page: i64| format!("/settings?at=audit&page={page}")/>
     }
+    .into_any()
 }
 
 #[component]
@@ -215,4 +220,5 @@ fn AuditTableRow(row: AuditRow) -> impl IntoView {
             <td role="cell" data-k="Run">{row.run.map(|run| view! { <a class="mono" href=format!("/runs/{run}")>{run.short()}</a> })}</td>
         </tr>
     }
+    .into_any()
 }

@@ -24,6 +24,7 @@ pub fn Sudo() -> impl IntoView {
             </form>
         </Door>
     }
+    .into_any()
 }
 
 fn words(code: &str) -> String {
