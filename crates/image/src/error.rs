@@ -12,7 +12,9 @@ pub enum Error {
     #[error("the store has no {0}")]
     Missing(String),
     /// There is no image: its manifest is missing.
-    #[error("there is no image at {0}: its manifest.json is missing, so it was never finished or was deleted")]
+    #[error(
+        "there is no image at {0}: its manifest.json is missing, so it was never finished or was deleted"
+    )]
     NoImage(String),
     /// What is there is not what was written.
     #[error("{key} is damaged: {why}. Restore another image; this one must not be used")]
@@ -29,7 +31,9 @@ pub enum Error {
     #[error("the store refuses access to {0}: let the user that jobs run as read and write there")]
     Refused(String),
     /// No space is left.
-    #[error("the store is full: no space left while writing {0}. Delete images that nobody needs, or make it larger")]
+    #[error(
+        "the store is full: no space left while writing {0}. Delete images that nobody needs, or make it larger"
+    )]
     Full(String),
     /// The store takes nothing.
     #[error("the store is read-only: {0} cannot be written. Mount it for writing, or choose another store")]
@@ -53,7 +57,9 @@ impl Error {
     pub fn class(&self) -> ExitClass {
         match self {
             Self::Missing(_) | Self::NoImage(_) | Self::Corrupt { .. } => ExitClass::Verification,
-            Self::Exists(_) | Self::Full(_) | Self::ReadOnly(_) | Self::Unsupported(_) => ExitClass::Configuration,
+            Self::Exists(_) | Self::Full(_) | Self::ReadOnly(_) | Self::Unsupported(_) => {
+                ExitClass::Configuration
+            }
             Self::Refused(_) => ExitClass::Authentication,
             Self::Transient { .. } => ExitClass::Transient,
         }

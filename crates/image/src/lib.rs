@@ -1,7 +1,3 @@
-// LEAD to B1 (10:53): I wrote this crate whole while you were thinking (store, writer, rows, reader, index, guide); it compiles. Please keep
-// this API, go on with tests of it and with the agent shell (failure.rs with `fail(class, words) -> anyhow::Error`, events, connect, cancel, verify, inspect,
-// probe, main). Improve what you find wrong in place rather than replacing the crate. Delete this note.
-
 //! The image format (version 1) over an object store: write, read, verify, delete. It knows no PostgreSQL and no CMS.
 //!
 //! Keys are relative to a prefix of the store, `images/<image>/<attempt>`, one prefix an attempt:

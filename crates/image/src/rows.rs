@@ -32,12 +32,12 @@ pub struct Piece {
 }
 
 /// Writes stream `m` of database `n`: `<n>/rows-<m>-<k>.zst`. An object is begun with the first row that needs it.
-pub struct RowsWriter<'a> {
-    image: &'a ImageWriter,
+pub struct RowsWriter {
+    image: ImageWriter,
     ordinal: u32,
     stream: u32,
     next_object: u32,
-    object: Option<(String, ObjectWriter<'a>)>,
+    object: Option<(String, ObjectWriter)>,
     compressor: Compressor<'static>,
     frame: Vec<u8>,
     piece: Option<Piece>,
@@ -45,16 +45,16 @@ pub struct RowsWriter<'a> {
     largest_object: u64,
 }
 
-impl<'a> RowsWriter<'a> {
+impl RowsWriter {
     /// Begins a stream.
     ///
     /// # Errors
     /// There is no memory to compress in.
-    pub fn new(image: &'a ImageWriter, ordinal: u32, stream: u32) -> Result<Self> {
+    pub fn new(image: &ImageWriter, ordinal: u32, stream: u32) -> Result<Self> {
         let mut compressor = Compressor::new(LEVEL).map_err(|error| Error::io("rows", error))?;
         compressor.set_parameter(CParameter::ChecksumFlag(true)).map_err(|error| Error::io("rows", error))?;
         Ok(Self {
-            image,
+            image: image.clone(),
             ordinal,
             stream,
             next_object: 0,

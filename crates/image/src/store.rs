@@ -38,7 +38,9 @@ impl Store {
             )));
         };
         if !path.starts_with('/') {
-            return Err(Error::Unsupported(format!("{url} is no absolute path: a directory is file:///absolute/path")));
+            return Err(Error::Unsupported(format!(
+                "{url} is no absolute path: a directory is file:///absolute/path"
+            )));
         }
         let directory = PathBuf::from(path);
         if !directory.is_dir() {
@@ -48,7 +50,12 @@ impl Store {
             .map_err(|error| Error::of(url, error))?
             .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(Self { inner: Arc::new(inner), url: url.to_owned(), directory: Some(directory), part: 1024 * 1024 })
+        Ok(Self {
+            inner: Arc::new(inner),
+            url: url.to_owned(),
+            directory: Some(directory),
+            part: 1024 * 1024,
+        })
     }
 
     /// Its address.

@@ -1,6 +1,6 @@
 //! Writing an image: objects that appear whole or not at all, then the manifest. It knows nothing of what is in them.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use model::ImageId;
@@ -12,20 +12,20 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, Result};
 use crate::store::{Store, path};
 
-/// Writes one attempt at an image.
-#[derive(Debug)]
+/// Writes one attempt at an image. Clones write the same one.
+#[derive(Clone, Debug)]
 pub struct ImageWriter {
     store: Store,
-    prefix: String,
+    prefix: Arc<str>,
     image: ImageId,
-    objects: Mutex<Vec<Object>>,
+    objects: Arc<Mutex<Vec<Object>>>,
 }
 
 impl ImageWriter {
     /// Begins an image below `prefix`.
     #[must_use]
-    pub fn new(store: Store, prefix: impl Into<String>, image: ImageId) -> Self {
-        Self { store, prefix: prefix.into(), image, objects: Mutex::default() }
+    pub fn new(store: Store, prefix: impl Into<Arc<str>>, image: ImageId) -> Self {
+        Self { store, prefix: prefix.into(), image, objects: Arc::default() }
     }
 
     /// The image.
@@ -38,11 +38,12 @@ impl ImageWriter {
     ///
     /// # Errors
     /// The store does not take it.
-    pub async fn object(&self, key: &str, format: &str, compression: Option<&str>) -> Result<ObjectWriter<'_>> {
+    pub async fn object(&self, key: &str, format: &str, compression: Option<&str>) -> Result<ObjectWriter> {
         let whole = format!("{}/{key}", self.prefix);
-        let upload = self.store.inner.put_multipart(&path(&whole)?).await.map_err(|error| Error::of(&whole, error))?;
+        let upload =
+            self.store.inner.put_multipart(&path(&whole)?).await.map_err(|error| Error::of(&whole, error))?;
         Ok(ObjectWriter {
-            image: self,
+            image: self.clone(),
             upload: Some(upload),
             in_flight: None,
             buffer: Vec::with_capacity(self.store.part_size(0)),
@@ -63,7 +64,13 @@ impl ImageWriter {
     ///
     /// # Errors
     /// The store does not take it.
-    pub async fn write(&self, key: &str, format: &str, compression: Option<&str>, bytes: &[u8]) -> Result<Object> {
+    pub async fn write(
+        &self,
+        key: &str,
+        format: &str,
+        compression: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<Object> {
         let mut object = self.object(key, format, compression).await?;
         object.write(bytes).await?;
         object.finish().await
@@ -103,8 +110,8 @@ impl ImageWriter {
 }
 
 /// Writes one object. It appears in the store at [`ObjectWriter::finish`]; dropped before, nothing appears.
-pub struct ObjectWriter<'a> {
-    image: &'a ImageWriter,
+pub struct ObjectWriter {
+    image: ImageWriter,
     upload: Option<Box<dyn MultipartUpload>>,
     /// At most one part is on its way while the next one fills: memory stays at two parts.
     in_flight: Option<JoinHandle<object_store::Result<()>>>,
@@ -114,7 +121,7 @@ pub struct ObjectWriter<'a> {
     object: Object,
 }
 
-impl ObjectWriter<'_> {
+impl ObjectWriter {
     /// Appends bytes.
     ///
     /// # Errors
@@ -142,10 +149,9 @@ impl ObjectWriter<'_> {
 
     async fn landed(&mut self) -> Result<()> {
         let Some(part) = self.in_flight.take() else { return Ok(()) };
-        let landed = part.await.map_err(|error| Error::Transient {
-            key: self.object.key.clone(),
-            cause: error.to_string(),
-        })?;
+        let landed = part
+            .await
+            .map_err(|error| Error::Transient { key: self.object.key.clone(), cause: error.to_string() })?;
         landed.map_err(|error| Error::of(&self.object.key, error))
     }
 
@@ -193,9 +199,10 @@ impl ObjectWriter<'_> {
     }
 }
 
-impl Drop for ObjectWriter<'_> {
+impl Drop for ObjectWriter {
     fn drop(&mut self) {
-        let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) else {
+        let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current())
+        else {
             return;
         };
         let part = self.in_flight.take();
