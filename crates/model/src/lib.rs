@@ -13,11 +13,11 @@ pub mod user;
 
 mod text_enum;
 
-pub use agent::{AgentEvent, AgentResult, AgentTask, EventBody, ExitClass, Level};
+pub use agent::{AgentEvent, AgentResult, AgentTask, Connection, EventBody, ExitClass, Level, Location, Outcome, Work};
 pub use id::{ImageId, InstanceId, PlatformId, RunId, StoreId, TokenId, UserId};
-pub use image::{Image, ImageDetail, ImageKind, ImageStatus, ImageType, Manifest};
+pub use image::{Database, Extension, Image, ImageDetail, ImageKind, ImageStatus, ImageType, Manifest, Object, Source, Table};
 pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
 pub use name::{Name, NameError};
 pub use page::Page;
-pub use run::{LogLine, Run, RunState, StepRow, StepState};
+pub use run::{LogLine, Progress, Receipt, Run, RunState, StepRow, StepState};
 pub use user::{Actor, Role};
