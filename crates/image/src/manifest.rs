@@ -33,7 +33,11 @@ pub(crate) fn from_bytes(key: &str, bytes: &[u8]) -> Result<Manifest> {
     let tail = END.len() + DIGEST;
     let sealed = bytes.len().checked_sub(tail).map(|at| bytes.split_at(at));
     let body = match sealed {
-        Some((head, rest)) if &rest[DIGEST..] == END.as_bytes() && head.ends_with(SEAL.as_bytes()) && sha256(head).as_bytes() == &rest[..DIGEST] => {
+        Some((head, rest))
+            if &rest[DIGEST..] == END.as_bytes()
+                && head.ends_with(SEAL.as_bytes())
+                && sha256(head).as_bytes() == &rest[..DIGEST] =>
+        {
             &head[..head.len() - SEAL.len()]
         }
         _ => return Err(unsealed(key, bytes)),
@@ -41,8 +45,10 @@ pub(crate) fn from_bytes(key: &str, bytes: &[u8]) -> Result<Manifest> {
     let mut json = body.to_vec();
     json.extend_from_slice(b"\n}");
     version(key, &json)?;
-    let manifest: Manifest =
-        serde_json::from_slice(&json).map_err(|error| Error::Unknown { key: key.to_owned(), why: format!("its manifest holds what it does not know ({error})") })?;
+    let manifest: Manifest = serde_json::from_slice(&json).map_err(|error| Error::Unknown {
+        key: key.to_owned(),
+        why: format!("its manifest holds what it does not know ({error})"),
+    })?;
     sense(key, &manifest)?;
     Ok(manifest)
 }
@@ -55,7 +61,9 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 fn unsealed(key: &str, bytes: &[u8]) -> Error {
     match version(key, bytes) {
         Err(error @ Error::Unknown { .. }) => error,
-        _ if !bytes.ends_with(END.as_bytes()) => Error::corrupt(key, format!("it is cut off or changed at its end ({} bytes)", bytes.len())),
+        _ if !bytes.ends_with(END.as_bytes()) => {
+            Error::corrupt(key, format!("it is cut off or changed at its end ({} bytes)", bytes.len()))
+        }
         _ => Error::corrupt(key, "its contents do not match the SHA-256 at its end"),
     }
 }
@@ -66,9 +74,12 @@ fn version(key: &str, json: &[u8]) -> Result<()> {
         format_version: u32,
     }
     match serde_json::from_slice::<Version>(json) {
-        Ok(Version { format_version }) if format_version != FORMAT_VERSION => {
-            Err(Error::Unknown { key: key.to_owned(), why: format!("the image is of format version {format_version}, and this program knows {FORMAT_VERSION}") })
-        }
+        Ok(Version { format_version }) if format_version != FORMAT_VERSION => Err(Error::Unknown {
+            key: key.to_owned(),
+            why: format!(
+                "the image is of format version {format_version}, and this program knows {FORMAT_VERSION}"
+            ),
+        }),
         Ok(_) => Ok(()),
         Err(error) => Err(Error::corrupt(key, format!("it is no manifest ({error})"))),
     }
@@ -79,18 +90,35 @@ fn sense(key: &str, manifest: &Manifest) -> Result<()> {
     let mut seen = BTreeSet::new();
     for object in &manifest.objects {
         if object.encryption.is_some() || !matches!(object.compression.as_deref(), None | Some("zstd")) {
-            return Err(Error::Unknown { key: key.to_owned(), why: format!("{} is encrypted or compressed in a way it does not know", object.key) });
+            return Err(Error::Unknown {
+                key: key.to_owned(),
+                why: format!("{} is encrypted or compressed in a way it does not know", object.key),
+            });
         }
-        let digest = object.sha256.len() == DIGEST && object.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if path_of(&object.key).is_err() || object.key == keys::MANIFEST || !digest || !seen.insert(object.key.as_str()) {
-            return Err(Error::corrupt(key, format!("it lists the object {:?} twice or wrongly", object.key)));
+        let digest =
+            object.sha256.len() == DIGEST && object.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if path_of(&object.key).is_err()
+            || object.key == keys::MANIFEST
+            || !digest
+            || !seen.insert(object.key.as_str())
+        {
+            return Err(Error::corrupt(
+                key,
+                format!("it lists the object {:?} twice or wrongly", object.key),
+            ));
         }
     }
     let mut ordinals = BTreeSet::new();
     for database in &manifest.databases {
         let n = database.ordinal;
-        if !ordinals.insert(n) || !seen.contains(keys::schema(n).as_str()) || !seen.contains(keys::index(n).as_str()) {
-            return Err(Error::corrupt(key, format!("it lacks the schema or the index of database {:?}", database.name)));
+        if !ordinals.insert(n)
+            || !seen.contains(keys::schema(n).as_str())
+            || !seen.contains(keys::index(n).as_str())
+        {
+            return Err(Error::corrupt(
+                key,
+                format!("it lacks the schema or the index of database {:?}", database.name),
+            ));
         }
     }
     Ok(())
