@@ -1,45 +1,41 @@
-//! The format of images in an object store: written so that the manifest comes last, read so that nothing unchecked is
-//! used. It knows no PostgreSQL, no server and no job.
+//! The image format (version 1) over an object store: write, read, verify, delete. It knows no PostgreSQL and no CMS.
 //!
-//! Keys are relative to a prefix of the store, one prefix an attempt: `images/<image>/<attempt>`.
+//! Keys are relative to a prefix of the store, `images/<image>/<attempt>`, one prefix an attempt:
 //! ```text
-//! manifest.json           written last, create-only: the commit marker; ends in the SHA-256 of all that precedes it
-//! globals.sql.zst         roles, memberships and settings
-//! <n>/schema.dump         pre-data and post-data of database n
+//! manifest.json           written last and only once: without it there is no image
+//! globals.sql.zst         roles, memberships and their settings
+//! <n>/schema.dump         pg_dump's archive of database n: everything but rows
 //! <n>/large-objects.dump  its large objects, where there are any
-//! <n>/rows-<m>-<k>.zst    rows as COPY text; stream m, object k: whole zstd frames
-//! <n>/index.jsonl.zst     where which rows are; sequences with their values
+//! <n>/rows-<m>-<k>.zst    rows as COPY text: stream m, object k
+//! <n>/index.jsonl.zst     where the rows of each table are; sequences with their values
 //! log-<k>.jsonl           the job's events
-//! RESTORE.md              how to restore without Toygres
+//! RESTORE.md              how to restore with stock tools
 //! ```
 
-mod compress;
-mod delete;
 mod error;
+mod guide;
 mod index;
-mod manifest;
-mod object;
-mod read;
-mod readme;
-mod rows_read;
-mod rows_write;
+mod reader;
+mod rows;
 mod store;
-mod verify;
-mod write;
+mod writer;
 
-pub use delete::{delete, discard, sweep};
 pub use error::{Error, Result};
-pub use index::{IndexEntry, RowsEntry, SequenceEntry};
-pub use object::{Compression, ObjectWriter};
-pub use read::{ImageReader, ObjectReader};
-pub use rows_read::RowsReader;
-pub use rows_write::{Limits, RowsWriter, TableRange};
+pub use index::{Index, IndexLine, SequenceLine, TableLine};
+pub use reader::{Frame, ImageReader, ObjectReader, RowsReader, Verified};
+pub use rows::{Piece, RowsWriter};
 pub use store::Store;
-pub use verify::{Verified, verify};
-pub use write::{Committed, Contents, ImageWriter, keys};
+pub use writer::{ImageWriter, ObjectWriter};
+
+/// The manifest's key below an image's prefix.
+pub const MANIFEST: &str = "manifest.json";
+/// The key of the guide below an image's prefix.
+pub const GUIDE: &str = "RESTORE.md";
+/// The key of the globals below an image's prefix.
+pub const GLOBALS: &str = "globals.sql.zst";
 
 /// The prefix of an attempt at an image, relative to the store.
 #[must_use]
-pub fn prefix(image: model::ImageId, attempt: impl std::fmt::Display) -> String {
+pub fn prefix(image: model::ImageId, attempt: uuid::Uuid) -> String {
     format!("images/{image}/{attempt}")
 }

@@ -1,261 +1,165 @@
-//! Object stores by URL, and the few things asked of them. It knows no image.
+//! An object store by its address. Directories today; other kinds are other arms of [`Store::open`] and nothing else.
 
-use std::path::{Path as FilePath, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
-use tokio::task::JoinSet;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::error::{Error, Result};
 
-const MIB: usize = 1024 * 1024;
-
-/// An object store. Clones share one connection.
-#[derive(Clone)]
+/// An object store.
+#[derive(Clone, Debug)]
 pub struct Store {
-    inner: Arc<dyn ObjectStore>,
-    url: Arc<str>,
-    /// Where it is on this machine, for stores that are directories.
-    root: Option<Arc<FilePath>>,
-    parts: PartSizes,
-    /// Uploads that were dropped and are being aborted.
-    aborts: Arc<Mutex<JoinSet<()>>>,
+    pub(crate) inner: Arc<dyn ObjectStore>,
+    url: String,
+    /// Where it is, if it is a directory: a killed writer's staging files are found only there.
+    directory: Option<PathBuf>,
+    /// Bytes of a part of an upload at first.
+    pub(crate) part: usize,
 }
 
-/// How much is sent and fetched at once.
-#[derive(Clone, Copy, Debug)]
-struct PartSizes {
-    first: usize,
-    largest: usize,
-}
-
-impl PartSizes {
-    /// A directory has no limit on the number of parts.
-    const DIRECTORY: Self = Self { first: MIB, largest: MIB };
-
-    /// How large part number `n` is: it grows with the object, so that a store's limit on their number (10,000) is not
-    /// met before 200 GiB, and little memory is taken by objects of ordinary size.
-    fn of(self, n: usize) -> usize {
-        match n {
-            0..2_000 => self.first,
-            2_000..5_000 => self.largest.min(self.first * 2),
-            _ => self.largest,
-        }
-    }
-}
+/// The smallest part that every object store takes (S3's limit).
+const SMALLEST_PART: usize = 5 * 1024 * 1024;
 
 impl Store {
-    /// Opens a store: `file:///…` names a directory that is there. Other kinds of store follow here: each is an
-    /// [`ObjectStore`] and its part sizes.
+    /// Opens the store at `url`: `file:///absolute/path`.
+    ///
+    /// # Errors
+    /// The address is of no kind that this program knows, or the directory cannot be made or read.
     pub fn open(url: &str) -> Result<Self> {
-        let path = directory_of(url)?;
-        let meta = std::fs::metadata(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::Configuration(format!(
-                "the store's directory {} does not exist: make it, mount what belongs there, or correct the store's URL",
-                path.display()
-            )),
-            _ => Error::of_io(path.display().to_string(), &error),
-        })?;
-        if !meta.is_dir() {
-            let words = format!("{} is not a directory: correct the store's URL", path.display());
-            return Err(Error::Configuration(words));
+        let Some(path) = url.strip_prefix("file://") else {
+            let kind = url.split("://").next().unwrap_or_default();
+            return Err(Error::Unsupported(format!(
+                "{kind}:// is no kind of store that this version knows: use file:///absolute/path"
+            )));
+        };
+        if !path.starts_with('/') {
+            return Err(Error::Unsupported(format!(
+                "{url} is no absolute path: a directory is file:///absolute/path"
+            )));
         }
-        let inner = LocalFileSystem::new_with_prefix(&path)
-            .map_err(|error| Error::of_store(path.display().to_string(), &error))?
+        let directory = PathBuf::from(path);
+        if !directory.is_dir() {
+            make_private(&directory).map_err(|error| Error::io(url, error))?;
+        }
+        let inner = LocalFileSystem::new_with_prefix(&directory)
+            .map_err(|error| Error::of(url, error))?
             .with_fsync(true)
             .with_automatic_cleanup(true);
         Ok(Self {
             inner: Arc::new(inner),
-            url: url.into(),
-            root: Some(path.into()),
-            parts: PartSizes::DIRECTORY,
-            aborts: Arc::default(),
+            url: url.to_owned(),
+            directory: Some(directory),
+            part: 1024 * 1024,
         })
     }
 
-    /// Opens a store, and makes it first where it is a directory that is not there: images hold password verifiers, so
-    /// nobody but its owner looks in.
-    pub fn create(url: &str) -> Result<Self> {
-        use std::os::unix::fs::DirBuilderExt as _;
-
-        let path = directory_of(url)?;
-        if !path.exists() {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-            made.map_err(|error| Error::of_io(path.display().to_string(), &error))?;
-        }
-        Self::open(url)
-    }
-
-    /// The URL that it was opened with.
+    /// Its address.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where the store is on this machine, for stores that are directories.
-    pub(crate) fn root(&self) -> Option<&FilePath> {
-        self.root.as_deref()
+    /// Bytes of part number `number` of an upload, from 0: larger parts later, because their number is limited.
+    pub(crate) fn part_size(&self, number: u64) -> usize {
+        if number < 1000 { self.part } else { (self.part * 8).max(SMALLEST_PART) }
     }
 
-    pub(crate) fn part_size(&self, n: usize) -> usize {
-        self.parts.of(n)
+    /// Reads a small object whole.
+    ///
+    /// # Errors
+    /// It is not there, or the store does not give it.
+    pub async fn get(&self, key: &str) -> Result<Bytes> {
+        let got = self.inner.get(&path(key)?).await.map_err(|error| Error::of(key, error))?;
+        got.bytes().await.map_err(|error| Error::of(key, error))
     }
 
-    /// Writes a small object whole; refuses to overwrite one.
-    pub async fn create_object(&self, key: &str, bytes: Bytes) -> Result<()> {
+    /// Writes a small object, over one that is there.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let payload = PutPayload::from_bytes(bytes.into());
+        self.inner.put(&path(key)?, payload).await.map(drop).map_err(|error| Error::of(key, error))
+    }
+
+    /// Writes a small object if there is none of that key.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], or the store does not take it.
+    pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let payload = PutPayload::from_bytes(bytes.into());
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let put = self.inner.put_opts(&path_of(key)?, PutPayload::from_bytes(bytes), options).await;
-        put.map(drop).map_err(|error| Error::of_store(key, &error))
+        let put = self.inner.put_opts(&path(key)?, payload, options).await;
+        put.map(drop).map_err(|error| Error::of(key, error))
     }
 
-    /// Begins an upload in parts.
-    pub(crate) async fn upload(&self, key: &str) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart(&path_of(key)?).await.map_err(|error| Error::of_store(key, &error))
-    }
-
-    /// The size of an object.
+    /// How many bytes an object has.
+    ///
+    /// # Errors
+    /// It is not there, or the store does not say.
     pub async fn size(&self, key: &str) -> Result<u64> {
-        let head = self.inner.head(&path_of(key)?).await;
-        head.map(|meta| meta.size).map_err(|error| Error::of_store(key, &error))
+        self.inner.head(&path(key)?).await.map(|meta| meta.size).map_err(|error| Error::of(key, error))
     }
 
-    /// Some bytes of an object, fewer only at its end.
-    pub async fn range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes> {
-        self.inner.get_range(&path_of(key)?, range).await.map_err(|error| Error::of_store(key, &error))
-    }
-
-    /// Key and size of every object below a prefix.
+    /// Keys and sizes of everything below a prefix, the keys relative to the store.
+    ///
+    /// # Errors
+    /// The store does not list it.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
-        let path = path_of(prefix)?;
-        let objects = self.inner.list(Some(&path)).map_ok(|meta| (meta.location.to_string(), meta.size));
-        objects.try_collect().await.map_err(|error| Error::of_store(prefix, &error))
+        let objects = self.inner.list(Some(&path(prefix)?));
+        objects
+            .map_ok(|meta| (meta.location.to_string(), meta.size))
+            .try_collect()
+            .await
+            .map_err(|error| Error::of(prefix, error))
     }
 
-    /// Takes an object away; one that is not there is fine.
-    pub async fn remove(&self, key: &str) -> Result<()> {
-        match self.inner.delete(&path_of(key)?).await.map_err(|error| Error::of_store(key, &error)) {
-            Err(Error::Missing { .. }) => Ok(()),
-            other => other,
+    /// Deletes an object; one that is not there is fine.
+    ///
+    /// # Errors
+    /// The store does not let us.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        match self.inner.delete(&path(key)?).await.map_err(|error| Error::of(key, error)) {
+            Ok(()) | Err(Error::Missing(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
-    /// Gives up an upload in the background; [`Store::settle`] waits for it.
-    pub(crate) fn abandon(&self, mut upload: Box<dyn MultipartUpload>) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let abort = async move {
-                // What a store keeps of an upload that was never completed is no object, and is swept.
-                let _ = upload.abort().await;
-            };
-            self.aborts.lock().unwrap_or_else(PoisonError::into_inner).spawn_on(abort, &runtime);
+    /// Deletes an image or what an attempt at one left: the manifest first, so that what remains of a half-done deletion
+    /// is no image. Repeating it is fine.
+    ///
+    /// # Errors
+    /// The store does not let us.
+    pub async fn delete_image(&self, prefix: &str) -> Result<()> {
+        self.delete(&format!("{prefix}/{}", crate::MANIFEST)).await?;
+        for (key, _) in self.list(prefix).await? {
+            self.delete(&key).await?;
+        }
+        self.sweep(prefix).await
+    }
+
+    /// Removes what a killed writer left below a prefix and a list does not show: staging files of a directory.
+    async fn sweep(&self, prefix: &str) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let below = directory.join(path(prefix)?.as_ref());
+        match tokio::fs::remove_dir_all(&below).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(prefix, error)),
+            _ => Ok(()),
         }
     }
-
-    /// Waits until every upload that was dropped is aborted. Call it before the process ends.
-    pub async fn settle(&self) {
-        let mut aborts = std::mem::take(&mut *self.aborts.lock().unwrap_or_else(PoisonError::into_inner));
-        while aborts.join_next().await.is_some() {}
-    }
 }
 
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Store({})", self.url)
-    }
+/// Images hold password verifiers: nobody but the owner looks in.
+fn make_private(directory: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// A key as the store takes it: what would be changed on the way is refused.
-pub(crate) fn path_of(key: &str) -> Result<Path> {
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(letter);
-    if key.len() > 512 || !key.split('/').all(part) {
-        let words =
-            format!("{key:?} cannot be a key in a store: use letters, digits, - _ . and single slashes");
-        return Err(Error::Configuration(words));
-    }
-    Ok(Path::from(key))
-}
-
-/// The directory that a URL names.
-fn directory_of(url: &str) -> Result<PathBuf> {
-    let refused = |words: String| Err(Error::Configuration(words));
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return refused(format!("{url:?} is not a store's URL: write file:///a/directory"));
-    };
-    match scheme {
-        "file" => decode(rest).filter(|path| path.is_absolute()).map_or_else(
-            || {
-                refused(format!(
-                    "{url:?} names no absolute path: write file:///a/directory, with three slashes"
-                ))
-            },
-            Ok,
-        ),
-        "az" | "azure" | "abfs" | "abfss" | "s3" | "s3a" => refused(format!(
-            "this build of Toygres keeps images in directories only ({scheme}:// is not in it yet): use a file:///… URL"
-        )),
-        _ => refused(format!("{scheme}:// is no kind of store that Toygres knows: use a file:///… URL")),
-    }
-}
-
-/// The path of a file URL, its %XX decoded.
-fn decode(rest: &str) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt as _;
-
-    let mut bytes = Vec::with_capacity(rest.len());
-    let mut left = rest.bytes();
-    while let Some(byte) = left.next() {
-        if byte == b'%' {
-            let digits = [left.next()?, left.next()?];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    (!bytes.contains(&0)).then(|| PathBuf::from(std::ffi::OsString::from_vec(bytes)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_that_name_no_store_are_refused_with_the_reason() {
-        for (url, word) in [
-            ("/var/images", "not a store's URL"),
-            ("file://var/images", "three slashes"),
-            ("file:///no/such/place", "does not exist"),
-            ("file:///etc/passwd", "not a directory"),
-            ("s3://bucket/x", "directories only"),
-            ("az://account/x", "directories only"),
-            ("ftp://x", "no kind of store"),
-            ("file:///%zz", "no absolute path"),
-        ] {
-            let refused = Store::open(url).expect_err(url);
-            assert!(refused.to_string().contains(word), "{url}: {refused}");
-            assert_eq!(refused.class(), model::ExitClass::Configuration);
-        }
-    }
-
-    #[test]
-    fn keys_that_leave_the_prefix_are_refused() {
-        for key in ["", "/a", "a/", "a//b", "../a", "a/../b", ".a", "a#1", "a b", "a\n", "ä"] {
-            assert!(path_of(key).is_err(), "{key:?}");
-        }
-        assert_eq!(
-            path_of("images/0-1/1/rows-0-1.zst").expect("a key").as_ref(),
-            "images/0-1/1/rows-0-1.zst"
-        );
-    }
-
-    #[test]
-    fn parts_grow_with_the_object() {
-        let parts = PartSizes { first: 8 * MIB, largest: 32 * MIB };
-        let all: usize = (0..10_000).map(|n| parts.of(n)).sum();
-        assert!(all > 200 * 1024 * MIB, "{all}");
-        assert_eq!(parts.of(0), 8 * MIB);
-    }
+pub(crate) fn path(key: &str) -> Result<Path> {
+    Path::parse(key).map_err(|_| Error::Unsupported(format!("{key:?} is no key of a store")))
 }
