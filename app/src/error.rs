@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use leptos::server_fn::Bytes;
+use leptos::server_fn::Decodes;
 use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
@@ -62,6 +64,8 @@ impl UiError {
             "forbidden" | "sudo_required" => 403,
             "unauthenticated" => 401,
             "invalid" => 400,
+            "conflict" => 409,
+            "too_many" => 429,
             "unavailable" => 503,
             _ => 500,
         }
@@ -95,6 +99,64 @@ impl FromServerFnError for UiError {
                 "This page is older than the server. Load it again, then look whether the last thing was done.",
             ),
             _ => Self::new("internal", "Something went wrong on our side."),
+        }
+    }
+
+    /// The framework answers every refusal with 500; here, where it turns one into a body, the answer gets its own status.
+    fn ser(&self) -> Bytes {
+        #[cfg(feature = "ssr")]
+        answer::give_status(self);
+        // A text and three maps of texts: this cannot fail.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Reads a refusal, and where a password is what is missing, asks for it and comes back.
+    fn de(data: Bytes) -> Self {
+        let error = JsonEncoding::decode(data).unwrap_or_else(|cause: serde_json::Error| {
+            Self::from_server_fn_error(ServerFnErrorErr::Deserialization(cause.to_string()))
+        });
+        #[cfg(all(feature = "hydrate", not(feature = "ssr")))]
+        way_out::take(&error);
+        error
+    }
+}
+
+#[cfg(feature = "ssr")]
+mod answer {
+    use leptos::prelude::use_context;
+
+    /// Gives an answer to a program its status; a plain form's answer is a way back to its page.
+    pub(super) fn give_status(error: &super::UiError) {
+        let accepts = |parts: &http::request::Parts| {
+            let accept = parts.headers.get(http::header::ACCEPT)?.to_str().ok()?;
+            Some(accept.contains("text/html"))
+        };
+        let plain_form = use_context::<http::request::Parts>().as_ref().and_then(accepts).unwrap_or(false);
+        if !plain_form {
+            crate::components::shown::answer_with(error);
+        }
+    }
+}
+
+#[cfg(all(feature = "hydrate", not(feature = "ssr")))]
+mod way_out {
+    use leptos::prelude::window;
+
+    use crate::components::ask::escaped;
+
+    /// Goes to where the password is asked for, if that is what the error is about.
+    pub(super) fn take(error: &super::UiError) {
+        let door = match error.code.as_str() {
+            "sudo_required" => "/sudo",
+            "unauthenticated" => "/login",
+            _ => return,
+        };
+        let location = window().location();
+        let here =
+            format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+        if !here.starts_with(door) {
+            // If the browser refuses to go there, the sentence on the page still says what is missing.
+            let _ = location.set_href(&format!("{door}?next={}", escaped(&here)));
         }
     }
 }

@@ -84,7 +84,7 @@ fn scheme() -> Option<String> {
     api::flash::cookie(&parts, "scheme").filter(|scheme| scheme == "light" || scheme == "dark")
 }
 
-#[cfg(all(feature = "hydrate", not(feature = "ssr")))]
+#[cfg(not(feature = "ssr"))]
 fn scheme() -> Option<String> {
     document().document_element()?.get_attribute("data-scheme")
 }

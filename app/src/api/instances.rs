@@ -112,15 +112,20 @@ pub async fn back_up(
     databases: Vec<String>,
 ) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
+    let ticked = databases.join("\n");
     let new = model::image::NewImage {
         name: name.clone(),
         instance_id: Some(instance),
         description: Some(description.clone()).filter(|text| !text.trim().is_empty()),
         databases,
     };
-    let started = control::images::create(&services, &actor, new)
-        .await
-        .map_err(|error| UiError::from(error).typed([("name", &*name), ("description", &*description)]))?;
+    let started = control::images::create(&services, &actor, new).await.map_err(|error| {
+        UiError::from(error).typed([
+            ("name", &*name),
+            ("description", &*description),
+            ("databases", &*ticked),
+        ])
+    })?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
@@ -179,7 +184,9 @@ pub async fn create_instance(
     trust_loopback: Option<String>,
 ) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let typed = [("name", &*name), ("major", &*major), ("image_type", &*image_type)];
+    let trust = trust_loopback.as_deref().unwrap_or_default();
+    let typed =
+        [("name", &*name), ("major", &*major), ("image_type", &*image_type), ("trust_loopback", trust)];
     let new = model::instance::NewInstance {
         name: name.clone(),
         password: Some(password).filter(|password| !password.is_empty()),

@@ -125,7 +125,14 @@ pub async fn create_token(
     sudo: Option<String>,
 ) -> Result<String> {
     let (services, actor) = super::caller(Role::Admin)?;
-    let remember = |error: UiError| error.typed([("name", &*name), ("role", &*role), ("days", &*days)]);
+    let remember = |error: UiError| {
+        error.typed([
+            ("name", &*name),
+            ("role", &*role),
+            ("days", &*days),
+            ("sudo", sudo.as_deref().unwrap_or_default()),
+        ])
+    };
     let chosen: Role =
         role.parse().map_err(|_| remember(UiError::invalid("role", "Choose one of the list.")))?;
     let expires = match days.trim() {

@@ -169,13 +169,14 @@ pub fn CheckField(
     /// What ticking it means.
     #[prop(into)]
     label: String,
-    /// Whether it is ticked at first.
-    #[prop(optional)]
-    checked: bool,
+    /// The form's refusal.
+    #[prop(into)]
+    refused: Refused,
     /// What one should know, under it.
     #[prop(optional, into)]
     hint: Option<String>,
 ) -> impl IntoView {
+    let checked = typed_before(refused, name, None).is_some_and(|typed| !typed.is_empty());
     view! {
         <p class="field">
             <label class="check">
@@ -184,6 +185,45 @@ pub fn CheckField(
             </label>
             {hint.map(|hint| view! { <span class="hint">{hint}</span> })}
         </p>
+    }
+}
+
+/// Names to tick, any number of them; the server function takes them as a list.
+#[component]
+pub fn ChoicesField(
+    /// The list's name in the form.
+    name: &'static str,
+    /// What is chosen from.
+    choices: Vec<String>,
+    /// The title.
+    #[prop(into)]
+    label: String,
+    /// What ticking none or some means.
+    #[prop(into)]
+    hint: String,
+    /// The form's refusal; what was ticked is in it, a line each.
+    #[prop(into)]
+    refused: Refused,
+) -> impl IntoView {
+    let ticked = typed_before(refused, name, None).unwrap_or_default();
+    view! {
+        <fieldset class="field">
+            <legend>{label}</legend>
+            <span class="hint">{hint}</span>
+            {choices
+                .into_iter()
+                .enumerate()
+                .map(|(i, choice)| {
+                    let checked = ticked.lines().any(|line| line == choice);
+                    view! {
+                        <label class="check">
+                            <input type="checkbox" name=format!("{name}[{i}]") value=choice.clone() checked=checked/>
+                            <code>{choice}</code>
+                        </label>
+                    }
+                })
+                .collect_view()}
+        </fieldset>
     }
     .into_any()
 }

@@ -10,6 +10,7 @@ use super::back_up::BackUpAction;
 use super::blocks::{Strip, of_run};
 use super::focus::focus;
 use super::icon::{Icon, Mark};
+use super::menu::Menu;
 use super::refusal::Refusal;
 use super::state::{self, State};
 use super::toast::ToastRegion;
@@ -227,32 +228,18 @@ fn NowRun(run: model::Run) -> impl IntoView {
 /// Who is logged in, and the way out.
 #[component]
 fn Account(name: String, role: &'static str) -> impl IntoView {
-    let location = use_location();
-    let menu = NodeRef::<leptos::html::Details>::new();
-    Effect::new(move |_| {
-        location.pathname.track();
-        if let Some(menu) = menu.get_untracked() {
-            let _ = menu.remove_attribute("open");
-        }
-    });
+    let label = format!("Account: {name}, {role}");
     view! {
         <div class="me">
-            <details class="menu" node_ref=menu>
-                <summary aria-label=format!("Account: {name}, {role}")>
-                    <Icon name="user"/>
-                    <span>{format!("{name} · {role}")}</span>
-                </summary>
-                <ul>
-                    <li><a href="/password"><Icon name="lock"/>"Change password"</a></li>
-                    <li><a href="/settings#appearance"><Icon name="settings"/>"Light or dark"</a></li>
-                    <li>
-                        <form method="post" action="/logout">
-                            <button><Icon name="out"/>"Log out"</button>
-                        </form>
-                    </li>
-                </ul>
-            </details>
+            <Menu label button=move || view! { <Icon name="user"/><span>{format!("{name} · {role}")}</span> }>
+                <li><a href="/password"><Icon name="lock"/>"Change password"</a></li>
+                <li><a href="/settings"><Icon name="settings"/>"Light or dark"</a></li>
+                <li>
+                    <form method="post" action="/logout">
+                        <button><Icon name="out"/>"Log out"</button>
+                    </form>
+                </li>
+            </Menu>
         </div>
     }
-    .into_any()
 }

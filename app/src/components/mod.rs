@@ -13,6 +13,7 @@ pub mod frame;
 pub mod head;
 pub mod icon;
 pub mod instance_table;
+pub mod menu;
 pub mod need;
 pub mod pager;
 pub mod refusal;

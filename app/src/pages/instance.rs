@@ -15,6 +15,7 @@ use crate::components::focus::focus_question;
 use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
+use crate::components::menu::Menu;
 use crate::components::refusal::Refusal;
 use crate::components::run_rows::EndedRuns;
 use crate::components::shown::shown;
@@ -196,9 +197,7 @@ fn StartStop(instance: Instance, actions: Actions) -> impl IntoView {
 fn More(page: String, sudo: bool, role: Role, may: bool, instance: Instance) -> impl IntoView {
     let word = if instance.origin == Origin::Managed { "Delete…" } else { "Forget…" };
     view! {
-        <details class="menu">
-            <summary class="btn icon" aria-label=format!("More for {}", instance.name)><Icon name="more"/></summary>
-            <ul>
+        <Menu label=format!("More for {}", instance.name) class="btn icon" button=|| view! { <Icon name="more"/> }>
                 {may
                     .then(|| {
                         view! { <li><a href=format!("{page}?ask=backup")><Icon name="backup"/>"Back up with options…"</a></li> }
@@ -213,8 +212,7 @@ fn More(page: String, sudo: bool, role: Role, may: bool, instance: Instance) -> 
                             </li>
                         }
                     })}
-            </ul>
-        </details>
+        </Menu>
     }
     .into_any()
 }

@@ -8,7 +8,7 @@ use crate::api::instances::{DeleteInstance, reveal_password};
 use crate::components::ask::Ask;
 use crate::components::back_up::use_back_up;
 use crate::components::code::Code;
-use crate::components::field::{TextField, refused};
+use crate::components::field::{ChoicesField, TextField, refused};
 use crate::components::icon::Icon;
 use crate::components::refusal::Refusal;
 
@@ -47,23 +47,13 @@ fn BackUpOptions(instance: Instance) -> impl IntoView {
                 {(instance.databases.len() > 1)
                     .then(|| {
                         view! {
-                            <fieldset class="field">
-                                <legend>"Databases"</legend>
-                                <span class="hint">"All of them if none is ticked. Roles and settings are always part of an image."</span>
-                                {instance
-                                    .databases
-                                    .iter()
-                                    .enumerate()
-                                    .map(|(i, name)| {
-                                        view! {
-                                            <label class="check">
-                                                <input type="checkbox" name=format!("databases[{i}]") value=name.clone()/>
-                                                <code>{name.clone()}</code>
-                                            </label>
-                                        }
-                                    })
-                                    .collect_view()}
-                            </fieldset>
+                            <ChoicesField
+                                name="databases"
+                                choices=instance.databases.clone()
+                                label="Databases"
+                                hint="All of them if none is ticked. Roles and settings are always part of an image."
+                                refused
+                            />
                         }
                     })}
                 <div class="actions">

@@ -60,7 +60,7 @@ fn NewForm(versions: Vec<(i32, String)>) -> impl IntoView {
                     <summary>"More options"</summary>
                     <div class="form">
                         <SelectField name="image_type" label="Type" refused options=types value="stock" hint="Kept through back-up and restore."/>
-                        <CheckField name="trust_loopback" label="Trust connections over loopback" hint="Whoever has an account on this machine then needs no password for it. pg_durable always has this, for its worker connects that way."/>
+                        <CheckField name="trust_loopback" label="Trust connections over loopback" refused hint="Whoever has an account on this machine then needs no password for it. pg_durable always has this, for its worker connects that way."/>
                     </div>
                 </details>
                 <div class="actions">

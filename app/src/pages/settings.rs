@@ -1,6 +1,6 @@
 //! Settings: one's account, how pages look, and for admins accounts, tokens, stores and the audit. A section each, by address.
 
-use leptos::either::{Either, EitherOf6};
+use leptos::either::Either;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use model::{Actor, Role};
@@ -12,6 +12,7 @@ use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
 use crate::components::shown::shown;
+use crate::error::UiError;
 use leptos::server_fn::ServerFn;
 
 /// The sections: name in the address, title, the role that sees it.
@@ -56,13 +57,19 @@ fn Sections(actor: Actor, at: Memo<String>) -> impl IntoView {
         </nav>
         {move || {
             let actor = actor.clone();
-            match at.read().as_str() {
-                "users" => EitherOf6::A(view! { <Users actor/> }),
-                "tokens" => EitherOf6::B(view! { <Tokens/> }),
-                "stores" => EitherOf6::C(view! { <Stores role/> }),
-                "audit" => EitherOf6::D(view! { <Audit/> }),
-                "account" => EitherOf6::E(view! { <Account actor/> }),
-                _ => EitherOf6::F(view! { <super::errors::NotFound/> }),
+            let at = at.read();
+            let needs = SECTIONS.iter().find(|(name, _, _)| *name == at.as_str()).map(|(_, _, needs)| *needs);
+            match (at.as_str(), needs) {
+                (_, Some(needs)) if role < needs => {
+                    let error = UiError::new("forbidden", format!("This needs the role {needs}; yours is {role}."));
+                    shown::<(), ()>(Err(error), |()| ())
+                }
+                ("users", _) => view! { <Users actor/> }.into_any(),
+                ("tokens", _) => view! { <Tokens/> }.into_any(),
+                ("stores", _) => view! { <Stores role/> }.into_any(),
+                ("audit", _) => view! { <Audit/> }.into_any(),
+                ("account", _) => view! { <Account actor/> }.into_any(),
+                _ => view! { <super::errors::NotFound/> }.into_any(),
             }
         }}
     }

@@ -14,6 +14,7 @@ use crate::components::empty::Empty;
 use crate::components::field::{CheckField, SelectField, TextField, refused};
 use crate::components::head::Panel;
 use crate::components::icon::Icon;
+use crate::components::menu::Menu;
 use crate::components::refusal::Refusal;
 use crate::components::shown::shown;
 use crate::components::state::{Look, State};
@@ -145,9 +146,7 @@ fn UserMenu(
     let disabled = user.disabled;
     let others = Role::ALL.iter().copied().filter(move |other| *other != user.role);
     view! {
-        <details class="menu">
-            <summary class="btn icon small" aria-label=format!("More for {}", user.name)><Icon name="more"/></summary>
-            <ul>
+        <Menu label=format!("More for {}", user.name) class="btn icon small" button=|| view! { <Icon name="more"/> }>
                 {others
                     .map(|other| {
                         view! {
@@ -178,8 +177,7 @@ fn UserMenu(
                         <button>"Set the password"</button>
                     </ActionForm>
                 </li>
-            </ul>
-        </details>
+        </Menu>
     }
     .into_any()
 }
@@ -222,7 +220,7 @@ pub fn Tokens() -> impl IntoView {
                 <TextField name="name" label="What it is for" refused=refused_create required=true placeholder="nightly back-up"/>
                 <SelectField name="role" label="Role" refused=refused_create options=roles() value="operator"/>
                 <TextField name="days" label="Works for how many days" refused=refused_create value="90" hint="Left empty, for ever."/>
-                <CheckField name="sudo" label="May delete without the password" hint="A program cannot be asked for a password again. Tick only what must delete."/>
+                <CheckField name="sudo" label="May delete without the password" refused=refused_create hint="A program cannot be asked for a password again. Tick only what must delete."/>
                 <div class="actions"><button class="btn primary"><Icon name="plus"/>"Make the token"</button></div>
             </ActionForm>
         </Panel>
