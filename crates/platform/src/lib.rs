@@ -1,6 +1,9 @@
 //! Where instances and jobs live: one trait, and one conformance suite for all that implement it. It knows no database,
 //! no workflow and no image format.
 
+pub mod cluster;
+pub mod local;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,0 +1,293 @@
+//! Jobs as detached processes: a directory each, whose files outlive this process and the job's. The agent itself takes
+//! the directory's lock; whoever finds it held knows that the job works.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::Utc;
+use futures::stream::BoxStream;
+use model::agent::{ENV_RESULT, ENV_SECRETS, ENV_TASK, EventBody};
+use model::{AgentEvent, Level};
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use super::LocalPlatform;
+use super::process::Process;
+use crate::{Error, JobEnd, JobSpec, JobState, Result};
+
+/// How often a job that is waited for is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// The longest line that is taken for one; an agent's are shorter.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// How a process ended, written by whoever started it.
+#[derive(Serialize, Deserialize)]
+struct Exit {
+    code: Option<i32>,
+    signal: Option<i32>,
+}
+
+impl LocalPlatform {
+    pub(crate) fn job_dir(&self, name: &str) -> Result<PathBuf> {
+        let plain = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !plain {
+            return Err(Error::Impossible(format!("{name:?} is no name of a job.")));
+        }
+        Ok(self.data_dir.join("jobs").join(name))
+    }
+
+    pub(crate) async fn launch_job(&self, job: &JobSpec) -> Result<()> {
+        let dir = self.job_dir(&job.name)?;
+        if !dir.exists() {
+            self.write_job(job, &dir)?;
+        } else if read_task(&dir)? != serde_json::to_value(&job.task).context("write the task")? {
+            return Err(Error::Foreign(format!("A job {} is there already, with another task.", job.name)));
+        }
+        if matches!(self.observe_job(&job.name)?, JobState::Pending(_)) {
+            self.spawn(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that the job needs appears at once, under its name.
+    fn write_job(&self, job: &JobSpec, dir: &Path) -> Result<()> {
+        let staging = dir.with_file_name(format!(".{}-{}", job.name, std::process::id()));
+        std::fs::remove_dir_all(&staging)
+            .or_else(crate::cluster::missing_is_fine)
+            .context("clear a job's directory")?;
+        self.account.make_dir(&staging, 0o700)?;
+        let secrets = staging.join("secrets");
+        self.account.make_dir(&secrets, 0o700)?;
+        for (name, secret) in &job.secrets {
+            self.account.write(&secrets.join(name), secret.reveal().as_bytes(), 0o600)?;
+        }
+        let task = serde_json::to_vec_pretty(&job.task).context("write the task")?;
+        self.account.write(&staging.join("task.json"), &task, 0o600)?;
+        std::fs::rename(&staging, dir).with_context(|| format!("make the job {}", job.name))?;
+        Ok(())
+    }
+
+    fn spawn(&self, dir: &Path) -> Result<()> {
+        let mut command = self.account.command(&self.agent_program);
+        command
+            .args(["run".as_ref(), "--job-dir".as_ref(), dir.as_os_str()])
+            .env(ENV_TASK, dir.join("task.json"))
+            .env(ENV_SECRETS, dir.join("secrets"))
+            .env(ENV_RESULT, dir.join("result.json"))
+            .env("HOME", dir)
+            .stdin(std::process::Stdio::null())
+            .stdout(self.append(&dir.join("events.jsonl"))?)
+            .stderr(self.append(&dir.join("stderr.log"))?)
+            // A group of its own: what the terminal sends us is not for the job, which outlives us.
+            .process_group(0);
+        let mut child = command.spawn().context("start the agent")?;
+        let process = child.id().and_then(|pid| Process::of(pid.cast_signed()));
+        if let Some(process) = process {
+            let text = serde_json::to_vec(&process).context("write the job's process")?;
+            self.account.write(&dir.join("process.json"), &text, 0o600)?;
+        }
+        let (dir, account) = (dir.to_owned(), self.account.clone());
+        tokio::spawn(async move {
+            use std::os::unix::process::ExitStatusExt;
+            let Ok(status) = child.wait().await else { return };
+            let exit = Exit { code: status.code(), signal: status.signal() };
+            if let (Ok(text), true) = (serde_json::to_vec(&exit), dir.exists())
+                && let Err(error) = account.write(&dir.join("exit.json"), &text, 0o600)
+            {
+                tracing::warn!(%error, "how a job ended could not be written down");
+            }
+        });
+        Ok(())
+    }
+
+    fn append(&self, path: &Path) -> Result<File> {
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("make {}", path.display()))?;
+        self.account.own(path)?;
+        Ok(file)
+    }
+
+    pub(crate) fn observe_job(&self, name: &str) -> Result<JobState> {
+        let dir = self.job_dir(name)?;
+        if !dir.exists() {
+            return Ok(JobState::Missing);
+        }
+        let Some(process) = read::<Process>(&dir.join("process.json"))? else {
+            // Whoever made the directory died before it started the agent, or is just about to.
+            return Ok(JobState::Pending("The job is about to start.".to_owned()));
+        };
+        if process.runs() || is_locked(&dir) {
+            return Ok(JobState::Running);
+        }
+        let end = JobEnd { result: read(&dir.join("result.json"))?, code: None, reason: None };
+        let exit = read::<Exit>(&dir.join("exit.json"))?;
+        // The task may be looked at later; the secrets have done their work.
+        std::fs::remove_dir_all(dir.join("secrets"))
+            .or_else(crate::cluster::missing_is_fine)
+            .context("remove the secrets of a job")?;
+        Ok(JobState::Ended(JobEnd {
+            code: end
+                .result
+                .as_ref()
+                .map(|result| result.class.code())
+                .or(exit.as_ref().and_then(|exit| exit.code)),
+            reason: end.result.is_none().then(|| reason(exit.as_ref())),
+            ..end
+        }))
+    }
+
+    pub(crate) async fn stop_job(&self, name: &str, grace: Duration) -> Result<()> {
+        let dir = self.job_dir(name)?;
+        let Some(process) = read::<Process>(&dir.join("process.json"))? else { return Ok(()) };
+        process.signal(Signal::TERM);
+        let deadline = tokio::time::Instant::now() + grace;
+        while process.runs() {
+            if tokio::time::Instant::now() >= deadline {
+                process.kill();
+            }
+            tokio::time::sleep(LOOK / 5).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn follow_job(&self, name: &str, after: u64) -> BoxStream<'static, Result<AgentEvent>> {
+        let (send, receive) = tokio::sync::mpsc::channel(256);
+        let (dir, platform) = (self.job_dir(name), self.view());
+        let name = name.to_owned();
+        tokio::spawn(async move {
+            let followed = async {
+                let dir = dir?;
+                let mut file = Lines::new(dir.join("events.jsonl"));
+                loop {
+                    // Asked before reading: what is written before the end is read after the answer.
+                    let ended =
+                        !matches!(platform.observe_job(&name)?, JobState::Running | JobState::Pending(_));
+                    while let Some(line) = file.next(ended).await? {
+                        let event = parse(&line);
+                        if (event.seq > after || event.seq == 0) && send.send(Ok(event)).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    if ended {
+                        break;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+                let mut complaints = Lines::new(dir.join("stderr.log"));
+                while let Some(line) = complaints.next(true).await? {
+                    if send.send(Ok(complaint(line))).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Ok(())
+            };
+            if let Err(error) = followed.await {
+                // Nobody listens any more: nobody to tell.
+                let _ = send.send(Err(error)).await;
+            }
+        });
+        Box::pin(futures::stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive))))
+    }
+
+    /// What a follower needs of the platform.
+    fn view(&self) -> Self {
+        Self {
+            data_dir: self.data_dir.clone(),
+            account: self.account.clone(),
+            agent_program: self.agent_program.clone(),
+            bin_dirs: self.bin_dirs.clone(),
+            identity: self.identity.clone(),
+        }
+    }
+}
+
+fn reason(exit: Option<&Exit>) -> String {
+    match exit {
+        Some(Exit { signal: Some(signal), .. }) => {
+            format!("The job's process was killed by signal {signal}.")
+        }
+        Some(Exit { code: Some(code), .. }) => {
+            format!("The job's process ended with code {code} and left no result.")
+        }
+        _ => "The job's process vanished: it was killed, or the machine was started anew.".to_owned(),
+    }
+}
+
+fn read_task(dir: &Path) -> Result<serde_json::Value> {
+    Ok(read(&dir.join("task.json"))?.unwrap_or_default())
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(text) => {
+            Ok(Some(serde_json::from_slice(&text).with_context(|| format!("read {}", path.display()))?))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(anyhow::Error::new(error).context(format!("read {}", path.display())).into()),
+    }
+}
+
+/// Whether an agent holds the directory: one that another server started.
+fn is_locked(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join("lock")) else { return false };
+    matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock))
+}
+
+/// A line that is no event is a crash's last words.
+fn parse(line: &str) -> AgentEvent {
+    serde_json::from_str(line).unwrap_or_else(|_| complaint(line.to_owned()))
+}
+
+fn complaint(message: String) -> AgentEvent {
+    AgentEvent { seq: 0, at: Utc::now(), body: EventBody::Log { level: Level::Error, message } }
+}
+
+/// The lines of a file that somebody else appends to.
+struct Lines {
+    path: PathBuf,
+    file: Option<tokio::fs::File>,
+    pending: Vec<u8>,
+    offset: u64,
+}
+
+impl Lines {
+    fn new(path: PathBuf) -> Self {
+        Self { path, file: None, pending: Vec::new(), offset: 0 }
+    }
+
+    /// The next whole line; at the end also one without a newline.
+    async fn next(&mut self, at_end: bool) -> Result<Option<String>> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
+            }
+            if self.pending.len() > LONGEST_LINE || !self.fill().await? {
+                let rest = at_end || self.pending.len() > LONGEST_LINE;
+                if rest && !self.pending.is_empty() {
+                    let line = std::mem::take(&mut self.pending);
+                    return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+                }
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads more; false when there is nothing more yet.
+    async fn fill(&mut self) -> Result<bool> {
+        if self.file.is_none() {
+            self.file = tokio::fs::File::open(&self.path).await.ok();
+        }
+        let Some(file) = &mut self.file else { return Ok(false) };
+        let mut chunk = vec![0; 16 * 1024];
+        file.seek(std::io::SeekFrom::Start(self.offset)).await.context("read a job's events")?;
+        let read = file.read(&mut chunk).await.context("read a job's events")?;
+        self.offset += read as u64;
+        self.pending.extend_from_slice(&chunk[..read]);
+        Ok(read > 0)
+    }
+}
