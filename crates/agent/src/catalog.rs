@@ -2,8 +2,8 @@
 //! It changes nothing and knows no image.
 
 use anyhow::{Context as _, Result};
-use model::image::{Database, Extension};
-use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
+use model::{Database, Extension};
+use tokio_postgres::{Client, GenericClient};
 
 /// Settings under which text written by one server is read by another without loss; the same as pg_dump's, and
 /// `lc_monetary`, by which even values of type money stay what they are.
@@ -258,16 +258,4 @@ pub(crate) async fn sequences(client: &impl GenericClient) -> Result<Vec<Sequenc
         }));
     }
     Ok(found)
-}
-
-/// One value of one row, as text, by the simple protocol (which works in any transaction and on any server).
-pub(crate) async fn one_text(client: &Client, sql: &str) -> Result<String> {
-    let messages = client.simple_query(sql).await?;
-    messages
-        .iter()
-        .find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        })
-        .context("the server answered without a row")
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use model::ExitClass;
-use model::image::Database;
+use model::{Database, ExitClass};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::failure::fail;
@@ -58,8 +58,14 @@ pub(crate) struct PrivateServer {
 }
 
 impl PrivateServer {
+    /// One that is still to be made.
+    pub(crate) fn new(plan: Plan) -> Self {
+        Self { plan, child: None }
+    }
+
     /// Makes the data directory, with the encoding and locale of `like`.
-    pub(crate) async fn init(plan: Plan, like: &Database) -> Result<Self> {
+    pub(crate) async fn init(&mut self, like: &Database) -> Result<()> {
+        let plan = &self.plan;
         let mut args: Vec<String> = vec![
             format!("--username={}", plan.bootstrap),
             format!("--encoding={}", like.encoding),
@@ -79,7 +85,7 @@ impl PrivateServer {
         }
         let initdb = Tool::new(&plan.programs.path("initdb"), plan.run_as).args(&args).envs([("PGDATA", plan.data_dir.clone().into())]);
         initdb.silent()?.finish().await?;
-        Ok(Self { plan, child: None })
+        Ok(())
     }
 
     /// Starts it and waits until it answers.
@@ -232,7 +238,7 @@ impl PrivateServer {
         match self.connect_as(&self.plan.bootstrap, None, "template1").await {
             Ok(_) => true,
             // Asking for a password is an answer too.
-            Err(error) => error.code().is_none_or(|code| code != &tokio_postgres::error::SqlState::CANNOT_CONNECT_NOW) && !is_io(&error),
+            Err(error) => error.code() != Some(&SqlState::CANNOT_CONNECT_NOW) && !is_io(&error),
         }
     }
 
@@ -276,7 +282,7 @@ impl Drop for PrivateServer {
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_none() && !error.to_string().contains("password")
+    error.is_closed() || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
 }
 
 /// Ends a server that an agent left behind when it was killed, if `data_dir` has one.

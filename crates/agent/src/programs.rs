@@ -23,9 +23,14 @@ pub(crate) struct Programs {
 pub(crate) struct Wanted {
     /// The major version that is best; a newer one will do, an older one never.
     pub(crate) major: i32,
-    /// The program that must be there and whose version counts.
-    pub(crate) program: &'static str,
+    /// The programs that must be there, side by side; the first one's version counts.
+    pub(crate) programs: &'static [&'static str],
 }
+
+/// What a backup needs.
+pub(crate) const FOR_BACKUP: &[&str] = &["pg_dump", "pg_dumpall"];
+/// What a restore needs.
+pub(crate) const FOR_RESTORE: &[&str] = &["postgres", "initdb", "pg_restore"];
 
 impl Programs {
     /// Where a program is.
@@ -41,7 +46,7 @@ impl Programs {
         };
         let mut found = Vec::new();
         for dir in dirs {
-            if let Some(programs) = look(&dir, wanted.program).await? {
+            if let Some(programs) = look(&dir, wanted.programs).await? {
                 found.push(programs);
             }
         }
@@ -50,7 +55,8 @@ impl Programs {
 }
 
 fn choose(mut found: Vec<Programs>, wanted: Wanted, bin_dir: Option<&str>) -> Result<Programs> {
-    let Wanted { major, program } = wanted;
+    let Wanted { major, programs } = wanted;
+    let program = programs.first().copied().unwrap_or_default();
     found.sort_by_key(|p| p.major);
     let place = bin_dir.map_or_else(|| "on this machine".to_owned(), |dir| format!("in {dir}"));
     if let Some(best) = found.iter().find(|p| p.major >= major) {
@@ -66,12 +72,13 @@ fn choose(mut found: Vec<Programs>, wanted: Wanted, bin_dir: Option<&str>) -> Re
     ))
 }
 
-/// The version of `program` in `dir`; none where there is no such program. Debian's wrappers in /usr/bin are not the
-/// program: what they start depends on which clusters exist.
-async fn look(dir: &Path, program: &str) -> Result<Option<Programs>> {
-    let path = dir.join(program);
-    let Ok(real) = tokio::fs::canonicalize(&path).await else { return Ok(None) };
-    if real.file_name().is_none_or(|name| name != program) {
+/// The installation that `dir` leads to; none where a program is missing. Debian's wrappers in /usr/bin are not the
+/// programs: what they start depends on which clusters exist.
+async fn look(dir: &Path, programs: &[&str]) -> Result<Option<Programs>> {
+    let Some(first) = programs.first() else { return Ok(None) };
+    let Ok(path) = tokio::fs::canonicalize(dir.join(first)).await else { return Ok(None) };
+    let Some(dir) = path.parent().filter(|_| path.file_name().is_some_and(|name| name == *first)) else { return Ok(None) };
+    if !programs.iter().all(|program| dir.join(program).exists()) {
         return Ok(None);
     }
     let output = Command::new(&path)
@@ -127,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_older_program_is_refused_and_the_nearest_newer_one_taken() {
-        let wanted = Wanted { major: 16, program: "pg_dump" };
+        let wanted = Wanted { major: 16, programs: FOR_BACKUP };
         let taken = choose(vec![programs(18), programs(15), programs(17)], wanted, None).expect("17 will do");
         assert_eq!(taken.major, 17);
         let refused = choose(vec![programs(15)], wanted, None).expect_err("15 cannot read 16");
@@ -138,7 +145,7 @@ mod tests {
     async fn a_directory_without_programs_is_named() {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().to_str().expect("text");
-        let refused = Programs::find(Some(dir), Wanted { major: 15, program: "pg_dump" }).await.expect_err("nothing there");
+        let refused = Programs::find(Some(dir), Wanted { major: 15, programs: FOR_RESTORE }).await.expect_err("nothing there");
         assert!(refused.to_string().contains(dir), "{refused}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
@@ -168,28 +168,6 @@ pub(crate) fn classify(words: &str) -> ExitClass {
         ("invalid locale name", ExitClass::Configuration),
     ];
     KNOWN.iter().find(|(part, _)| words.contains(part)).map_or(ExitClass::Transient, |(_, class)| *class)
-}
-
-/// A file that only its owner may read, for libpq's passwords.
-pub(crate) fn write_passfile(path: PathBuf, password: &str, run_as: Option<RunAs>) -> Result<PathBuf> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    if password.contains(['\n', '\r', '\0']) {
-        return Err(fail(ExitClass::Configuration, "the password holds a line break or NUL, which PostgreSQL's programs cannot take: change it"));
-    }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    let escaped = password.replace('\\', r"\\").replace(':', r"\:");
-    writeln!(file, "*:*:*:*:{escaped}")?;
-    if let Some(user) = run_as {
-        std::os::unix::fs::chown(&path, Some(user.uid), Some(user.gid))?;
-    }
-    Ok(path)
 }
 
 /// The level that a program's line has in the log.

@@ -190,6 +190,9 @@ pub struct Source {
     pub preload: Vec<String>,
     /// Bytes of all copied databases.
     pub bytes: i64,
+    /// The role that initdb made there, which owns what nobody else does.
+    #[serde(default)]
+    pub bootstrap: Option<String>,
 }
 
 /// One database of an image.

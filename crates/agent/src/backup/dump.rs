@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use model::agent::Connection;
-use model::instance::TlsMode;
+use model::{Connection, TlsMode};
 
 use super::snapshot::LOCK_WAIT_MS;
 use crate::programs::Programs;

@@ -40,6 +40,11 @@ fn cut_one(table: usize, row: &TableRow, streams: u64, major: i32) -> Vec<Piece>
 }
 
 impl Piece {
+    /// Whether it holds a table's end.
+    pub(crate) fn is_last(&self) -> bool {
+        self.blocks.is_none_or(|(_, to)| to.is_none())
+    }
+
     /// The statement that copies it, in the database's own encoding.
     pub(crate) fn copy_out(&self, row: &TableRow, encoding: &str) -> String {
         let columns: Vec<String> = row.columns.iter().map(|c| quoted(c)).collect();

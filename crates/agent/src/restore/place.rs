@@ -1,12 +1,11 @@
 //! Where a restore builds its data directory: beside the target, under a name with the run in it, moved to the target
 //! only when all is proven. A directory that is there already and not this run's is never touched.
 
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use model::ExitClass;
-use model::agent::Outcome;
+use model::{ExitClass, Outcome};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,8 +32,6 @@ pub(crate) struct Place {
     target: PathBuf,
     /// Where the data directory is built.
     pub(crate) building: PathBuf,
-    /// A short directory of its own for socket, log and passwords.
-    pub(crate) work_dir: PathBuf,
     /// Whom PostgreSQL runs as.
     pub(crate) run_as: Option<RunAs>,
 }
@@ -54,7 +51,6 @@ impl Place {
             run,
             target: target.to_owned(),
             building: parent.join(building),
-            work_dir: std::env::temp_dir().join(format!("toygres-{}", &run.simple().to_string()[16..])),
             run_as: RunAs::for_dir(target)?,
         })
     }
@@ -67,7 +63,7 @@ impl Place {
     }
 
     /// Makes room: refuses a target that holds anything, takes away what an earlier attempt of this run left, and makes
-    /// both directories.
+    /// the directory to build in.
     pub(crate) async fn prepare(&self) -> Result<()> {
         match std::fs::read_dir(&self.target) {
             Ok(mut entries) => {
@@ -80,31 +76,19 @@ impl Place {
             Err(error) => return Err(error).with_context(|| format!("cannot look into {}", self.target.display())),
         }
         self.clear().await?;
-        for dir in [&self.building, &self.work_dir] {
-            std::fs::DirBuilder::new()
-                .recursive(false)
-                .mode(0o700)
-                .create(dir)
-                .map_err(|error| self.cannot_make(dir, &error))?;
-            RunAs::own(self.run_as, dir).with_context(|| format!("cannot give {} to PostgreSQL's user", dir.display()))?;
-        }
-        Ok(())
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&self.building).and_then(|()| RunAs::own(self.run_as, &self.building));
+        made.map_err(|error| cannot_make(&self.building, &error))
     }
 
     /// Takes away all that this run made, the target aside; ends a server that still works there.
     pub(crate) async fn clear(&self) -> Result<()> {
         end_orphan(&self.building).await?;
-        for dir in [&self.building, &self.work_dir] {
-            match std::fs::symlink_metadata(dir) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Ok(meta) if !meta.is_dir() || !self.is_ours(&meta) => {
-                    return Err(fail(ExitClass::Configuration, format!("{} is there and is not Toygres'", dir.display())));
-                }
-                _ => {}
+        match std::fs::remove_dir_all(&self.building) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.building.display()))
             }
-            std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Hands the finished directory over: from here on it is the target.
@@ -122,19 +106,16 @@ impl Place {
         }
         Ok(())
     }
+}
 
-    fn is_ours(&self, meta: &std::fs::Metadata) -> bool {
-        let me = rustix::process::geteuid().as_raw();
-        meta.uid() == self.run_as.map_or(me, |user| user.uid) || meta.uid() == me
-    }
+fn cannot_make(dir: &Path, error: &std::io::Error) -> anyhow::Error {
+    use std::io::ErrorKind;
 
-    fn cannot_make(&self, dir: &Path, error: &std::io::Error) -> anyhow::Error {
-        let class = match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound | std::io::ErrorKind::ReadOnlyFilesystem => ExitClass::Configuration,
-            _ => ExitClass::Transient,
-        };
-        fail(class, format!("cannot make {}: {error}", dir.display()))
-    }
+    let class = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::ReadOnlyFilesystem => ExitClass::Configuration,
+        _ => ExitClass::Transient,
+    };
+    fail(class, format!("cannot make {}: {error}", dir.display()))
 }
 
 #[cfg(test)]
@@ -170,6 +151,6 @@ mod tests {
         assert_eq!(place.done_before("abc"), Some(outcome));
         assert_eq!(place.done_before("another"), None);
         place.clear().await.expect("cleared");
-        assert!(target.exists() && !place.building.exists() && !place.work_dir.exists());
+        assert!(target.exists() && !place.building.exists());
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use model::run::Receipt;
+use model::Receipt;
 use tokio_postgres::Client;
 
 use crate::catalog::{self, SequenceRow, TableRow, qualified};
