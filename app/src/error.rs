@@ -132,8 +132,11 @@ mod answer {
             Some(accept.contains("text/html"))
         };
         let plain_form = use_context::<http::request::Parts>().as_ref().and_then(accepts).unwrap_or(false);
-        if !plain_form {
-            crate::components::shown::answer_with(error);
+        if !plain_form
+            && let Some(response) = use_context::<leptos_axum::ResponseOptions>()
+            && let Ok(status) = http::StatusCode::from_u16(error.status())
+        {
+            response.set_status(status);
         }
     }
 }

@@ -22,6 +22,10 @@ use pages::{
     restore, run, runs, settings, sudo,
 };
 
+/// What every page shall say, whoever looks at it, such as that passwords travel unencrypted. The server provides it.
+#[derive(Clone, Debug)]
+pub struct Notice(pub String);
+
 /// The document around the app; the server alone renders it. Every script in it carries the answer's nonce.
 #[must_use]
 pub fn shell(options: LeptosOptions) -> impl IntoView {
@@ -40,6 +44,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             <body>
                 <App/>
                 <Sprite/>
+                {use_context::<Notice>().map(|Notice(words)| view! { <p class="notice" role="note">{words}</p> })}
             </body>
         </html>
     }

@@ -103,6 +103,10 @@ mod browser {
             Closure::<dyn Fn(Event)>::new(move |_| {
                 live.connection.set(Connection::Lost);
                 if source.ready_state() == EventSource::CLOSED {
+                    // Refused, not cut off. If nobody is logged in any more, this answer leads to the login page.
+                    leptos::task::spawn_local(async {
+                        let _ = crate::api::frame::get_me().await;
+                    });
                     set_timeout(move || open(live), Duration::from_secs(3));
                 }
             })

@@ -138,8 +138,8 @@ pub fn DaysInFull(
             <span class="k">"Images"</span>
             <Days name=name.clone() days making tall=true/>
             </div>
-            <Bars name="Size in the store" of=name.clone() values=sizes words=stored/>
-            <Bars name="Time it took" of=name values=durations words=format::duration/>
+            <Bars name="Stored" of=name.clone() values=sizes words=stored/>
+            <Bars name="Took" of=name values=durations words=format::duration/>
         </div>
     }
     .into_any()

@@ -19,6 +19,10 @@ pub fn shown<T, V: IntoView + 'static>(data: Result<T>, show: impl FnOnce(T) -> 
 /// Gives the answer that is being rendered the status of an error.
 #[cfg(feature = "ssr")]
 pub fn answer_with(error: &UiError) {
+    // These answers are on their way to where the password is asked for.
+    if matches!(error.code.as_str(), "unauthenticated" | "sudo_required") {
+        return;
+    }
     if let Some(response) = use_context::<leptos_axum::ResponseOptions>()
         && let Ok(status) = http::StatusCode::from_u16(error.status())
     {

@@ -36,11 +36,23 @@ pub fn InstancePage() -> impl IntoView {
     let ask = Memo::new(move |_| query.read().get("ask"));
     focus_question(ask);
     let actions = Actions::new(live);
+    // The question is fetched for itself and not again with each change elsewhere: what is typed into it stays.
+    let asked = Resource::new(
+        move || (name.get(), ask.get().is_some()),
+        |(name, asks)| async move {
+            if asks { get_instance(name).await.ok().map(|view| view.instance) } else { None }
+        },
+    );
     view! {
         <Transition>
             {move || Suspend::new(async move {
+                asked.await.map(|instance| view! { <Question instance ask delete=actions.delete/> })
+            })}
+        </Transition>
+        <Transition>
+            {move || Suspend::new(async move {
                 let actor = me.actor().await.ok();
-                shown(view.await, move |view| view! { <Whole view actor ask actions/> })
+                shown(view.await, move |view| view! { <Whole view actor actions/> })
             })}
         </Transition>
     }
@@ -69,12 +81,7 @@ impl Actions {
 }
 
 #[component]
-fn Whole(
-    view: InstanceView,
-    actor: Option<Actor>,
-    ask: Memo<Option<String>>,
-    actions: Actions,
-) -> impl IntoView {
+fn Whole(view: InstanceView, actor: Option<Actor>, actions: Actions) -> impl IntoView {
     let instance = view.instance.clone();
     let making = view.making;
     let making_name = instance.name.clone();
@@ -84,7 +91,6 @@ fn Whole(
         <InstanceHead instance=instance.clone() actor=actor.clone() making actions/>
         <Refusal refused=refused(actions.start)/>
         <Refusal refused=refused(actions.stop)/>
-        <Question instance=instance.clone() ask delete=actions.delete/>
         <Trouble instance=instance.clone()/>
         <Facts view=view.clone()/>
         <div class="cols">

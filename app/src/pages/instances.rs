@@ -46,7 +46,7 @@ fn List(rows: Vec<InstanceRow>, role: Role) -> impl IntoView {
                     }
                 })}
         </Head>
-        <Panel id="instances" title="All" note=move || many end=|| view! { <Legend/> }>
+        <Panel id="instances" title="All" note=move || many end=move || (many > 0).then(|| view! { <Legend/> })>
             {if rows.is_empty() {
                 Either::Left(
                     view! {
