@@ -2,7 +2,7 @@
 //!
 //! Keys are relative to a prefix of the store, `images/<image>/<attempt>`, one prefix an attempt:
 //! ```text
-//! manifest.json           written last and only once: without it there is no image
+//! manifest.json           written last and only once; ends in the SHA-256 of all that precedes it
 //! globals.sql.zst         roles, memberships and their settings
 //! <n>/schema.dump         pg_dump's archive of database n: everything but rows
 //! <n>/large-objects.dump  its large objects, where there are any
@@ -15,6 +15,7 @@
 mod error;
 mod guide;
 mod index;
+mod manifest;
 mod reader;
 mod rows;
 mod store;
@@ -38,4 +39,10 @@ pub const GLOBALS: &str = "globals.sql.zst";
 #[must_use]
 pub fn prefix(image: model::ImageId, attempt: uuid::Uuid) -> String {
     format!("images/{image}/{attempt}")
+}
+
+/// Whether a key below an image's prefix is that of a segment of the log.
+pub(crate) fn is_log(key: &str) -> bool {
+    let number = key.strip_prefix("log-").and_then(|rest| rest.strip_suffix(".jsonl"));
+    number.is_some_and(|k| !k.is_empty() && k.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -8,8 +8,8 @@ use model::image::FORMAT_VERSION;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
-use crate::store::path_of;
-use crate::write::keys;
+use crate::index::Index;
+use crate::store::path;
 
 /// What stands before the digest at the very end of the file.
 const SEAL: &str = ",\n  \"sha256\": \"";
@@ -45,10 +45,8 @@ pub(crate) fn from_bytes(key: &str, bytes: &[u8]) -> Result<Manifest> {
     let mut json = body.to_vec();
     json.extend_from_slice(b"\n}");
     version(key, &json)?;
-    let manifest: Manifest = serde_json::from_slice(&json).map_err(|error| Error::Unknown {
-        key: key.to_owned(),
-        why: format!("its manifest holds what it does not know ({error})"),
-    })?;
+    let manifest: Manifest = serde_json::from_slice(&json)
+        .map_err(|error| unknown(&format!("its manifest holds what this program does not know ({error})")))?;
     sense(key, &manifest)?;
     Ok(manifest)
 }
@@ -57,10 +55,16 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+fn unknown(why: &str) -> Error {
+    Error::Unsupported(format!(
+        "the image cannot be read: {why}. Use the version of Toygres that wrote it, or a newer one"
+    ))
+}
+
 /// Why there is no right seal: of another version, cut off, or changed.
 fn unsealed(key: &str, bytes: &[u8]) -> Error {
     match version(key, bytes) {
-        Err(error @ Error::Unknown { .. }) => error,
+        Err(error @ Error::Unsupported(_)) => error,
         _ if !bytes.ends_with(END.as_bytes()) => {
             Error::corrupt(key, format!("it is cut off or changed at its end ({} bytes)", bytes.len()))
         }
@@ -74,12 +78,9 @@ fn version(key: &str, json: &[u8]) -> Result<()> {
         format_version: u32,
     }
     match serde_json::from_slice::<Version>(json) {
-        Ok(Version { format_version }) if format_version != FORMAT_VERSION => Err(Error::Unknown {
-            key: key.to_owned(),
-            why: format!(
-                "the image is of format version {format_version}, and this program knows {FORMAT_VERSION}"
-            ),
-        }),
+        Ok(Version { format_version }) if format_version != FORMAT_VERSION => Err(unknown(&format!(
+            "it is of format version {format_version}, and this program knows {FORMAT_VERSION}"
+        ))),
         Ok(_) => Ok(()),
         Err(error) => Err(Error::corrupt(key, format!("it is no manifest ({error})"))),
     }
@@ -90,15 +91,14 @@ fn sense(key: &str, manifest: &Manifest) -> Result<()> {
     let mut seen = BTreeSet::new();
     for object in &manifest.objects {
         if object.encryption.is_some() || !matches!(object.compression.as_deref(), None | Some("zstd")) {
-            return Err(Error::Unknown {
-                key: key.to_owned(),
-                why: format!("{} is encrypted or compressed in a way it does not know", object.key),
-            });
+            let words =
+                format!("{} is encrypted or compressed in a way that this program does not know", object.key);
+            return Err(unknown(&words));
         }
         let digest =
             object.sha256.len() == DIGEST && object.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if path_of(&object.key).is_err()
-            || object.key == keys::MANIFEST
+        if path(&object.key).is_err()
+            || object.key == crate::MANIFEST
             || !digest
             || !seen.insert(object.key.as_str())
         {
@@ -111,10 +111,8 @@ fn sense(key: &str, manifest: &Manifest) -> Result<()> {
     let mut ordinals = BTreeSet::new();
     for database in &manifest.databases {
         let n = database.ordinal;
-        if !ordinals.insert(n)
-            || !seen.contains(keys::schema(n).as_str())
-            || !seen.contains(keys::index(n).as_str())
-        {
+        let needed = [format!("{n}/schema.dump"), Index::key(n)];
+        if !ordinals.insert(n) || needed.iter().any(|key| !seen.contains(key.as_str())) {
             return Err(Error::corrupt(
                 key,
                 format!("it lacks the schema or the index of database {:?}", database.name),

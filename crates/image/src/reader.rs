@@ -1,7 +1,7 @@
 //! Reading an image: nothing is used that is not what was written. It knows nothing of where the rows go.
 
 use bytes::{Buf, Bytes, BytesMut};
-use model::image::{FORMAT_VERSION, Manifest, Object};
+use model::image::{Manifest, Object};
 use object_store::ObjectStoreExt;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
@@ -9,6 +9,7 @@ use zstd::zstd_safe;
 
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::manifest;
 use crate::rows::LARGEST_FRAME;
 use crate::store::{Store, path};
 
@@ -45,17 +46,14 @@ impl ImageReader {
             Err(Error::Missing(_)) => return Err(Error::NoImage(format!("{}/{prefix}", store.url()))),
             other => other?,
         };
-        let corrupt = |error: serde_json::Error| Error::corrupt(crate::MANIFEST, error.to_string());
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(corrupt)?;
-        let version = value.get("format_version").and_then(serde_json::Value::as_u64);
-        if version != Some(u64::from(FORMAT_VERSION)) {
-            let version = version.map_or_else(|| "no".to_owned(), |version| version.to_string());
-            return Err(Error::Unsupported(format!(
-                "the image has format version {version}; this program reads version {FORMAT_VERSION} only. Use the version of Toygres that wrote it"
-            )));
+        let manifest = manifest::from_bytes(crate::MANIFEST, &text)?;
+        let manifest_sha256 = manifest::sha256(&text);
+        if let Some(of) = prefix.rsplit('/').nth(1).and_then(|part| part.parse::<model::ImageId>().ok())
+            && of != manifest.image
+        {
+            let why = format!("it is the manifest of another image, {}", manifest.image);
+            return Err(Error::corrupt(crate::MANIFEST, why));
         }
-        let manifest: Manifest = serde_json::from_value(value).map_err(corrupt)?;
-        let manifest_sha256 = hex::encode(Sha256::digest(&text));
         Ok(Self { store, prefix: prefix.to_owned(), manifest, manifest_sha256 })
     }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
+use crate::manifest;
 use crate::store::{Store, path};
 
 /// Writes one attempt at an image. Clones write the same one.
@@ -101,9 +102,11 @@ impl ImageWriter {
             }
         }
         let key = format!("{}/{}", self.prefix, crate::MANIFEST);
-        let text = serde_json::to_vec_pretty(&manifest)
-            .map_err(|error| Error::corrupt(crate::MANIFEST, error.to_string()))?;
-        let sha256 = hex::encode(Sha256::digest(&text));
+        let text = manifest::to_bytes(&manifest);
+        let text = text.map_err(|error| Error::corrupt(crate::MANIFEST, error.to_string()))?;
+        // What could not be read back is not written.
+        manifest::from_bytes(crate::MANIFEST, &text)?;
+        let sha256 = manifest::sha256(&text);
         self.store.create(&key, text).await?;
         Ok((manifest, sha256))
     }
@@ -201,15 +204,13 @@ impl ObjectWriter {
 
 impl Drop for ObjectWriter {
     fn drop(&mut self) {
-        let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
+        let Some(mut upload) = self.upload.take() else { return };
         let part = self.in_flight.take();
-        runtime.spawn(async move {
+        self.image.store.abandon(async move {
             if let Some(part) = part {
                 part.await.ok();
             }
+            // What a store keeps of it is no object, and is swept.
             upload.abort().await.ok();
         });
     }
