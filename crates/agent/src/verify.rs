@@ -1,0 +1,40 @@
+//! Reads an image back and compares every byte with its manifest. It changes nothing.
+
+use anyhow::Result;
+use image::{ImageReader, Store, Verified};
+use model::{Level, Location, Outcome};
+
+use crate::backup::Meter;
+use crate::job::Job;
+
+/// Verifies the image at a place.
+pub(crate) async fn verify(job: &Job, from: &Location) -> Result<Outcome> {
+    let image = ImageReader::open(Store::open(&from.store)?, &from.prefix).await?;
+    let manifest = &image.manifest;
+    job.log(
+        Level::Info,
+        format!(
+            "image {} of PostgreSQL {}: {} objects, {} bytes",
+            manifest.image,
+            manifest.source.version,
+            manifest.objects.len(),
+            manifest.stored_bytes()
+        ),
+    );
+    let tell = |progress| job.progress(progress);
+    let meter = Meter::new(&tell, "verify", 0);
+    meter.begin(manifest.objects.len() as u64, manifest.stored_bytes(), 0);
+    let mut before = Verified::default();
+    let read = image
+        .verify(|now| {
+            meter.add(now.bytes - before.bytes);
+            for _ in before.objects..now.objects {
+                meter.table_done();
+            }
+            before = now;
+        })
+        .await?;
+    meter.phase("verified");
+    job.log(Level::Info, format!("every byte is as it was written: {} objects, {} bytes", read.objects, read.bytes));
+    Ok(Outcome::Verify { objects: read.objects, bytes: read.bytes })
+}
