@@ -19,13 +19,15 @@ mod manifest;
 mod reader;
 mod rows;
 mod store;
+mod verify;
 mod writer;
 
 pub use error::{Error, Result};
 pub use index::{Index, IndexLine, SequenceLine, TableLine};
-pub use reader::{Frame, ImageReader, ObjectReader, RowsReader, Verified};
+pub use reader::{Frame, ImageReader, ObjectReader, RowsReader};
 pub use rows::{Piece, RowsWriter};
 pub use store::Store;
+pub use verify::Verified;
 pub use writer::{ImageWriter, ObjectWriter};
 
 /// The manifest's key below an image's prefix.

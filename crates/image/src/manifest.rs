@@ -121,3 +121,97 @@ fn sense(key: &str, manifest: &Manifest) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::Utc;
+    use model::{ExitClass, ImageId, ImageKind, ImageType, Source};
+
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format_version: FORMAT_VERSION,
+            image: ImageId::new(),
+            kind: ImageKind::Logical,
+            created_at: Utc::now(),
+            source: Source {
+                version: "15.20".into(),
+                major: 15,
+                image_type: ImageType::Stock,
+                preload: Vec::new(),
+                bytes: 1,
+                bootstrap: None,
+            },
+            databases: Vec::new(),
+            objects: Vec::new(),
+            tools: BTreeMap::new(),
+        }
+    }
+
+    /// What somebody else would have written: other contents under a right seal.
+    fn changed(from: &str, to: &str) -> Vec<u8> {
+        let json = serde_json::to_string_pretty(&manifest()).expect("JSON");
+        assert!(json.contains(from), "{json}");
+        let json = json.replacen(from, to, 1);
+        let mut bytes = json.trim_end_matches("\n}").as_bytes().to_vec();
+        bytes.extend_from_slice(SEAL.as_bytes());
+        let digest = sha256(&bytes);
+        bytes.extend_from_slice(digest.as_bytes());
+        bytes.extend_from_slice(END.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn it_reads_what_it_wrote_and_is_json() {
+        let manifest = manifest();
+        let bytes = to_bytes(&manifest).expect("written");
+        assert_eq!(from_bytes("m", &bytes).expect("read"), manifest);
+        let json: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(json["sha256"].as_str().map(str::len), Some(DIGEST));
+    }
+
+    #[test]
+    fn what_it_does_not_know_is_refused_by_name() {
+        for (from, to, word) in [
+            ("\"format_version\": 1", "\"format_version\": 2", "format version 2"),
+            ("\"major\": 15", "\"major\": 15, \"colour\": 1", "colour"),
+            ("\"logical\"", "\"magical\"", "magical"),
+        ] {
+            let refused = from_bytes("m", &changed(from, to)).expect_err(word);
+            assert!(refused.to_string().contains(word), "{refused}");
+            assert_eq!(refused.class(), ExitClass::Configuration, "{refused}");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_seen() {
+        let bytes = to_bytes(&manifest()).expect("written");
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            from_bytes("m", &flipped).expect_err("flipped");
+            from_bytes("m", &bytes[..at]).expect_err("cut");
+        }
+        from_bytes("m", &[&bytes[..], b"\n"].concat()).expect_err("longer");
+    }
+
+    #[test]
+    fn keys_that_lead_elsewhere_are_refused() {
+        for key in ["../../etc/passwd", "/etc/passwd", "manifest.json", ""] {
+            let object = model::Object {
+                key: key.into(),
+                bytes: 0,
+                sha256: "0".repeat(64),
+                format: "sql".into(),
+                compression: None,
+                encryption: None,
+            };
+            let hostile = Manifest { objects: vec![object], ..manifest() };
+            let refused = from_bytes("m", &to_bytes(&hostile).expect("written")).expect_err(key);
+            assert_eq!(refused.class(), ExitClass::Verification, "{refused}");
+        }
+    }
+}

@@ -15,6 +15,8 @@ use crate::store::{Store, path};
 
 /// Bytes of one request: small enough for memory, large enough for a store across a network.
 const CHUNK: u64 = 1024 * 1024;
+/// What memory is lent for.
+const LARGEST_MANIFEST: u64 = 64 * 1024 * 1024;
 
 /// An image in a store.
 #[derive(Clone, Debug)]
@@ -27,25 +29,25 @@ pub struct ImageReader {
     pub manifest_sha256: String,
 }
 
-/// What a verification read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// Objects.
-    pub objects: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
 impl ImageReader {
     /// Reads the manifest.
     ///
     /// # Errors
     /// There is none, or it is of another version or has a field that this program does not know.
     pub async fn open(store: Store, prefix: &str) -> Result<Self> {
-        let text = match store.get(&format!("{prefix}/{}", crate::MANIFEST)).await {
+        let key = format!("{prefix}/{}", crate::MANIFEST);
+        match store.size(&key).await {
             Err(Error::Missing(_)) => return Err(Error::NoImage(format!("{}/{prefix}", store.url()))),
-            other => other?,
-        };
+            Err(error) => return Err(error),
+            Ok(size) if size > LARGEST_MANIFEST => {
+                return Err(Error::corrupt(
+                    crate::MANIFEST,
+                    format!("{size} bytes are more than any manifest has"),
+                ));
+            }
+            Ok(_) => {}
+        }
+        let text = store.get(&key).await?;
         let manifest = manifest::from_bytes(crate::MANIFEST, &text)?;
         let manifest_sha256 = manifest::sha256(&text);
         if let Some(of) = prefix.rsplit('/').nth(1).and_then(|part| part.parse::<model::ImageId>().ok())
@@ -119,24 +121,6 @@ impl ImageReader {
         let object = self.object(key).await?;
         let decompressor = Decompressor::new().map_err(|error| Error::io(key, error))?;
         Ok(RowsReader { object, pending: BytesMut::new(), offset: 0, decompressor })
-    }
-
-    /// Reads every byte of every object and compares it with the manifest. `progress` is told of each chunk's bytes.
-    ///
-    /// # Errors
-    /// The first object that is missing or damaged.
-    pub async fn verify(&self, mut progress: impl FnMut(Verified) + Send) -> Result<Verified> {
-        let mut verified = Verified::default();
-        for object in &self.manifest.objects {
-            let mut reader = self.object(&object.key).await?;
-            while let Some(bytes) = reader.next().await? {
-                verified.bytes += bytes.len() as u64;
-                progress(verified);
-            }
-            verified.objects += 1;
-            progress(verified);
-        }
-        Ok(verified)
     }
 }
 

@@ -152,9 +152,9 @@ impl RowsWriter {
         }
     }
 
-    /// Smaller objects, so that a test sees a stream go on in a second one.
-    #[cfg(test)]
-    pub(crate) fn with_largest_object(mut self, bytes: u64) -> Self {
+    /// Lets an object of more than `bytes` have a successor, instead of one of 16 GiB.
+    #[must_use]
+    pub fn with_largest_object(mut self, bytes: u64) -> Self {
         self.largest_object = bytes;
         self
     }
