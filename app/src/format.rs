@@ -28,6 +28,16 @@ pub fn bytes_or_nothing(value: Option<i64>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| bytes(value.max(0).unsigned_abs()))
 }
 
+/// `29.4 of 48.2 GB`: the unit once, where it is one.
+#[must_use]
+pub fn bytes_of(done: u64, total: u64) -> String {
+    let (done, total) = (bytes(done), bytes(total));
+    match (done.split_once(' '), total.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {total}"),
+        _ => format!("{done} of {total}"),
+    }
+}
+
 /// `84 MB/s`.
 #[must_use]
 pub fn rate(bytes_a_second: u64) -> String {
@@ -149,6 +159,12 @@ mod tests {
         ] {
             assert_eq!(bytes(value), text);
         }
+    }
+
+    #[test]
+    fn a_shared_unit_is_written_once() {
+        assert_eq!(bytes_of(29_400_000_000, 48_200_000_000), "29.4 of 48.2 GB");
+        assert_eq!(bytes_of(500_000, 48_200_000_000), "500 kB of 48.2 GB");
     }
 
     #[test]

@@ -204,7 +204,6 @@ pub async fn create_instance(
 
 /// Adds a server that exists already, after connecting to it once, then shows it.
 #[server(prefix = "/api/fn", endpoint = "add-instance")]
-#[expect(clippy::too_many_arguments, reason = "they are the form's fields")]
 pub async fn add_instance(
     /// The name to give it here.
     name: String,

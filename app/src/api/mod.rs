@@ -6,6 +6,7 @@
 
 pub mod frame;
 pub mod images;
+#[expect(clippy::too_many_arguments, reason = "a form has as many fields as it has, and each is an argument")]
 pub mod instances;
 pub mod overview;
 pub mod restore;

@@ -72,7 +72,7 @@ pub fn Strip(
 
 fn step_block(x: usize, block: Block) -> String {
     let hollow = |class: &str| {
-        format!(r#"<rect class="{class}" x="{}.75" y=".75" width="14.5" height="8.5" rx="1.5"/>"#, x)
+        format!(r#"<rect class="{class}" x="{x}.75" y=".75" width="14.5" height="8.5" rx="1.5"/>"#)
     };
     match block {
         Block::Todo => hollow("todo"),

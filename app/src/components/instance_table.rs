@@ -29,7 +29,7 @@ pub fn InstanceTable(
                         <th scope="col" role="columnheader">"State"</th>
                         <th scope="col" role="columnheader" class="num">"Size"</th>
                         <th scope="col" role="columnheader">"Last 14 days of images"</th>
-                        <th scope="col" role="columnheader">"Last image"</th>
+                        <th scope="col" role="columnheader" class="slack">"Last image"</th>
                         <th scope="col" role="columnheader">"Last proven"</th>
                         <th scope="col" role="columnheader"><span class="vh">"Actions"</span></th>
                     </tr>
@@ -64,7 +64,7 @@ fn Row(instance: Instance, days: Vec<DayOfImages>, making: bool, role: Role) -> 
             </td>
             <td role="cell" class="num" data-k="Size">{format::bytes_or_nothing(instance.size_bytes)}</td>
             <td role="cell" class="full" data-k="Last 14 days of images">{days}</td>
-            <td role="cell" data-k="Last image">
+            <td role="cell" class="slack" data-k="Last image">
                 {if making {
                     Either::Left(view! { <b>"now"</b> })
                 } else {

@@ -43,7 +43,7 @@ fn LiveRun(run: Run) -> impl IntoView {
     let step = run.step.as_deref().map(step_words).unwrap_or_default();
     let done = match (progress.bytes, progress.bytes_total) {
         (0, None) => None,
-        (bytes, Some(total)) => Some(format!("{} of {}", format::bytes(bytes), format::bytes(total))),
+        (bytes, Some(total)) => Some(format::bytes_of(bytes, total)),
         (bytes, None) => Some(format::bytes(bytes)),
     };
     let rate = progress.rate.filter(|rate| *rate > 0);
