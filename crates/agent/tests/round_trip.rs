@@ -103,14 +103,10 @@ fn writers_do_not_tear_what_belongs_together() {
 
 #[test]
 fn an_extensions_own_rows_stay_and_the_users_rows_come() {
-    let installed = Cluster::new();
-    let available = installed.psql("postgres", "select count(*) from pg_available_extensions where name = 'pg_cron'");
     // pg_cron keeps jobs in a table of its own, with a sequence, and must be preloaded to be made at all.
-    assert_eq!(available, "1", "install postgresql-15-cron");
-    drop(installed);
+    const PRELOAD: &str = "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'jobs'";
     let mut source = Cluster::new();
-    source.psql("postgres", "alter system set shared_preload_libraries = 'pg_cron'");
-    source.psql("postgres", "alter system set cron.database_name = 'jobs'");
+    source.configure(PRELOAD);
     source.psql("postgres", "create database jobs");
     source.kill();
     source.start();
@@ -119,8 +115,10 @@ fn an_extensions_own_rows_stay_and_the_users_rows_come() {
     let image = ImageId::new();
     desk.run(desk.backup(&source, image)).expect(ExitClass::Ok);
     desk.run(desk.restore(image)).expect(ExitClass::Ok);
-    std::fs::write(desk.data_dir().join("postgresql.auto.conf"), "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'jobs'\n").expect("written");
-    let restored = Cluster::on(&desk.data_dir());
+    let mut restored = Cluster::on(&desk.data_dir());
+    restored.configure(PRELOAD);
+    restored.kill();
+    restored.start();
     assert_same(&source.dumpall(), &restored.dumpall());
     assert_eq!(restored.psql("jobs", "select count(*), max(jobid) from cron.job"), "2|2");
 }

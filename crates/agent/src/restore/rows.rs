@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -20,11 +21,17 @@ use crate::catalog::{TableRow, qualified};
 use crate::failure::fail;
 use crate::private::PrivateServer;
 
-/// The tables of the target, and which of the image's are in one piece.
+/// The tables of the target, and in how many pieces their rows come.
 struct Targets<'a> {
     tables: HashMap<(&'a str, &'a str), &'a TableRow>,
-    pieces: HashMap<(&'a str, &'a str), usize>,
+    pieces: HashMap<(&'a str, &'a str), Pieces>,
     encoding: &'a str,
+}
+
+#[derive(Default)]
+struct Pieces {
+    all: usize,
+    done: AtomicUsize,
 }
 
 /// Loads all rows of a database.
@@ -36,11 +43,13 @@ pub(super) async fn load(cx: &Cx<'_>, server: &PrivateServer, meter: &Meter<'_>,
     };
     let mut objects: BTreeMap<&str, Vec<&TableLine>> = BTreeMap::new();
     for line in &index.tables {
-        *targets.pieces.entry((&line.schema, &line.name)).or_default() += 1;
-        match &line.object {
-            Some(object) => objects.entry(object).or_default().push(line),
-            None => meter.table_done(),
+        targets.pieces.entry((&line.schema, &line.name)).or_default().all += 1;
+        if let Some(object) = &line.object {
+            objects.entry(object).or_default().push(line);
         }
+    }
+    for line in index.tables.iter().filter(|line| line.object.is_none()) {
+        targets.piece_done(meter, line);
     }
     let mut objects: Vec<(&str, Vec<&TableLine>)> = objects.into_iter().collect();
     for (_, lines) in &mut objects {
@@ -58,6 +67,17 @@ pub(super) async fn load(cx: &Cx<'_>, server: &PrivateServer, meter: &Meter<'_>,
     }))
     .await?;
     Ok(())
+}
+
+impl Targets<'_> {
+    /// A table is done with its last piece.
+    fn piece_done(&self, meter: &Meter<'_>, line: &TableLine) {
+        if let Some(pieces) = self.pieces.get(&(line.schema.as_str(), line.name.as_str()))
+            && pieces.done.fetch_add(1, Ordering::Relaxed) + 1 == pieces.all
+        {
+            meter.table_done();
+        }
+    }
 }
 
 async fn load_object(cx: &Cx<'_>, meter: &Meter<'_>, targets: &Targets<'_>, client: &Client, key: &str, lines: Vec<&TableLine>) -> Result<()> {
@@ -83,12 +103,12 @@ async fn load_object(cx: &Cx<'_>, meter: &Meter<'_>, targets: &Targets<'_>, clie
 async fn load_piece(meter: &Meter<'_>, targets: &Targets<'_>, client: &Client, object: &mut RowsReader, line: &TableLine) -> Result<()> {
     let name = qualified(&line.schema, &line.name);
     let key = (line.schema.as_str(), line.name.as_str());
-    let Some(table) = targets.tables.get(&key) else {
+    let (Some(table), Some(pieces)) = (targets.tables.get(&key), targets.pieces.get(&key)) else {
         return Err(fail(ExitClass::Verification, format!("the image has rows of {name}, but its schema no such table")));
     };
     let label = || format!("cannot restore the rows of {name}");
     // Alone in a table that was made just now, rows need neither WAL nor a later freezing.
-    let alone = targets.pieces.get(&key) == Some(&1) && table.condition.is_none() && table.root.is_none();
+    let alone = pieces.all == 1 && table.condition.is_none() && table.root.is_none();
     if alone {
         client.batch_execute(&format!("begin; truncate only {name}")).await.with_context(label)?;
     }
@@ -100,7 +120,7 @@ async fn load_piece(meter: &Meter<'_>, targets: &Targets<'_>, client: &Client, o
     if alone {
         client.batch_execute("commit").await.with_context(label)?;
     }
-    meter.table_done();
+    targets.piece_done(meter, line);
     Ok(())
 }
 

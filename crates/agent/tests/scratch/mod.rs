@@ -13,17 +13,17 @@ use model::{AgentEvent, AgentResult, AgentTask, ExitClass, ImageId, ImageType, T
 use uuid::Uuid;
 
 /// A password that every layer has to quote.
-pub const PASSWORD: &str = r#"p:a\s's "w$(id)"#;
+pub(crate) const PASSWORD: &str = r#"p:a\s's "w$(id)"#;
 
 /// Where PostgreSQL's programs are.
-pub fn bin() -> PathBuf {
+pub(crate) fn bin() -> PathBuf {
     let mut dirs: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|e| e.unwrap().path().join("bin")).collect();
     dirs.sort();
     dirs.pop().unwrap()
 }
 
 /// A command that PostgreSQL's server programs accept: not root's.
-pub fn unprivileged(program: &str) -> Command {
+pub(crate) fn unprivileged(program: &str) -> Command {
     let mut command = Command::new(bin().join(program));
     if let Some((uid, gid)) = server_user() {
         command.uid(uid).gid(gid);
@@ -44,7 +44,7 @@ fn server_user() -> Option<(u32, u32)> {
 }
 
 /// A directory that is short enough for sockets, belongs to the server's user and goes when dropped.
-pub fn short_dir() -> tempfile::TempDir {
+pub(crate) fn short_dir() -> tempfile::TempDir {
     let dir = tempfile::Builder::new().prefix("tga").tempdir_in("/tmp").unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
     if let Some((uid, gid)) = server_user() {
@@ -54,7 +54,7 @@ pub fn short_dir() -> tempfile::TempDir {
 }
 
 /// A server of the test's own.
-pub struct Cluster {
+pub(crate) struct Cluster {
     dir: tempfile::TempDir,
     data: PathBuf,
     server: Option<Child>,
@@ -62,7 +62,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// An empty one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = short_dir();
         let data = dir.path().join("data");
         let password = dir.path().join("pw");
@@ -79,13 +79,13 @@ impl Cluster {
     }
 
     /// One on a data directory that is there already, with a socket directory of its own.
-    pub fn on(data: &Path) -> Self {
+    pub(crate) fn on(data: &Path) -> Self {
         let mut cluster = Self { dir: short_dir(), data: data.to_owned(), server: None };
         cluster.start();
         cluster
     }
 
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
         let mut command = unprivileged("postgres");
         command.args(["-D", self.data.to_str().unwrap(), "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_wal_size=4GB"]);
@@ -99,8 +99,15 @@ impl Cluster {
         }
     }
 
+    /// Adds lines to its configuration, which count from the next start.
+    pub(crate) fn configure(&self, lines: &str) {
+        let path = self.data.join("postgresql.auto.conf");
+        let before = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{before}\n{lines}\n")).unwrap();
+    }
+
     /// Stops it at once, clients and all.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             let pid = rustix::process::Pid::from_child(&server);
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
@@ -108,41 +115,41 @@ impl Cluster {
         }
     }
 
-    pub fn socket(&self) -> String {
+    pub(crate) fn socket(&self) -> String {
         self.dir.path().to_str().unwrap().to_owned()
     }
 
-    pub fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> Connection {
         Connection { host: self.socket(), port: 5432, username: "postgres".into(), database: "postgres".into(), tls: TlsMode::Disable }
     }
 
-    pub fn client(&self, program: &str) -> Command {
+    pub(crate) fn client(&self, program: &str) -> Command {
         let mut command = Command::new(bin().join(program));
         command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("PGUSER", "postgres"), ("PGPASSWORD", PASSWORD)]);
         command.env("PGHOST", self.socket()).env("PGPORT", "5432").env("PGDATABASE", "postgres").stdin(Stdio::null());
         command
     }
 
-    pub fn try_psql(&self, database: &str, sql: &str) -> Output {
+    pub(crate) fn try_psql(&self, database: &str, sql: &str) -> Output {
         self.client("psql").env("PGDATABASE", database).args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql]).output().unwrap()
     }
 
     /// Runs statements and gives their output.
-    pub fn psql(&self, database: &str, sql: &str) -> String {
+    pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
         let output = self.try_psql(database, sql);
         assert!(output.status.success(), "{sql}: {}", text(&output));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// Loads a file.
-    pub fn load(&self, file: &str) {
+    pub(crate) fn load(&self, file: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
         let output = self.client("psql").args(["-X", "-q", "-o", "/dev/null", "-f", path.to_str().unwrap()]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
     }
 
     /// The sorted lines of pg_dumpall.
-    pub fn dumpall(&self) -> Vec<String> {
+    pub(crate) fn dumpall(&self) -> Vec<String> {
         let output = self.client("pg_dumpall").env("PGCLIENTENCODING", "SQL_ASCII").output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
         let mut lines: Vec<String> = output
@@ -167,7 +174,7 @@ fn text(output: &Output) -> String {
 }
 
 /// Asserts that two sorted dumps are the same, showing what is not.
-pub fn assert_same(left: &[String], right: &[String]) {
+pub(crate) fn assert_same(left: &[String], right: &[String]) {
     let only = |a: &[String], b: &[String]| -> Vec<String> {
         let mut counts = std::collections::HashMap::new();
         b.iter().for_each(|l| *counts.entry(l.clone()).or_insert(0) += 1);
@@ -177,12 +184,12 @@ pub fn assert_same(left: &[String], right: &[String]) {
 }
 
 /// A directory with a store, tasks and results in it.
-pub struct Desk {
-    pub dir: tempfile::TempDir,
+pub(crate) struct Desk {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// An agent at work.
-pub struct Agent {
+pub(crate) struct Agent {
     child: Child,
     result: PathBuf,
     events: PathBuf,
@@ -191,40 +198,40 @@ pub struct Agent {
 
 /// How an agent ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub result: Option<AgentResult>,
-    pub events: Vec<AgentEvent>,
-    pub output: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) result: Option<AgentResult>,
+    pub(crate) events: Vec<AgentEvent>,
+    pub(crate) output: String,
 }
 
 impl Ended {
-    pub fn expect(self, class: ExitClass) -> Self {
+    pub(crate) fn expect(self, class: ExitClass) -> Self {
         assert_eq!(self.code, Some(class.code()), "{:?}\n{}", self.result, self.output);
         self
     }
 
-    pub fn error(&self) -> &str {
+    pub(crate) fn error(&self) -> &str {
         self.result.as_ref().and_then(|r| r.error.as_deref()).unwrap_or_default()
     }
 }
 
 impl Desk {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: short_dir() }
     }
 
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.dir.path().join("store")
     }
 
-    pub fn image(&self, image: ImageId) -> Location {
+    pub(crate) fn image(&self, image: ImageId) -> Location {
         std::fs::create_dir_all(self.store()).unwrap();
         Location { store: format!("file://{}", self.store().display()), prefix: format!("images/{image}/1") }
     }
 
     /// A backup of everything.
-    pub fn backup(&self, source: &Cluster, image: ImageId) -> Work {
+    pub(crate) fn backup(&self, source: &Cluster, image: ImageId) -> Work {
         Work::Backup {
             image,
             to: self.image(image),
@@ -236,20 +243,20 @@ impl Desk {
         }
     }
 
-    pub fn restore(&self, image: ImageId) -> Work {
+    pub(crate) fn restore(&self, image: ImageId) -> Work {
         Work::Restore { from: self.image(image), data_dir: self.data_dir().to_str().unwrap().into(), superuser: "postgres".into(), streams: 2, bin_dir: None }
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("restored")
     }
 
     /// Starts the agent with a task of its own run.
-    pub fn start(&self, work: Work) -> Agent {
+    pub(crate) fn start(&self, work: Work) -> Agent {
         self.start_as(Uuid::from_u128(rand::random()), work, PASSWORD)
     }
 
-    pub fn start_as(&self, run: Uuid, work: Work, password: &str) -> Agent {
+    pub(crate) fn start_as(&self, run: Uuid, work: Work, password: &str) -> Agent {
         let task = AgentTask { run, step: "Test".into(), attempt: 1, work, log: None };
         let secrets = tempfile::tempdir().unwrap();
         std::fs::write(secrets.path().join(SECRET_PASSWORD), password).unwrap();
@@ -269,12 +276,12 @@ impl Desk {
         Agent { child, result, events, _secrets: secrets }
     }
 
-    pub fn run(&self, work: Work) -> Ended {
+    pub(crate) fn run(&self, work: Work) -> Ended {
         self.start(work).wait()
     }
 
     /// Backs up, restores, and starts the restored server.
-    pub fn round_trip(&self, source: &Cluster) -> Cluster {
+    pub(crate) fn round_trip(&self, source: &Cluster) -> Cluster {
         let image = ImageId::new();
         self.run(self.backup(source, image)).expect(ExitClass::Ok);
         self.run(self.restore(image)).expect(ExitClass::Ok);
@@ -282,7 +289,7 @@ impl Desk {
     }
 
     /// What is in the directory of the store, the log aside.
-    pub fn objects(&self) -> Vec<String> {
+    pub(crate) fn objects(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut todo = vec![self.store()];
         while let Some(dir) = todo.pop() {
@@ -301,18 +308,18 @@ impl Desk {
 }
 
 impl Agent {
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Its events so far.
-    pub fn events(&self) -> Vec<AgentEvent> {
+    pub(crate) fn events(&self) -> Vec<AgentEvent> {
         let text = std::fs::read_to_string(&self.events).unwrap();
         text.split_inclusive('\n').filter(|l| l.ends_with('\n')).filter_map(|l| serde_json::from_str(l).ok()).collect()
     }
 
     /// Waits for an event; panics if the agent ends without.
-    pub fn until(&mut self, what: impl Fn(&AgentEvent) -> bool) {
+    pub(crate) fn until(&mut self, what: impl Fn(&AgentEvent) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(120);
         while !self.events().iter().any(&what) {
             assert!(Instant::now() < deadline, "the event never came");
@@ -321,11 +328,11 @@ impl Agent {
         }
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 
-    pub fn wait(mut self) -> Ended {
+    pub(crate) fn wait(mut self) -> Ended {
         let status = self.child.wait().unwrap();
         let result = std::fs::read(&self.result).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let stderr = std::fs::read_to_string(self.events.with_file_name("stderr")).unwrap_or_default();
@@ -336,7 +343,7 @@ impl Agent {
 }
 
 /// Processes whose command line or environment-free title mentions `what`.
-pub fn processes_with(what: &str) -> Vec<String> {
+pub(crate) fn processes_with(what: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(bytes) = std::fs::read(entry.path().join("cmdline")) else { continue };
