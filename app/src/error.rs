@@ -63,7 +63,7 @@ impl UiError {
             "not_found" => 404,
             "forbidden" | "sudo_required" => 403,
             "unauthenticated" => 401,
-            "invalid" => 400,
+            "invalid" => 422,
             "conflict" => 409,
             "too_many" => 429,
             "unavailable" => 503,

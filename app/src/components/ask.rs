@@ -3,6 +3,8 @@
 
 use leptos::prelude::*;
 
+use super::icon::Icon;
+
 /// A question above the page. The children are its form.
 #[component]
 pub fn Ask(
@@ -20,6 +22,23 @@ pub fn Ask(
             <h2 id="ask-h" tabindex="-1">{title}</h2>
             {children()}
         </section>
+    }
+    .into_any()
+}
+
+/// Stands in the place of a form that needs sudo mode, so that nothing is typed before the password was asked for.
+#[component]
+pub fn Locked(
+    /// Where the form is.
+    next: &'static str,
+    /// What the form does, such as "Making an account".
+    what: &'static str,
+) -> impl IntoView {
+    view! {
+        <div class="body row">
+            <a class="btn" href=format!("/sudo?next={}", escaped(next))><Icon name="lock"/>"Unlock…"</a>
+            <span class="sub">{what} " asks for your password first; the answer is good for 5 minutes."</span>
+        </div>
     }
     .into_any()
 }

@@ -31,13 +31,13 @@ pub fn Password() -> impl IntoView {
         <Panel id="password" title="New password">
             <form class="body form" method="post" action="/password">
                 <input type="hidden" name="next" value=move || next.get()/>
-                <PasswordField name="current" label="Password until now" error=current_error autofocus=true/>
+                <PasswordField name="old" label="Password until now" error=current_error autofocus=true/>
                 <PasswordField
                     name="new"
                     label="New password"
                     autocomplete="new-password"
                     error=new_error
-                    hint="12 characters or more. Length counts, odd signs do not."
+                    hint="8 characters or more. Length counts, odd signs do not."
                 />
                 <div class="actions">
                     <button class="btn primary">"Change password"</button>
@@ -52,9 +52,9 @@ pub fn Password() -> impl IntoView {
 fn words(code: &str) -> String {
     match code {
         "throttled" | "too_many" => "Too many tries. Wait a minute, then try again.",
-        "short" => "A password has 12 characters or more.",
+        "short" => "A password has 8 characters or more.",
         "same" => "That is the old one.",
-        "invalid" => "Choose another: 12 characters or more, and not the old one.",
+        "invalid" => "Choose another: 8 characters or more, and not the old one.",
         _ => "That is not your password until now.",
     }
     .to_owned()

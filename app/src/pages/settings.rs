@@ -65,8 +65,8 @@ fn Sections(actor: Actor, at: Memo<String>) -> impl IntoView {
                     shown::<(), ()>(Err(error), |()| ())
                 }
                 ("users", _) => view! { <Users actor/> }.into_any(),
-                ("tokens", _) => view! { <Tokens/> }.into_any(),
-                ("stores", _) => view! { <Stores role/> }.into_any(),
+                ("tokens", _) => view! { <Tokens sudo=actor.sudo/> }.into_any(),
+                ("stores", _) => view! { <Stores actor/> }.into_any(),
                 ("audit", _) => view! { <Audit/> }.into_any(),
                 ("account", _) => view! { <Account actor/> }.into_any(),
                 _ => view! { <super::errors::NotFound/> }.into_any(),

@@ -9,6 +9,7 @@ use crate::api::settings::{
     CreateToken, CreateUser, DisableUser, RevokeToken, SetPassword, SetRole, TokenRow, fresh_token,
     list_tokens, list_users,
 };
+use crate::components::ask::Locked;
 use crate::components::code::Code;
 use crate::components::empty::Empty;
 use crate::components::field::{CheckField, SelectField, TextField, refused};
@@ -43,7 +44,7 @@ pub fn Users(
         create.version().get() + role.version().get() + password.version().get() + disable.version().get()
     };
     let users = Resource::new(version, |_| list_users());
-    let refused_create = refused(create);
+    let sudo = actor.sudo;
     view! {
         <Panel id="users" title="Accounts">
             <Refusal refused=refused(role)/>
@@ -59,14 +60,27 @@ pub fn Users(
             </Transition>
         </Panel>
         <Panel id="new-user" title="New account">
+            {if sudo {
+                Either::Left(view! { <NewUser create/> })
+            } else {
+                Either::Right(view! { <Locked next="/settings?at=users" what="Making or changing an account"/> })
+            }}
+        </Panel>
+    }
+    .into_any()
+}
+
+#[component]
+fn NewUser(create: ServerAction<CreateUser>) -> impl IntoView {
+    let refused = refused(create);
+    view! {
             <ActionForm action=create attr:class="body form two">
-                <Refusal refused=refused_create fields=&["username", "name", "role", "password"]/>
-                <TextField name="username" label="User name" refused=refused_create required=true/>
-                <SelectField name="role" label="Role" refused=refused_create options=roles() value="operator"/>
-                <TextField name="password" label="Password" kind="password" autocomplete="new-password" refused=refused_create required=true hint="12 characters or more; to be changed at the first log-in."/>
+                <Refusal refused fields=&["username", "name", "role", "password"]/>
+                <TextField name="username" label="User name" refused required=true/>
+                <SelectField name="role" label="Role" refused options=roles() value="operator"/>
+                <TextField name="password" label="Password" kind="password" autocomplete="new-password" refused required=true hint="8 characters or more; to be changed at the first log-in."/>
                 <div class="actions"><button class="btn primary"><Icon name="plus"/>"Make the account"</button></div>
             </ActionForm>
-        </Panel>
     }
     .into_any()
 }
@@ -96,8 +110,9 @@ fn UserTable(
                     {users
                         .into_iter()
                         .map(|user| {
+                            let may = actor.sudo && user.id != actor.user;
                             let own = user.id == actor.user;
-                            view! { <UserRow user own role password disable/> }
+                            view! { <UserRow user own may role password disable/> }
                         })
                         .collect_view()}
                 </tbody>
@@ -111,6 +126,7 @@ fn UserTable(
 fn UserRow(
     user: User,
     own: bool,
+    may: bool,
     role: ServerAction<SetRole>,
     password: ServerAction<SetPassword>,
     disable: ServerAction<DisableUser>,
@@ -128,7 +144,7 @@ fn UserRow(
             <td role="cell" data-k="State"><State look/></td>
             <td role="cell" data-k="Role">{user.role.as_str()}</td>
             <td role="cell" data-k="Last log-in"><AgoOr at=user.last_login_at/></td>
-            <td role="cell" class="num act">{(!own).then(|| view! { <UserMenu user role password disable/> })}</td>
+            <td role="cell" class="num act">{may.then(|| view! { <UserMenu user role password disable/> })}</td>
         </tr>
     }
     .into_any()
@@ -184,11 +200,13 @@ fn UserMenu(
 
 /// Tokens.
 #[component]
-pub fn Tokens() -> impl IntoView {
+pub fn Tokens(
+    /// Whether the password was given again.
+    sudo: bool,
+) -> impl IntoView {
     let create = ServerAction::<CreateToken>::new();
     let revoke = ServerAction::<RevokeToken>::new();
     let tokens = Resource::new(move || create.version().get() + revoke.version().get(), |_| list_tokens());
-    let refused_create = refused(create);
     // Without WASM the token comes with the page that follows; with it, as the action's value.
     let fresh = Resource::new(|| (), |()| fresh_token());
     let made = move || create.value().get().and_then(Result::ok);
@@ -215,15 +233,28 @@ pub fn Tokens() -> impl IntoView {
             </Transition>
         </Panel>
         <Panel id="new-token" title="New token">
+            {if sudo {
+                Either::Left(view! { <NewToken create/> })
+            } else {
+                Either::Right(view! { <Locked next="/settings?at=tokens" what="Making a token"/> })
+            }}
+        </Panel>
+    }
+    .into_any()
+}
+
+#[component]
+fn NewToken(create: ServerAction<CreateToken>) -> impl IntoView {
+    let refused = refused(create);
+    view! {
             <ActionForm action=create attr:class="body form two">
-                <Refusal refused=refused_create fields=&["name", "role", "days"]/>
-                <TextField name="name" label="What it is for" refused=refused_create required=true placeholder="nightly back-up"/>
-                <SelectField name="role" label="Role" refused=refused_create options=roles() value="operator"/>
-                <TextField name="days" label="Works for how many days" refused=refused_create value="90" hint="Left empty, for ever."/>
-                <CheckField name="sudo" label="May delete without the password" refused=refused_create hint="A program cannot be asked for a password again. Tick only what must delete."/>
+                <Refusal refused fields=&["name", "role", "days"]/>
+                <TextField name="name" label="What it is for" refused required=true placeholder="nightly back-up"/>
+                <SelectField name="role" label="Role" refused options=roles() value="operator"/>
+                <TextField name="days" label="Works for how many days" refused value="90" hint="Left empty, for ever."/>
+                <CheckField name="sudo" label="May delete without the password" refused hint="A program cannot be asked for a password again. Tick only what must delete."/>
                 <div class="actions"><button class="btn primary"><Icon name="plus"/>"Make the token"</button></div>
             </ActionForm>
-        </Panel>
     }
     .into_any()
 }

@@ -3,11 +3,12 @@
 use leptos::either::Either;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use model::Role;
 use model::page::Page;
 use model::user::AuditRow;
+use model::{Actor, Role};
 
 use crate::api::settings::{AddStore, DefaultStore, StoreRow, TestStore, list_audit, list_stores};
+use crate::components::ask::Locked;
 use crate::components::empty::Empty;
 use crate::components::field::{TextField, refused};
 use crate::components::head::Panel;
@@ -22,14 +23,14 @@ use crate::format;
 /// Where images go.
 #[component]
 pub fn Stores(
-    /// What the person may do.
-    role: Role,
+    /// Who is looking.
+    actor: Actor,
 ) -> impl IntoView {
+    let (role, sudo) = (actor.role, actor.sudo);
     let test = ServerAction::<TestStore>::new();
     let add = ServerAction::<AddStore>::new();
     let choose = ServerAction::<DefaultStore>::new();
     let stores = Resource::new(move || add.version().get() + choose.version().get(), |_| list_stores());
-    let refused_add = refused(add);
     let tested = move || test.value().get().is_some_and(|answer| answer.is_ok()) && !test.pending().get();
     view! {
         <Panel id="stores" title="Stores">
@@ -58,15 +59,28 @@ pub fn Stores(
             .then(|| {
                 view! {
                     <Panel id="new-store" title="New store">
-                        <ActionForm action=add attr:class="body form two">
-                            <Refusal refused=refused_add fields=&["name", "url"]/>
-                            <TextField name="name" label="Name" refused=refused_add required=true mono=true/>
-                            <TextField name="url" label="Address" refused=refused_add required=true mono=true placeholder="file:///srv/images" hint="A directory, as file:///…; it is tried before it is kept."/>
-                            <div class="actions"><button class="btn primary"><Icon name="plus"/>"Add the store"</button></div>
-                        </ActionForm>
+                        {if sudo {
+                            Either::Left(view! { <NewStore add/> })
+                        } else {
+                            Either::Right(view! { <Locked next="/settings?at=stores" what="Adding a store"/> })
+                        }}
                     </Panel>
                 }
             })}
+    }
+    .into_any()
+}
+
+#[component]
+fn NewStore(add: ServerAction<AddStore>) -> impl IntoView {
+    let refused = refused(add);
+    view! {
+                        <ActionForm action=add attr:class="body form two">
+                            <Refusal refused fields=&["name", "url"]/>
+                            <TextField name="name" label="Name" refused required=true mono=true/>
+                            <TextField name="url" label="Address" refused required=true mono=true placeholder="file:///srv/images" hint="A directory, as file:///…; it is tried before it is kept."/>
+                            <div class="actions"><button class="btn primary"><Icon name="plus"/>"Add the store"</button></div>
+                        </ActionForm>
     }
     .into_any()
 }
