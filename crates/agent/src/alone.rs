@@ -20,7 +20,11 @@ const ENV_PASSWORD: &str = "TOYGRES_PASSWORD";
 pub(crate) async fn inspect(args: &ImageArgs) -> ExitClass {
     let shown = async {
         let image = open(&location_of(&args.url)?).await?;
-        let text = if args.json { serde_json::to_string_pretty(&image.manifest)? } else { describe(&image.manifest) };
+        let text = if args.json {
+            serde_json::to_string_pretty(&image.manifest)?
+        } else {
+            describe(&image.manifest)
+        };
         print(&text);
         Ok(())
     };
@@ -64,12 +68,15 @@ async fn prepare(args: &RestoreArgs) -> Result<(Work, Secret)> {
 }
 
 async fn do_it(work_to_do: Work, password: Option<Secret>, json: bool) -> ExitClass {
-    let task = AgentTask { run: Uuid::now_v7(), step: "alone".to_owned(), attempt: 1, work: work_to_do, log: None };
+    let task =
+        AgentTask { run: Uuid::now_v7(), step: "alone".to_owned(), attempt: 1, work: work_to_do, log: None };
     let show = if json { Show::Json } else { Show::Words };
     let result = work(&task, password, show, cancelled_by_signals()).await;
     if !json && let Some(outcome) = &result.outcome {
         print(&match outcome {
-            Outcome::Verify { objects, bytes } => format!("The image is whole: {objects} objects, {bytes} bytes read."),
+            Outcome::Verify { objects, bytes } => {
+                format!("The image is whole: {objects} objects, {bytes} bytes read.")
+            }
             Outcome::Restore { receipt, version, .. } => format!(
                 "Restored: PostgreSQL {version}, {} tables with {} rows, {} sequences, {} large objects, all as in the image.",
                 receipt.tables, receipt.rows, receipt.sequences, receipt.large_objects
@@ -101,7 +108,8 @@ fn describe(manifest: &Manifest) -> String {
     );
     for database in &manifest.databases {
         let rows: u64 = database.tables.iter().map(|table| table.rows).sum();
-        let extensions: Vec<String> = database.extensions.iter().map(|e| format!("{} {}", e.name, e.version)).collect();
+        let extensions: Vec<String> =
+            database.extensions.iter().map(|e| format!("{} {}", e.name, e.version)).collect();
         let _ = write!(
             text,
             "\ndatabase   {:?} of {:?}, {}, {}\n  {} tables, {rows} rows, {} sequences, {} large objects\n  extensions: {}\n",
@@ -115,7 +123,11 @@ fn describe(manifest: &Manifest) -> String {
             extensions.join(", "),
         );
         for table in &database.tables {
-            let _ = writeln!(text, "  {:>12} rows {:>14} bytes  {:?}.{:?}", table.rows, table.bytes, table.schema, table.name);
+            let _ = writeln!(
+                text,
+                "  {:>12} rows {:>14} bytes  {:?}.{:?}",
+                table.rows, table.bytes, table.schema, table.name
+            );
         }
     }
     for (tool, version) in &manifest.tools {
@@ -135,7 +147,8 @@ fn password(args: &RestoreArgs, superuser: &str) -> Result<Secret> {
         return Ok(Secret::new(password));
     }
     if !std::io::stdin().is_terminal() {
-        let words = format!("the password of {superuser:?} is needed: give --password-file or {ENV_PASSWORD}");
+        let words =
+            format!("the password of {superuser:?} is needed: give --password-file or {ENV_PASSWORD}");
         return Err(fail(ExitClass::Configuration, words));
     }
     ask(&format!("Password of {superuser:?} in the restored server: ")).map(one_line)

@@ -78,7 +78,12 @@ fn explain(error: &tokio_postgres::Error, to: &Connection, database: &str) -> an
     fail(class, format!("cannot connect to {place}: {words}; {fix}"))
 }
 
-fn refused(refusal: &tokio_postgres::error::DbError, to: &Connection, database: &str, place: &str) -> anyhow::Error {
+fn refused(
+    refusal: &tokio_postgres::error::DbError,
+    to: &Connection,
+    database: &str,
+    place: &str,
+) -> anyhow::Error {
     let (words, user) = (refusal.message(), &to.username);
     let (class, fix) = match refusal.code() {
         code if *code == SqlState::INVALID_PASSWORD => (
@@ -91,15 +96,18 @@ fn refused(refusal: &tokio_postgres::error::DbError, to: &Connection, database: 
                 "the server does not let user {user:?} in from here: look at its pg_hba.conf, the user and the TLS mode"
             ),
         ),
-        code if *code == SqlState::INVALID_CATALOG_NAME => {
-            (ExitClass::Configuration, format!("database {database:?} does not exist there: name one that does"))
-        }
-        code if *code == SqlState::CANNOT_CONNECT_NOW => {
-            (ExitClass::Unreachable, "it is starting, stopping or recovering: try again in a moment".to_owned())
-        }
-        code if *code == SqlState::TOO_MANY_CONNECTIONS => {
-            (ExitClass::Transient, "all its connections are taken: raise max_connections, or end some".to_owned())
-        }
+        code if *code == SqlState::INVALID_CATALOG_NAME => (
+            ExitClass::Configuration,
+            format!("database {database:?} does not exist there: name one that does"),
+        ),
+        code if *code == SqlState::CANNOT_CONNECT_NOW => (
+            ExitClass::Unreachable,
+            "it is starting, stopping or recovering: try again in a moment".to_owned(),
+        ),
+        code if *code == SqlState::TOO_MANY_CONNECTIONS => (
+            ExitClass::Transient,
+            "all its connections are taken: raise max_connections, or end some".to_owned(),
+        ),
         code => (class_of_sql(code), "the server refused the connection".to_owned()),
     };
     fail(class, format!("cannot connect to {place}: {words}; {fix}"))
@@ -112,15 +120,20 @@ fn unreachable(error: &std::io::Error, words: &str, to: &Connection, place: &str
             "there is no such socket: is the server running, and are directory and port right?"
         }
         ErrorKind::PermissionDenied => {
-            let words = format!("cannot connect to {place}: {words}; this user may not open it: run as one who may");
+            let words =
+                format!("cannot connect to {place}: {words}; this user may not open it: run as one who may");
             return fail(ExitClass::Configuration, words);
         }
         ErrorKind::TimedOut => "it does not answer: is a firewall in between, or the address wrong?",
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "no way leads there from here: look at the network",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            "no way leads there from here: look at the network"
+        }
         ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => {
             "it closed the connection: is it starting or stopping, or no PostgreSQL server?"
         }
-        _ if words.contains("lookup address") => "its name does not resolve: is it spelt right, and in the DNS already?",
+        _ if words.contains("lookup address") => {
+            "its name does not resolve: is it spelt right, and in the DNS already?"
+        }
         _ => "it could not be reached",
     };
     fail(ExitClass::Unreachable, format!("cannot connect to {place}: {words}; {fix}"))
@@ -128,7 +141,11 @@ fn unreachable(error: &std::io::Error, words: &str, to: &Connection, place: &str
 
 /// Where a server is, in words.
 pub(crate) fn place(to: &Connection) -> String {
-    if to.host.starts_with('/') { format!("{}/.s.PGSQL.{}", to.host, to.port) } else { format!("{}:{}", to.host, to.port) }
+    if to.host.starts_with('/') {
+        format!("{}/.s.PGSQL.{}", to.host, to.port)
+    } else {
+        format!("{}:{}", to.host, to.port)
+    }
 }
 
 /// The innermost words: those around it say only that connecting failed.
@@ -149,7 +166,7 @@ fn io_cause(error: &tokio_postgres::Error) -> Option<&std::io::Error> {
             return None;
         }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            if io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some() {
                 return None;
             }
             found = Some(io);

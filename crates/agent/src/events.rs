@@ -46,8 +46,8 @@ impl Events {
     }
 
     /// A line for people.
-    pub(crate) fn log(&self, level: Level, message: impl AsRef<str>) {
-        let message = self.line(message.as_ref(), MAX_MESSAGE);
+    pub(crate) fn log(&self, level: Level, message: impl Into<String>) {
+        let message = self.line(&message.into(), MAX_MESSAGE);
         self.emit(EventBody::Log { level, message });
     }
 

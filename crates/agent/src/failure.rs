@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use model::ExitClass;
+use model::{ExitClass, Outcome};
 use tokio_postgres::error::SqlState;
 
 /// A failure whose class is known.
@@ -11,11 +11,23 @@ use tokio_postgres::error::SqlState;
 pub(crate) struct Failure {
     class: ExitClass,
     words: String,
+    /// What was found out all the same, such as the receipt of a restore that is not equal.
+    outcome: Option<Box<Outcome>>,
 }
 
 /// Makes an error of a class.
 pub(crate) fn fail(class: ExitClass, words: impl Into<String>) -> anyhow::Error {
-    Failure { class, words: words.into() }.into()
+    Failure { class, words: words.into(), outcome: None }.into()
+}
+
+/// The same, with what was found out.
+pub(crate) fn fail_with(class: ExitClass, words: impl Into<String>, outcome: Outcome) -> anyhow::Error {
+    Failure { class, words: words.into(), outcome: Some(outcome.into()) }.into()
+}
+
+/// What was found out by what failed.
+pub(crate) fn outcome_of(error: &anyhow::Error) -> Option<Outcome> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.outcome.as_deref().cloned())
 }
 
 /// The class of any error: the first in its chain that has one; what nobody classified may work the next time.
@@ -73,7 +85,8 @@ mod tests {
 
     #[test]
     fn the_class_survives_what_is_said_around_it() {
-        let error = Err::<(), _>(fail(ExitClass::Unreachable, "no answer")).context("cannot copy a").context("job");
+        let error =
+            Err::<(), _>(fail(ExitClass::Unreachable, "no answer")).context("cannot copy a").context("job");
         let error = error.expect_err("failed");
         assert_eq!(class_of(&error), ExitClass::Unreachable);
         assert_eq!(sentence(&error), "job: cannot copy a: no answer");

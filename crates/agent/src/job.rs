@@ -18,7 +18,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(events: Events, run: Uuid, password: Option<Secret>, cancel: CancellationToken) -> Self {
+    pub(crate) fn new(
+        events: Events,
+        run: Uuid,
+        password: Option<Secret>,
+        cancel: CancellationToken,
+    ) -> Self {
         Self { events, run, password, cancel }
     }
 
@@ -39,7 +44,7 @@ impl Job {
     }
 
     /// Says something.
-    pub(crate) fn log(&self, level: Level, message: impl AsRef<str>) {
+    pub(crate) fn log(&self, level: Level, message: impl Into<String>) {
         self.events.log(level, message);
     }
 
@@ -51,7 +56,7 @@ impl Job {
     /// Passes on what a program said that ended well.
     pub(crate) fn tool_said(&self, lines: &[String]) {
         for line in lines {
-            self.log(level_of(line), line);
+            self.log(level_of(line), line.as_str());
         }
     }
 }

@@ -24,10 +24,15 @@ pub(crate) async fn probe(job: &Job, target: &Connection, dns_seconds: u64) -> R
     let mut said = String::new();
     loop {
         let error = match reach(job, target).await {
-            Ok(client) => return facts(&client).await.with_context(|| format!("connected to {}", place(target))),
+            Ok(client) => {
+                return facts(&client).await.with_context(|| format!("connected to {}", place(target)));
+            }
             Err(error) => error,
         };
-        if class_of(&error) != ExitClass::Unreachable || !is_name(&target.host) || Instant::now() + EVERY > deadline {
+        if class_of(&error) != ExitClass::Unreachable
+            || !is_name(&target.host)
+            || Instant::now() + EVERY > deadline
+        {
             return Err(error);
         }
         let words = sentence(&error);
@@ -78,7 +83,10 @@ async fn facts(client: &Client) -> Result<Outcome> {
         major: server.get(1),
         superuser: server.get(2),
         bytes: server.get(3),
-        databases: list("select datname::text from pg_catalog.pg_database where not datistemplate order by 1").await?,
+        databases: list(
+            "select datname::text from pg_catalog.pg_database where not datistemplate order by 1",
+        )
+        .await?,
         workers: list(
             "select distinct backend_type from pg_catalog.pg_stat_activity where backend_type is not null \
                and backend_type not in ('client backend', 'autovacuum worker', 'parallel worker') order by 1",

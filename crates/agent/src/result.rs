@@ -20,7 +20,9 @@ fn size(result: &AgentResult) -> usize {
 fn shorten(result: &mut AgentResult) -> bool {
     let shorter = match &mut result.outcome {
         Some(Outcome::Restore { receipt, .. }) => receipt.differences.pop().is_some(),
-        Some(Outcome::Probe { databases, workers, .. }) => databases.pop().is_some() || workers.pop().is_some(),
+        Some(Outcome::Probe { databases, workers, .. }) => {
+            databases.pop().is_some() || workers.pop().is_some()
+        }
         _ => false,
     };
     if shorter {
@@ -59,7 +61,8 @@ mod tests {
 
     #[test]
     fn a_result_fits_its_place_and_stays_whole() {
-        let differences: Vec<String> = (0..20).map(|n| format!("{n} {}", "\u{1F418}\"".repeat(100))).collect();
+        let differences: Vec<String> =
+            (0..20).map(|n| format!("{n} {}", "\u{1F418}\"".repeat(100))).collect();
         let receipt = Receipt { difference_count: 20, differences, ..Receipt::default() };
         let outcome = Outcome::Restore { receipt, version: "15.20".into(), major: 15 };
         let error = Some("\u{1F418}".repeat(4000));
@@ -72,7 +75,8 @@ mod tests {
         let path = dir.path().join("result.json");
         for _ in 0..2 {
             write(&path, &fitted).expect("written");
-            let read: AgentResult = serde_json::from_slice(&std::fs::read(&path).expect("there")).expect("whole");
+            let read: AgentResult =
+                serde_json::from_slice(&std::fs::read(&path).expect("there")).expect("whole");
             assert_eq!(read, fitted);
         }
     }

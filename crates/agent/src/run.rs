@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backup::{self, Backup};
 use crate::events::{Events, Show};
-use crate::failure::{class_of, fail, sentence};
+use crate::failure::{class_of, fail, outcome_of, sentence};
 use crate::job::Job;
 use crate::restore::{self, Restore};
 use crate::secret::{Redactor, Secret};
@@ -54,7 +54,8 @@ pub(crate) async fn from_files(files: &Files) -> ExitClass {
 fn read(files: &Files) -> Result<(AgentTask, Option<Secret>)> {
     let wrong = |words: String| fail(ExitClass::Configuration, words);
     let path = files.task.display();
-    let text = std::fs::read(&files.task).map_err(|error| wrong(format!("cannot read the task {path}: {error}")))?;
+    let text =
+        std::fs::read(&files.task).map_err(|error| wrong(format!("cannot read the task {path}: {error}")))?;
     let task = serde_json::from_slice(&text).map_err(|error| wrong(format!("{path} is no task: {error}")))?;
     let secret = match &files.secrets {
         Some(dir) => Secret::read(&dir.join(SECRET_PASSWORD))?,
@@ -64,7 +65,12 @@ fn read(files: &Files) -> Result<(AgentTask, Option<Secret>)> {
 }
 
 /// Does a task; however it ends, there is a result, and it was shown.
-pub(crate) async fn work(task: &AgentTask, password: Option<Secret>, show: Show, cancel: CancellationToken) -> AgentResult {
+pub(crate) async fn work(
+    task: &AgentTask,
+    password: Option<Secret>,
+    show: Show,
+    cancel: CancellationToken,
+) -> AgentResult {
     let redactor = Redactor::new(&password);
     let segments = match task.log.as_ref().map(Segments::start).transpose() {
         Ok(segments) => segments.unwrap_or_else(Segments::none),
@@ -109,7 +115,9 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
             restore::restore(job, &what, store).await
         }
         Work::Verify { from } => or_cancelled(job, verify::verify(job, &from)).await,
-        Work::Probe { target, dns_seconds } => or_cancelled(job, probe::probe(job, &target, dns_seconds)).await,
+        Work::Probe { target, dns_seconds } => {
+            or_cancelled(job, probe::probe(job, &target, dns_seconds)).await
+        }
     }
 }
 
@@ -131,7 +139,7 @@ async fn discard(job: &Job, store: &Store, at: &Location) {
 }
 
 fn failed(error: &anyhow::Error) -> AgentResult {
-    AgentResult { class: class_of(error), error: Some(sentence(error)), events: 0, outcome: None }
+    AgentResult { class: class_of(error), error: Some(sentence(error)), events: 0, outcome: outcome_of(error) }
 }
 
 fn crashed(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
@@ -171,7 +179,10 @@ pub(crate) fn location_of(url: &str) -> Result<Location> {
         Some(("file", path)) => PathBuf::from(path),
         Some(_) => {
             let (store, prefix) = url.trim_end_matches('/').rsplit_once("/images/").with_context(|| {
-                fail(ExitClass::Configuration, format!("{url} names no image: write <store>/images/<image>/<attempt>"))
+                fail(
+                    ExitClass::Configuration,
+                    format!("{url} names no image: write <store>/images/<image>/<attempt>"),
+                )
             })?;
             return Ok(Location { store: store.to_owned(), prefix: format!("images/{prefix}") });
         }

@@ -29,7 +29,9 @@ impl Secret {
             Err(error) => Err(error).with_context(|| format!("cannot read the secret {}", path.display())),
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => Ok(Some(Self::new(text))),
-                Err(_) => Err(fail(ExitClass::Configuration, format!("the secret {} is no text", path.display()))),
+                Err(_) => {
+                    Err(fail(ExitClass::Configuration, format!("the secret {} is no text", path.display())))
+                }
             },
         }
     }

@@ -66,7 +66,10 @@ impl Segments {
         }
         if pending.len() > KEPT {
             let from = pending.len() - KEPT / 2;
-            let from = pending[from..].iter().position(|byte| *byte == b'\n').map_or(pending.len(), |at| from + at + 1);
+            let from = pending[from..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(pending.len(), |at| from + at + 1);
             pending.drain(..from);
         }
     }

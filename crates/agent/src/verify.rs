@@ -35,6 +35,9 @@ pub(crate) async fn verify(job: &Job, from: &Location) -> Result<Outcome> {
         })
         .await?;
     meter.phase("verified");
-    job.log(Level::Info, format!("every byte is as it was written: {} objects, {} bytes", read.objects, read.bytes));
+    job.log(
+        Level::Info,
+        format!("every byte is as it was written: {} objects, {} bytes", read.objects, read.bytes),
+    );
     Ok(Outcome::Verify { objects: read.objects, bytes: read.bytes })
 }
