@@ -88,7 +88,7 @@ async fn do_it(work_to_do: Work, password: Option<Secret>, json: bool) -> ExitCl
 }
 
 async fn open(at: &Location) -> Result<ImageReader> {
-    Ok(ImageReader::open(Store::open(&at.store)?, &at.prefix).await?)
+    Ok(ImageReader::open(Store::existing(&at.store)?, &at.prefix).await?)
 }
 
 fn describe(manifest: &Manifest) -> String {

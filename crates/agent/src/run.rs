@@ -110,7 +110,7 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
             made
         }
         Work::Restore { from, data_dir, superuser, streams, bin_dir } => {
-            let store = Store::open(&from.store)?;
+            let store = Store::existing(&from.store)?;
             let what = Restore { from, data_dir, superuser, streams, bin_dir };
             restore::restore(job, &what, store).await
         }

@@ -308,6 +308,10 @@ fn an_image_is_looked_at_and_verified_without_a_server() {
         assert_eq!(gone.status.code(), Some(13), "{command}");
         assert!(text(&gone).contains("manifest.json is missing"), "{}", text(&gone));
     }
+    let nowhere = store.path().join("no/such/place");
+    let gone = Command::new(AGENT).arg("verify").arg(nowhere.join("x")).env_clear().output().expect("started");
+    assert_eq!(gone.status.code(), Some(10), "{}", text(&gone));
+    assert!(!nowhere.exists(), "looking made a directory");
     let refused = Command::new(AGENT).args(["restore", "--data-dir", "/tmp/x"]).arg(&place).env_clear().output().expect("started");
     assert!(!refused.status.success());
 }

@@ -38,6 +38,22 @@ impl Store {
         if !directory.is_dir() {
             make_private(&directory).map_err(|error| Error::io(&directory.display().to_string(), error))?;
         }
+        Self::existing(url)
+    }
+
+    /// Opens the store at `url` to read from: nothing is made there.
+    ///
+    /// # Errors
+    /// The address is of no kind that this program knows, or there is no such directory.
+    pub fn existing(url: &str) -> Result<Self> {
+        let directory = directory_of(url)?;
+        if !directory.is_dir() {
+            let place = directory.display();
+            let words = format!(
+                "the store's directory {place} does not exist: mount what belongs there, or correct the URL"
+            );
+            return Err(Error::Unsupported(words));
+        }
         let inner = LocalFileSystem::new_with_prefix(&directory)
             .map_err(|error| Error::of(url, error))?
             .with_fsync(true)
