@@ -10,7 +10,8 @@ use tokio_postgres::{Client, GenericClient};
 pub(crate) const PORTABLE_SETTINGS: &str = "set search_path = ''; set datestyle = 'ISO'; set intervalstyle = 'postgres'; \
      set extra_float_digits = 3; set lc_monetary = 'C'; set xmloption = 'content'; set row_security = off; set statement_timeout = 0; \
      set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set synchronize_seqscans = off; set standard_conforming_strings = on; \
-     set client_min_messages = warning; set check_function_bodies = off; set quote_all_identifiers = off; set bytea_output = 'hex'";
+     set client_min_messages = warning; set check_function_bodies = off; set quote_all_identifiers = off; set bytea_output = 'hex'; \
+     select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name in ('transaction_timeout', 'idle_session_timeout')";
 
 /// What a server says about itself.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ pub(crate) async fn server(client: &Client) -> Result<Server> {
     let row = client
         .query_one(
             "select current_setting('server_version'), current_setting('server_version_num')::int4 / 10000, r.rolsuper, \
-               r.rolsuper or r.rolbypassrls, pg_catalog.pg_get_userbyid(10)::text, current_setting('shared_preload_libraries', true), \
+               r.rolsuper or r.rolbypassrls, pg_catalog.pg_get_userbyid(10)::text, (select setting from pg_catalog.pg_settings where name = 'shared_preload_libraries'), \
                array(select spcname::text from pg_catalog.pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1) \
              from pg_catalog.pg_roles r where r.rolname = current_user",
             &[],

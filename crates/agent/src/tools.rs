@@ -149,7 +149,7 @@ async fn collect(stderr: impl AsyncRead + Unpin) -> Vec<String> {
 
 /// What kind of failure a program's words mean.
 pub(crate) fn classify(words: &str) -> ExitClass {
-    const KNOWN: [(&str, ExitClass); 16] = [
+    const KNOWN: [(&str, ExitClass); 18] = [
         ("password authentication failed", ExitClass::Authentication),
         ("no password supplied", ExitClass::Authentication),
         ("no pg_hba.conf entry", ExitClass::Authentication),
@@ -166,6 +166,8 @@ pub(crate) fn classify(words: &str) -> ExitClass {
         ("could not access file", ExitClass::Configuration),
         ("max_locks_per_transaction", ExitClass::Configuration),
         ("invalid locale name", ExitClass::Configuration),
+        ("extension control file", ExitClass::Configuration),
+        ("No space left on device", ExitClass::Configuration),
     ];
     KNOWN.iter().find(|(part, _)| words.contains(part)).map_or(ExitClass::Transient, |(_, class)| *class)
 }

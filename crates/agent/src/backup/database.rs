@@ -58,6 +58,7 @@ pub(super) async fn copy(cx: &Cx<'_>, meter: &Meter<'_>, database: &Database) ->
     let (lines, (), ()) = tokio::try_join!(rows, schema, blobs)?;
     let mut index = Index { tables: lines.into_iter().flatten().collect(), sequences: Vec::new() };
     let totals = totals(tables, &index.tables);
+    snapshot.release().await?;
     let number = sequences.len() as u64;
     index.sequences = sequences
         .into_iter()

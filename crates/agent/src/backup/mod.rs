@@ -23,7 +23,7 @@ pub(crate) use progress::Meter;
 pub(crate) use pump::drain;
 use pump::Packed;
 
-use crate::catalog::{self, Server};
+use crate::catalog::{self, PORTABLE_SETTINGS, Server};
 use crate::connect::connect;
 use crate::failure::fail;
 use crate::job::Job;
@@ -59,8 +59,15 @@ struct Cx<'a> {
 
 impl Cx<'_> {
     async fn connect(&self, database: &str) -> Result<Client> {
-        connect(&self.what.source, self.password, database).await
+        open(self.what, self.password, database).await
     }
+}
+
+/// Connects to the source; neither its user's nor its database's settings bend what is read.
+async fn open(what: &Backup, password: Option<&str>, database: &str) -> Result<Client> {
+    let client = connect(&what.source, password, database).await?;
+    client.batch_execute(PORTABLE_SETTINGS).await.context("cannot prepare a connection")?;
+    Ok(client)
 }
 
 /// Makes the image. Whatever fails, there is no manifest, and what was written is taken away by [`discard`].
@@ -68,7 +75,7 @@ pub(crate) async fn backup(job: &Job, what: &Backup, store: &Store) -> Result<Ou
     let password = job.password();
     let work_dir = WorkDir::make(job.run(), None)?;
     let passfile = password.map(|password| work_dir.passfile(password)).transpose()?;
-    let first = connect(&what.source, password, &what.source.database).await?;
+    let first = open(what, password, &what.source.database).await?;
     let server = catalog::server(&first).await?;
     let programs = Programs::find(what.bin_dir.as_deref(), Wanted { major: server.major, programs: FOR_BACKUP }).await?;
     job.log(Level::Info, format!("PostgreSQL {} at {}:{}, copied with pg_dump {}", server.version, what.source.host, what.source.port, programs.version));

@@ -6,7 +6,7 @@ use model::ExitClass;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::catalog::{self, PORTABLE_SETTINGS, TableRow, literal, qualified};
+use crate::catalog::{self, TableRow, literal, qualified};
 use crate::failure::fail;
 
 /// How long to wait for a lock that somebody else holds. Whoever waits behind us waits as long, hence not longer.
@@ -29,7 +29,6 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Locks the tables, takes the snapshot, and looks whether both speak of the same tables.
     pub(crate) async fn take(keeper: Client) -> Result<Self> {
-        keeper.batch_execute(PORTABLE_SETTINGS).await.context("cannot prepare the connection that keeps the snapshot")?;
         for _ in 0..TRIES {
             let before = catalog::tables(&keeper).await?;
             keeper.batch_execute(&format!("begin isolation level repeatable read, read only; set local lock_timeout = {LOCK_WAIT_MS}")).await?;
@@ -49,11 +48,15 @@ impl Snapshot {
 
     /// Makes another connection see what this snapshot sees.
     pub(crate) async fn lend(&self, client: &Client) -> Result<()> {
-        let sql = format!(
-            "{PORTABLE_SETTINGS}; begin isolation level repeatable read, read only; set transaction snapshot {}",
-            literal(&self.name)
-        );
+        let sql = format!("begin isolation level repeatable read, read only; set transaction snapshot {}", literal(&self.name));
         client.batch_execute(&sql).await.context("cannot join the snapshot")
+    }
+
+    /// Ends it. An error if the connection that kept it and the locks was lost meanwhile: a table might have been emptied
+    /// before it was copied.
+    pub(crate) async fn release(self) -> Result<()> {
+        let kept = self.keeper.batch_execute("commit").await;
+        kept.map_err(|error| fail(ExitClass::Transient, format!("the connection that kept the tables locked was lost: {error}")))
     }
 }
 

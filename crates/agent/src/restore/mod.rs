@@ -9,14 +9,16 @@ mod receipt;
 mod roles;
 mod rows;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use image::{ImageReader, Store};
 use model::{Database, ExitClass, Level, Location, Manifest, Outcome, Receipt};
+use tokio_postgres::Client;
 
 use crate::backup::{MOST_STREAMS, Meter};
-use crate::failure::fail;
+use crate::failure::{fail, fail_with};
 use crate::job::Job;
 use crate::private::{Plan, PrivateServer, Purpose};
 use crate::programs::{FOR_RESTORE, Programs, Wanted};
@@ -108,6 +110,7 @@ async fn build(cx: &Cx<'_>, server: &mut PrivateServer, globals: &[Global]) -> R
     server.init(template(manifest)?).await?;
     server.start(Purpose::Load).await?;
     let client = server.connect("template1").await?;
+    check_extensions(&client, manifest).await?;
     roles::apply(&client, globals, cx.bootstrap).await?;
     roles::ensure_superuser(&client, &cx.what.superuser).await?;
     drop(client);
@@ -118,8 +121,9 @@ async fn build(cx: &Cx<'_>, server: &mut PrivateServer, globals: &[Global]) -> R
             .with_context(|| format!("database {:?}", database.name))?;
     }
     if receipt.difference_count > 0 {
-        let words = receipt.differences.join("; ");
-        return Err(fail(ExitClass::Verification, format!("what was restored is not what the image says: {words}")));
+        let words = format!("what was restored is not what the image says: {}", receipt.differences.join("; "));
+        let outcome = Outcome::Restore { receipt, version: manifest.source.version.clone(), major: manifest.source.major };
+        return Err(fail_with(ExitClass::Verification, words, outcome));
     }
     let client = server.connect("template1").await?;
     roles::apply_settings(&client, globals).await?;
@@ -130,6 +134,20 @@ async fn build(cx: &Cx<'_>, server: &mut PrivateServer, globals: &[Global]) -> R
     let words = format!("{tables} tables with {rows} rows, {sequences} sequences, {large_objects} large objects: all as in the image");
     cx.job.log(Level::Info, words);
     Ok(Outcome::Restore { receipt, version: manifest.source.version.clone(), major: manifest.source.major })
+}
+
+/// Whether this installation offers every extension of the image.
+async fn check_extensions(client: &Client, manifest: &Manifest) -> Result<()> {
+    let rows = client.query("select name::text from pg_catalog.pg_available_extensions", &[]).await?;
+    let there: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let wanted = manifest.databases.iter().flat_map(|d| &d.extensions).map(|e| e.name.as_str());
+    let missing: BTreeSet<&str> = wanted.filter(|name| !there.contains(*name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.into_iter().collect();
+    let words = format!("PostgreSQL here lacks extensions of the image: {}; install them for this version", names.join(", "));
+    Err(fail(ExitClass::Configuration, words))
 }
 
 /// The database whose encoding and locale the new cluster gets.

@@ -21,6 +21,9 @@ use crate::catalog::{TableRow, qualified};
 use crate::failure::fail;
 use crate::private::PrivateServer;
 
+/// Bytes of one message to the server: the connection keeps a copy of it.
+const MESSAGE: usize = 128 * 1024;
+
 /// The tables of the target, and in how many pieces their rows come.
 struct Targets<'a> {
     tables: HashMap<(&'a str, &'a str), &'a TableRow>,
@@ -134,10 +137,14 @@ async fn feed(sink: CopyInSink<Bytes>, meter: &Meter<'_>, object: &mut RowsReade
             return Err(damaged(&line.name, "its rows are not where the index says"));
         }
         at += frame.length;
-        meter.add(frame.data.len() as u64);
-        if sink.send(frame.data.into()).await.is_err() {
-            // The server's own words come with the end of the copy.
-            break;
+        let mut text = Bytes::from(frame.data);
+        while !text.is_empty() {
+            let some = text.split_to(text.len().min(MESSAGE));
+            meter.add(some.len() as u64);
+            if sink.send(some).await.is_err() {
+                // The server's own words come with the end of the copy.
+                return Ok(sink.as_mut().finish().await?);
+            }
         }
     }
     Ok(sink.as_mut().finish().await?)

@@ -57,6 +57,8 @@ pub(crate) fn short_dir() -> tempfile::TempDir {
 pub(crate) struct Cluster {
     dir: tempfile::TempDir,
     data: PathBuf,
+    user: String,
+    password: String,
     server: Option<Child>,
 }
 
@@ -73,14 +75,19 @@ impl Cluster {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", text(&made));
-        let mut cluster = Self { dir, data, server: None };
+        let mut cluster = Self { dir, data, user: "postgres".into(), password: PASSWORD.into(), server: None };
         cluster.start();
         cluster
     }
 
     /// One on a data directory that is there already, with a socket directory of its own.
     pub(crate) fn on(data: &Path) -> Self {
-        let mut cluster = Self { dir: short_dir(), data: data.to_owned(), server: None };
+        Self::on_as(data, "postgres", PASSWORD)
+    }
+
+    /// The same, asked as somebody else.
+    pub(crate) fn on_as(data: &Path, user: &str, password: &str) -> Self {
+        let mut cluster = Self { dir: short_dir(), data: data.to_owned(), user: user.into(), password: password.into(), server: None };
         cluster.start();
         cluster
     }
@@ -125,7 +132,7 @@ impl Cluster {
 
     pub(crate) fn client(&self, program: &str) -> Command {
         let mut command = Command::new(bin().join(program));
-        command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("PGUSER", "postgres"), ("PGPASSWORD", PASSWORD)]);
+        command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("PGUSER", &self.user), ("PGPASSWORD", &self.password)]);
         command.env("PGHOST", self.socket()).env("PGPORT", "5432").env("PGDATABASE", "postgres").stdin(Stdio::null());
         command
     }
