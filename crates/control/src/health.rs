@@ -1,0 +1,137 @@
+//! Looks after instances: whether each answers, and now and then how large it is and what is in it. It repairs nothing.
+
+use std::time::Duration;
+
+use model::agent::{Connection, Outcome};
+use model::{Instance, InstanceStatus, Origin};
+use platform::{Secret, ServerState};
+use tokio_util::sync::CancellationToken;
+
+use crate::secrets::Kind;
+use crate::services::Services;
+
+/// How often the platform is asked about its servers.
+const LOOK: Duration = Duration::from_secs(10);
+/// How often a server is connected to, in looks.
+const PROBE_EVERY: u64 = 18;
+
+/// Looks until `stop` ends; one worker of a platform at a time.
+pub(crate) async fn run(services: Services, worker: String, stop: CancellationToken) {
+    let mut round = 0;
+    loop {
+        if on_duty(&services, &worker).await {
+            if let Err(error) = look(&services, round).await {
+                tracing::warn!(%error, "instances could not be looked after; trying again");
+            }
+            round += 1;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Takes or keeps the duty for this platform.
+async fn on_duty(services: &Services, worker: &str) -> bool {
+    let taken = sqlx::query_scalar!(
+        "insert into toygres.duty as d (name, worker, lease_until) values ($1, $2, clock_timestamp() + interval '45 seconds')
+         on conflict (name) do update set worker = $2, lease_until = excluded.lease_until
+             where d.worker = $2 or d.lease_until < clock_timestamp() returning worker",
+        format!("health/{}", services.platform_id()),
+        worker
+    );
+    matches!(taken.fetch_optional(services.db()).await, Ok(Some(_)))
+}
+
+async fn look(services: &Services, round: u64) -> crate::Result<()> {
+    for instance in crate::instances::list(services).await? {
+        if instance.platform != services.platform_id() || instance.status != InstanceStatus::Running {
+            continue;
+        }
+        let probe = round.is_multiple_of(PROBE_EVERY) || instance.size_bytes.is_none();
+        let state = match instance.origin {
+            Origin::Managed => services.platform().observe_server(instance.id).await?,
+            Origin::External => ServerState::Running,
+        };
+        match state {
+            ServerState::Running if probe => probe_one(services, &instance).await?,
+            ServerState::Running if instance.origin == Origin::Managed => {
+                seen(services, &instance, "ok", None).await?
+            }
+            ServerState::Running => {}
+            ServerState::Starting(words) | ServerState::Failed(words) => {
+                seen(services, &instance, "down", Some(&words)).await?
+            }
+            ServerState::Stopped => {
+                seen(services, &instance, "down", Some("The server was stopped from outside.")).await?
+            }
+            ServerState::Absent => {
+                seen(services, &instance, "down", Some("The server's files are gone.")).await?
+            }
+        }
+    }
+    sqlx::query!("select toygres.keep_logs(90)").fetch_one(services.db()).await?;
+    Ok(())
+}
+
+async fn seen(
+    services: &Services,
+    instance: &Instance,
+    health: &str,
+    detail: Option<&str>,
+) -> crate::Result<()> {
+    sqlx::query!(
+        "update toygres.instance set health = $2, health_detail = $3, health_at = clock_timestamp()
+         where id = $1 and status = 'running'",
+        instance.id.0,
+        health,
+        detail
+    )
+    .execute(services.db())
+    .await?;
+    Ok(())
+}
+
+async fn probe_one(services: &Services, instance: &Instance) -> crate::Result<()> {
+    let Some(password) = services.keys().read(services.db(), Kind::InstancePassword, instance.id.0).await?
+    else {
+        return seen(services, instance, "unknown", Some("No password is kept for it.")).await;
+    };
+    match crate::jobs::probe(services, connection(instance), password).await {
+        Ok(Outcome::Probe { version, major, bytes, databases, .. }) => {
+            sqlx::query!(
+                "update toygres.instance set health = 'ok', health_detail = null, health_at = clock_timestamp(), version = $2,
+                     major = $3, size_bytes = $4, databases = $5 where id = $1 and status = 'running'",
+                instance.id.0,
+                version,
+                major,
+                bytes,
+                &databases
+            )
+            .execute(services.db())
+            .await?;
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+        Err(crate::Error::Conflict(words)) => seen(services, instance, "down", Some(&words)).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// How to reach an instance.
+pub(crate) fn connection(instance: &Instance) -> Connection {
+    Connection {
+        host: instance.host.clone().unwrap_or_default(),
+        port: instance.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(5432),
+        username: instance.username.clone(),
+        database: instance.database.clone(),
+        tls: instance.tls,
+    }
+}
+
+/// The password of an instance, which every instance that is used has.
+pub(crate) async fn password(services: &Services, instance: &Instance) -> anyhow::Result<Secret> {
+    let password = services.keys().read(services.db(), Kind::InstancePassword, instance.id.0).await?;
+    password.ok_or_else(|| anyhow::anyhow!("no password is kept for {}", instance.name))
+}

@@ -1,0 +1,33 @@
+//! Migrations: at start, one server at a time, never backwards.
+
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// Why the CMS could not be brought to this program's schema.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A newer program was here.
+    #[error(
+        "The CMS was migrated by a newer Toygres (migration {0} is unknown to this one). Start that version, or restore the CMS from before."
+    )]
+    Newer(i64),
+    /// The database did not take a migration.
+    #[error("migrate the CMS")]
+    Failed(#[from] sqlx::migrate::MigrateError),
+    /// The database did not answer.
+    #[error("connect to the CMS")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Applies what is missing. Two servers that start at once take turns: sqlx holds an advisory lock.
+///
+/// # Errors
+/// The schema is newer than this program, or the database refuses.
+pub async fn migrate(db: &PgPool) -> Result<(), MigrateError> {
+    match MIGRATOR.run(db).await {
+        Err(sqlx::migrate::MigrateError::VersionMissing(version)) => Err(MigrateError::Newer(version)),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,66 @@
+//! The overview: is everything healthy, what runs, what needs a person.
+
+use std::collections::HashMap;
+
+use model::overview::{Counts, Overview, OverviewInstance};
+use model::{Image, ImageId, ImageKind, ImageStatus, ImageType, InstanceId, RunId, StoreId};
+
+use crate::error::Result;
+use crate::images::images;
+use crate::instances;
+use crate::runs::{self, RunQuery};
+use crate::services::Services;
+
+const DAYS: i32 = 14;
+
+/// All of it, in a handful of queries.
+///
+/// # Errors
+/// The CMS does not answer.
+pub async fn get(services: &Services) -> Result<Overview> {
+    let all = instances::list(services).await?;
+    let ids: Vec<uuid::Uuid> = all.iter().map(|instance| instance.id.0).collect();
+    let mut days: HashMap<InstanceId, Vec<_>> = HashMap::new();
+    for (instance, day) in instances::history_of(services.db(), &ids, DAYS).await? {
+        days.entry(instance).or_default().push(day);
+    }
+    let newest = images!(
+        "where id in (select distinct on (instance) id from toygres.image where instance = any($1)
+             order by instance, created_at desc)",
+        &ids
+    );
+    let newest: Vec<Image> = newest.fetch_all(services.db()).await?;
+    let mut newest: HashMap<_, _> = newest.into_iter().map(|image| (image.instance, image)).collect();
+    let needs_you = runs::needing_you(services).await?;
+    let running =
+        runs::list(services, RunQuery { active: true, per_page: 50, ..RunQuery::default() }).await?.rows;
+    let ended = runs::list(services, RunQuery { per_page: 20, ..RunQuery::default() }).await?.rows;
+    let totals = sqlx::query!(
+        r#"select (select count(*) from toygres.instance where status <> 'failed') as "instances!",
+               (select count(*) from toygres.image where status <> 'failed') as "images!",
+               (select coalesce(sum(stored_bytes), 0)::bigint from toygres.image where status = 'available') as "stored_bytes!""#
+    )
+    .fetch_one(services.db())
+    .await?;
+    let free = services.platform().free_bytes().await.unwrap_or_default();
+    Ok(Overview {
+        instances: all
+            .into_iter()
+            .map(|instance| OverviewInstance {
+                newest: newest.remove(&Some(instance.id)),
+                days: days.remove(&instance.id).unwrap_or_default(),
+                instance,
+            })
+            .collect(),
+        counts: Counts {
+            instances: totals.instances,
+            images: totals.images,
+            runs_needing_you: i64::try_from(needs_you.len()).unwrap_or(0),
+        },
+        running,
+        needs_you,
+        ended: ended.into_iter().filter(|run| run.state.has_ended()).take(8).collect(),
+        store_free_bytes: free.and_then(|bytes| i64::try_from(bytes).ok()),
+        stored_bytes: totals.stored_bytes,
+    })
+}

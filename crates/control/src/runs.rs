@@ -1,0 +1,328 @@
+//! Runs: looking at them, and what a person may do to one. The engine's own rows are read, never written, here.
+
+use std::time::Duration;
+
+use model::page::Page;
+use model::run::{Progress, Receipt, RunDetail};
+use model::{Actor, ImageId, InstanceId, LogLine, Role, Run, RunId, RunState, StepRow, StepState};
+use serde_json::Value;
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::broadcast;
+use workflow::CommandError;
+
+use crate::audit;
+use crate::error::{Error, Result};
+use crate::services::Services;
+use crate::users::need;
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunQuery {
+    /// Only of this state.
+    pub state: Option<RunState>,
+    /// Only of this workflow.
+    pub workflow: Option<String>,
+    /// Only about this instance.
+    pub instance: Option<InstanceId>,
+    /// Only about this image.
+    pub image: Option<ImageId>,
+    /// The page, from 1.
+    pub page: i64,
+    /// Rows of a page; 25 if 0, at most 200.
+    pub per_page: i64,
+    /// Only those that have not ended.
+    pub active: bool,
+}
+
+/// A `query_as!` of [`Run`]s with the given tail.
+macro_rules! runs {
+    ($tail:literal $(, $value:expr)* $(,)?) => {
+        sqlx::query_as!(
+            RunColumns,
+            r#"select id as "id!: RunId", workflow as "workflow!", version as "version!", state as "state!: RunState",
+                   position as "position!", steps as "steps!", step, title as "title?", instance as "instance: InstanceId",
+                   instance_name, image as "image: ImageId", image_name, started_by as "started_by!",
+                   cancel as "cancel!", error, progress, created_at as "created_at!", finished_at, due_at,
+                   labels as "labels!"
+               from toygres.run_seen "# + $tail
+            $(, $value)*
+        )
+    };
+}
+
+/// The view's columns.
+struct RunColumns {
+    id: RunId,
+    workflow: String,
+    version: i32,
+    state: RunState,
+    position: i32,
+    steps: i32,
+    step: Option<String>,
+    title: Option<String>,
+    instance: Option<InstanceId>,
+    instance_name: Option<String>,
+    image: Option<ImageId>,
+    image_name: Option<String>,
+    started_by: String,
+    cancel: bool,
+    error: Option<String>,
+    progress: Option<Value>,
+    created_at: chrono::DateTime<chrono::Utc>,
+    finished_at: Option<chrono::DateTime<chrono::Utc>>,
+    due_at: Option<chrono::DateTime<chrono::Utc>>,
+    labels: Value,
+}
+
+impl From<RunColumns> for Run {
+    fn from(row: RunColumns) -> Self {
+        Self {
+            id: row.id,
+            title: row.title.unwrap_or_else(|| row.workflow.clone()),
+            workflow: row.workflow,
+            version: row.version,
+            state: row.state,
+            position: row.position,
+            steps: row.steps,
+            step: row.step,
+            instance: row.instance,
+            instance_name: row.instance_name,
+            image: row.image,
+            image_name: row.image_name,
+            started_by: row.started_by,
+            cancel: row.cancel,
+            error: row.error,
+            progress: progress(row.progress),
+            created_at: row.created_at,
+            finished_at: row.finished_at,
+        }
+    }
+}
+
+fn progress(value: Option<Value>) -> Option<Progress> {
+    value.and_then(|value| serde_json::from_value(value).ok())
+}
+
+/// A page of runs, the newest first.
+///
+/// # Errors
+/// The CMS does not answer.
+pub async fn list(services: &Services, query: RunQuery) -> Result<Page<Run>> {
+    let per_page = if query.per_page <= 0 { 25 } else { query.per_page.min(200) };
+    let page = query.page.clamp(1, 1_000_000);
+    let state = query.state.map(RunState::as_str);
+    let (instance, image) = (query.instance.map(|id| id.0), query.image.map(|id| id.0));
+    let rows = runs!(
+        "where ($1::text is null or state = $1) and ($2::text is null or workflow = $2)
+           and ($3::uuid is null or instance = $3) and ($4::uuid is null or image = $4)
+           and (not $5 or finished_at is null) order by created_at desc limit $6 offset $7",
+        state,
+        query.workflow.as_deref(),
+        instance,
+        image,
+        query.active,
+        per_page,
+        (page - 1) * per_page
+    )
+    .fetch_all(services.db())
+    .await?;
+    let total = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from toygres.run_seen
+           where ($1::text is null or state = $1) and ($2::text is null or workflow = $2)
+             and ($3::uuid is null or instance = $3) and ($4::uuid is null or image = $4)
+             and (not $5 or finished_at is null)"#,
+        state,
+        query.workflow.as_deref(),
+        instance,
+        image,
+        query.active
+    )
+    .fetch_one(services.db())
+    .await?;
+    Ok(Page { rows: rows.into_iter().map(Run::from).collect(), total, page, per_page })
+}
+
+/// Runs that wait for a person: stuck ones, and failures of the last days that no later success made good.
+pub(crate) async fn needing_you(services: &Services) -> Result<Vec<Run>> {
+    let rows = runs!(
+        "r where state = 'stuck' or (state = 'failed' and finished_at > clock_timestamp() - interval '3 days'
+             and not exists (select from toygres.run_seen later
+                 where later.created_at > r.created_at and later.workflow = r.workflow
+                   and (later.instance = r.instance or later.instance_name = r.instance_name or later.image = r.image)
+                   and later.state in ('succeeded', 'running')))
+         order by state desc, created_at desc limit 20"
+    )
+    .fetch_all(services.db())
+    .await?;
+    Ok(rows.into_iter().map(Run::from).collect())
+}
+
+/// A run with its steps.
+///
+/// # Errors
+/// There is no such run.
+pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
+    let row = runs!("where id = $1", id.0).fetch_optional(services.db()).await?.ok_or_else(|| unknown(id))?;
+    let due_at = row.due_at;
+    let steps = sqlx::query!(
+        r#"select position, name, state as "state: StepState", attempt, attempts, deadline, error, progress, started_at,
+               finished_at, output from toygres.step where run_id = $1 order by position"#,
+        id.0
+    )
+    .fetch_all(services.db())
+    .await?;
+    let receipt = steps.iter().find_map(|step| {
+        let receipt = step.output.as_ref()?.get("receipt")?;
+        serde_json::from_value::<Receipt>(receipt.clone()).ok()
+    });
+    let at = row.position;
+    let step_rows = steps.into_iter().map(|step| StepRow {
+        due_at: due_at.filter(|_| step.position == at && step.state != StepState::Running),
+        position: step.position,
+        name: step.name,
+        state: step.state,
+        attempt: step.attempt,
+        attempts: step.attempts,
+        deadline: step.deadline,
+        error: step.error,
+        progress: progress(step.progress),
+        started_at: step.started_at,
+        finished_at: step.finished_at,
+    });
+    let step_rows: Vec<StepRow> = step_rows.collect();
+    let log_lines = sqlx::query_scalar!("select lines from toygres.run_log where run_id = $1", id.0)
+        .fetch_optional(services.db())
+        .await?
+        .unwrap_or(0);
+    let run = Run::from(row);
+    let words = run.error.clone().or_else(|| step_rows.iter().find_map(|step| step.error.clone()));
+    let diagnosis = words.as_deref().and_then(|words| crate::diagnosis::of(&run.workflow, words));
+    Ok(RunDetail { run, step_rows, diagnosis, log_lines, receipt })
+}
+
+/// Lines of a run's log after number `after`, at most `limit` (1 to 10,000).
+///
+/// # Errors
+/// There is no such run.
+pub async fn log(services: &Services, id: RunId, after: i64, limit: i64) -> Result<Vec<LogLine>> {
+    let known =
+        sqlx::query_scalar!(r#"select exists (select from toygres.run where id = $1) as "known!""#, id.0);
+    if !known.fetch_one(services.db()).await? {
+        return Err(unknown(id));
+    }
+    crate::logs::read(services, id, after.max(0), limit.clamp(1, 10_000)).await
+}
+
+/// Asks a run to turn back.
+///
+/// # Errors
+/// The caller may not, or the run has ended.
+pub async fn cancel(services: &Services, actor: &Actor, id: RunId) -> Result<()> {
+    audit::witnessed(services.db(), actor, "run.cancel", &id.to_string(), |()| Some(id), async {
+        need(actor, Role::Operator)?;
+        let cancelled = workflow::cancel(services.db(), workflow::RunId(id.0)).await;
+        cancelled.map_err(|error| refused(id, error, "can be cancelled only while it is running"))
+    })
+    .await
+}
+
+/// Tries again: the undo of a stuck run, or what a failed or cancelled run was to do, in a new run. Returns the run.
+///
+/// # Errors
+/// The caller may not, the run goes on, or what it needs is gone.
+pub async fn retry(services: &Services, actor: &Actor, id: RunId) -> Result<RunId> {
+    audit::witnessed(services.db(), actor, "run.retry", &id.to_string(), |run| Some(*run), async {
+        need(actor, Role::Operator)?;
+        let row =
+            runs!("where id = $1", id.0).fetch_optional(services.db()).await?.ok_or_else(|| unknown(id))?;
+        match row.state {
+            RunState::Stuck => {
+                let retried = workflow::retry(services.db(), workflow::RunId(id.0)).await;
+                retried.map(|()| id).map_err(|error| refused(id, error, "is not stuck any more"))
+            }
+            RunState::Failed | RunState::Cancelled => again(services, actor, &row).await,
+            _ => Err(Error::Conflict(format!(
+                "The run is {}; only what failed can be tried again.",
+                row.state
+            ))),
+        }
+    })
+    .await
+}
+
+/// Starts what a run was to do once more.
+async fn again(services: &Services, actor: &Actor, row: &RunColumns) -> Result<RunId> {
+    let request = row.labels.get("request").cloned().unwrap_or_default();
+    let unreadable = |error: serde_json::Error| Error::Internal(error.into());
+    match row.workflow.as_str() {
+        "create-image" => {
+            let new = serde_json::from_value(request).map_err(unreadable)?;
+            Ok(crate::images::create(services, actor, new).await?.run_id)
+        }
+        "create-instance" | "restore-image" => {
+            let new = serde_json::from_value(request).map_err(unreadable)?;
+            Ok(crate::instances::create_again(services, actor, new, row.instance).await?.run_id)
+        }
+        "verify-image" => {
+            let image = row.image.ok_or_else(|| Error::Conflict("The run names no image.".to_owned()))?;
+            Ok(crate::images::verify(services, actor, image).await?.run_id)
+        }
+        other => Err(Error::Conflict(format!(
+            "A run of {other} is not tried again from here; press delete once more."
+        ))),
+    }
+}
+
+/// Takes the undo that a stuck run could not do as done by a person.
+///
+/// # Errors
+/// The caller may not, or the run is not stuck.
+pub async fn accept(services: &Services, actor: &Actor, id: RunId) -> Result<()> {
+    audit::witnessed(services.db(), actor, "run.accept", &id.to_string(), |()| Some(id), async {
+        need(actor, Role::Operator)?;
+        let accepted = workflow::accept(services.db(), workflow::RunId(id.0)).await;
+        accepted.map_err(|error| refused(id, error, "is not stuck"))
+    })
+    .await
+}
+
+fn unknown(id: RunId) -> Error {
+    Error::NotFound(format!("There is no run {id}."))
+}
+
+fn refused(id: RunId, error: CommandError, words: &str) -> Error {
+    match error {
+        CommandError::Unknown(_) => unknown(id),
+        CommandError::State(state) => Error::Conflict(format!("The run is {state}; it {words}.")),
+        CommandError::Database(error) => error.into(),
+    }
+}
+
+/// Runs that changed. A hint: whoever is told fetches again, and does so too when told that some were missed.
+#[must_use]
+pub fn changes(services: &Services) -> broadcast::Receiver<RunId> {
+    services.changes()
+}
+
+/// Passes on what the database tells, until nobody could ever listen again. After a broken connection everybody is told
+/// to look: the nil id.
+pub(crate) async fn listen(db: PgPool, changes: broadcast::Sender<RunId>) {
+    loop {
+        if db.is_closed() {
+            return;
+        }
+        if let Ok(mut listener) = PgListener::connect_with(&db).await
+            && listener.listen(workflow::CHANNEL).await.is_ok()
+        {
+            // Nobody listening is fine.
+            let _ = changes.send(RunId(uuid::Uuid::nil()));
+            while let Ok(Some(notice)) = listener.try_recv().await {
+                if let Ok(run) = notice.payload().parse() {
+                    let _ = changes.send(run);
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

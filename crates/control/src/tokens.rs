@@ -1,0 +1,145 @@
+//! Bearer tokens: for programs, hashed, with a role and an end.
+
+use chrono::{DateTime, Utc};
+use model::{Actor, Role, TokenId, UserId};
+use rand::RngExt;
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+
+use crate::audit;
+use crate::error::{Error, Result};
+use crate::services::Services;
+use crate::users::need_admin_in_sudo;
+
+/// A token, without itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub id: TokenId,
+    /// What somebody called it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whether it needs no second password.
+    pub sudo: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it stops working.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// All tokens that were not revoked, the newest first.
+///
+/// # Errors
+/// The CMS does not answer.
+pub async fn list(services: &Services) -> Result<Vec<Token>> {
+    Ok(sqlx::query_as!(
+        Token,
+        r#"select id as "id: TokenId", name, role as "role: Role", sudo, created_at, expires_at, last_used_at
+           from toygres.token where revoked_at is null order by created_at desc"#
+    )
+    .fetch_all(services.db())
+    .await?)
+}
+
+/// Makes a token and returns it: the only time that anybody sees it.
+///
+/// # Errors
+/// The caller may not, or the name is empty.
+pub async fn create(
+    services: &Services,
+    actor: &Actor,
+    name: &str,
+    role: Role,
+    expires: Option<DateTime<Utc>>,
+    sudo: bool,
+) -> Result<String> {
+    let db = services.db();
+    audit::witnessed(db, actor, "token.create", name, |_| None, async {
+        need_admin_in_sudo(actor)?;
+        add(db, &actor.name, name, role, expires, sudo).await
+    })
+    .await
+}
+
+/// Makes a token, for the command line.
+///
+/// # Errors
+/// The name is empty or too long.
+pub async fn add(
+    db: &PgPool,
+    by: &str,
+    name: &str,
+    role: Role,
+    expires: Option<DateTime<Utc>>,
+    sudo: bool,
+) -> Result<String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Error::invalid(
+            "name",
+            "A token's name has 1 to 100 characters, none of them invisible.",
+        ));
+    }
+    let token = format!("toy_{}", hex::encode(rand::rng().random::<[u8; 32]>()));
+    sqlx::query!(
+        "insert into toygres.token (id, name, hash, role, sudo, created_by, expires_at) values ($1, $2, $3, $4, $5, $6, $7)",
+        TokenId::new().0,
+        name,
+        hash(&token),
+        role.as_str(),
+        sudo,
+        by,
+        expires
+    )
+    .execute(db)
+    .await?;
+    Ok(token)
+}
+
+/// Makes a token useless.
+///
+/// # Errors
+/// The caller may not, or there is no such token.
+pub async fn revoke(services: &Services, actor: &Actor, token: TokenId) -> Result<()> {
+    let db = services.db();
+    audit::witnessed(db, actor, "token.revoke", &token.to_string(), |()| None, async {
+        need_admin_in_sudo(actor)?;
+        let done = sqlx::query!(
+            "update toygres.token set revoked_at = clock_timestamp() where id = $1 and revoked_at is null",
+            token.0
+        )
+        .execute(db)
+        .await?;
+        if done.rows_affected() == 0 {
+            Err(Error::NotFound("There is no such token.".to_owned()))
+        } else {
+            Ok(())
+        }
+    })
+    .await
+}
+
+/// Whoever has this token.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]: it is unknown, revoked or over.
+pub async fn authenticate(services: &Services, token: &str) -> Result<Actor> {
+    let row = sqlx::query!(
+        r#"update toygres.token set last_used_at = clock_timestamp()
+           where hash = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())
+           returning id, name, role as "role: Role", sudo"#,
+        hash(token)
+    )
+    .fetch_optional(services.db())
+    .await?
+    .ok_or(Error::Unauthenticated)?;
+    Ok(Actor { user: UserId(row.id), name: format!("token {}", row.name), role: row.role, sudo: row.sudo })
+}
+
+/// A token has 256 random bits: a plain hash is enough.
+fn hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}

@@ -1,0 +1,71 @@
+//! The worker: the engine with every workflow, the log collector, the look after instances, the sweeper.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use workflow::Engine;
+
+use crate::services::Services;
+use crate::workflows::{CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, VerifyImage};
+use crate::{collector, health};
+
+/// Works until `stop` ends; what it holds is handed over then.
+///
+/// # Errors
+/// None as of now; a CMS that does not answer is waited for.
+pub async fn run(services: Services, worker: String, stop: CancellationToken) -> anyhow::Result<()> {
+    let engine = Engine::new(services.db().clone(), services.clone(), worker.clone())
+        .pool(services.platform_id().to_string())
+        // The registry: every workflow, and every old version of which runs may live.
+        .register::<CreateImage>()
+        .register::<CreateInstance>()
+        .register::<RestoreImage>()
+        .register::<DeleteInstance>()
+        .register::<DeleteImage>()
+        .register::<VerifyImage>();
+    let (result, (), (), ()) = tokio::join!(
+        engine.run(stop.clone()),
+        collector::run(services.clone(), worker.clone(), stop.clone()),
+        health::run(services.clone(), worker, stop.clone()),
+        sweep(services, stop),
+    );
+    result
+}
+
+/// Takes away jobs that no run knows any more, and sessions and runs that are over for long.
+async fn sweep(services: Services, stop: CancellationToken) {
+    loop {
+        if let Err(error) = sweep_once(&services).await {
+            tracing::warn!(%error, "sweeping failed; trying again later");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(300)) => {}
+        }
+    }
+}
+
+async fn sweep_once(services: &Services) -> crate::Result<()> {
+    let orphans = services.platform().jobs().await?;
+    let known: Vec<String> = sqlx::query_scalar!(
+        "select j.name from toygres.job j join toygres.run r on r.id = j.run_id
+         where j.name = any($1) and (j.ended_at is null or r.finished_at is null)",
+        &orphans
+    )
+    .fetch_all(services.db())
+    .await?;
+    // A probe has no run and lives a minute; it is not an orphan while it works.
+    for name in orphans.iter().filter(|name| !known.contains(name)) {
+        if matches!(services.platform().observe(name).await?, platform::JobState::Ended(_)) {
+            tracing::info!(job.name = name, "an orphan job is taken away");
+            services.platform().remove(name).await?;
+        }
+    }
+    sqlx::query!("delete from toygres.session where expires_at < clock_timestamp()")
+        .execute(services.db())
+        .await?;
+    sqlx::query!("delete from toygres.login_guess where last_at < clock_timestamp() - interval '1 day'")
+        .execute(services.db())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The verbs: a workflow a file, its steps in running order. `worker.rs` has the registry.
+
+mod create_image;
+mod create_instance;
+mod delete_image;
+mod delete_instance;
+mod instance_steps;
+mod restore_image;
+mod verify_image;
+
+pub use create_image::CreateImage;
+pub use create_instance::CreateInstance;
+pub use delete_image::DeleteImage;
+pub use delete_instance::DeleteInstance;
+pub use restore_image::RestoreImage;
+pub use verify_image::VerifyImage;

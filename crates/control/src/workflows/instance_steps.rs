@@ -1,0 +1,205 @@
+//! The steps that making a new instance and restoring one share: its volume, its server, the connection test, its row.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use model::agent::{Outcome, Work};
+use model::{Instance, InstanceId};
+use platform::{InstanceSpec, ServerState};
+use workflow::{Cx, Failure, Progress, Retry, Step, Workflow};
+
+use crate::health::{connection, password};
+use crate::instances;
+use crate::jobs::{self, DNS_SECONDS, Plan, of_platform};
+use crate::secrets::{Keyring, Kind};
+use crate::services::Services;
+
+/// A workflow that makes an instance.
+pub(crate) trait MakesInstance: Workflow<Services = Services> {
+    /// The instance to be, whose row is reserved.
+    fn instance(&self) -> InstanceId;
+}
+
+pub(super) async fn row<W: MakesInstance>(cx: &Cx<W>) -> Result<Instance, Failure> {
+    instances::by_id(cx.services.db(), cx.input.instance())
+        .await
+        .map_err(|error| Failure::fatal(anyhow!("{error}")))
+}
+
+async fn spec<W: MakesInstance>(cx: &Cx<W>) -> Result<InstanceSpec, Failure> {
+    let instance = row(cx).await?;
+    let preload = sqlx::query_scalar!("select preload from toygres.instance where id = $1", instance.id.0)
+        .fetch_one(cx.services.db())
+        .await?;
+    Ok(InstanceSpec {
+        id: instance.id,
+        name: instance.name,
+        major: instance.major.ok_or_else(|| Failure::fatal(anyhow!("The instance has no version.")))?,
+        image_type: instance.image_type,
+        trust_loopback: instance.trust_loopback,
+        preload,
+        username: instance.username,
+        bytes: instance.size_bytes,
+        dns_label: instance.dns_label,
+    })
+}
+
+/// Makes the empty volume. Its undo takes the volume away: whatever failed, no data is left behind.
+pub(crate) struct CreatePvc<W>(PhantomData<W>);
+
+impl<W: MakesInstance> Step for CreatePvc<W> {
+    const NAME: &'static str = "CreatePvc";
+    type Workflow = W;
+    type Output = ();
+
+    async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+        cx.services.platform().create_volume(&spec(cx).await?).await.map_err(of_platform)?;
+        Ok(Progress::Done(()))
+    }
+
+    async fn undo(cx: &Cx<W>) -> Result<(), Failure> {
+        cx.services.platform().delete_volume(cx.input.instance()).await.map_err(of_platform)?;
+        let mut tx = cx.fenced().await?;
+        sqlx::query!(
+            "update toygres.instance set status = 'failed', health = 'unknown', health_detail = null, host = null, port = null
+             where id = $1",
+            cx.input.instance().0
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Looks whether the reserved row has all that the server needs.
+pub(crate) struct CreateInstanceRecord<W>(PhantomData<W>);
+
+impl<W: MakesInstance> Step for CreateInstanceRecord<W> {
+    const NAME: &'static str = "CreateInstanceRecord";
+    type Workflow = W;
+    type Output = ();
+
+    async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+        let instance = row(cx).await?;
+        password(&cx.services, &instance).await?;
+        Ok(Progress::Done(()))
+    }
+}
+
+/// Configures and starts the server on its volume.
+pub(crate) struct DeployPostgresFromPvc<W>(PhantomData<W>);
+
+impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
+    const NAME: &'static str = "DeployPostgresFromPvc";
+    const TIMEOUT: Duration = Duration::from_secs(240);
+    const RETRY: Retry = Retry::times(3);
+    type Workflow = W;
+    type Output = ();
+
+    async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+        let spec = spec(cx).await?;
+        let password = password(&cx.services, &row(cx).await?).await?;
+        let platform = cx.services.platform();
+        platform.deploy_server(&spec, &password).await.map_err(of_platform)?;
+        if let ServerState::Starting(_) = platform.observe_server(spec.id).await.map_err(of_platform)? {
+            return Ok(Progress::Wait(Duration::from_secs(1)));
+        }
+        let endpoint = platform.endpoint(spec.id).await.map_err(of_platform)?;
+        let endpoint = endpoint.ok_or_else(|| Failure::retry(anyhow!("The server has no address yet.")))?;
+        let mut tx = cx.fenced().await?;
+        sqlx::query!(
+            "update toygres.instance set host = $2, port = $3 where id = $1",
+            spec.id.0,
+            endpoint.host,
+            i32::from(endpoint.port)
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Progress::Done(()))
+    }
+
+    async fn undo(cx: &Cx<W>) -> Result<(), Failure> {
+        cx.services.platform().delete_server(cx.input.instance()).await.map_err(of_platform)
+    }
+}
+
+/// Connects as a client would. Waiting for DNS is one attempt, and its end the step's; a wrong password ends it at once.
+pub(crate) struct TestConnection<W>(PhantomData<W>);
+
+impl<W: MakesInstance> Step for TestConnection<W> {
+    const NAME: &'static str = "TestConnection";
+    const RETRY: Retry = Retry::times(5);
+    const DEADLINE: Duration = Duration::from_secs(900);
+    type Workflow = W;
+    type Output = Outcome;
+
+    async fn run(cx: &Cx<W>) -> Result<Progress<Outcome>, Failure> {
+        let tested = jobs::run(cx, async || {
+            let instance = row(cx).await?;
+            let password = password(&cx.services, &instance).await?;
+            let work = Work::Probe { target: connection(&instance), dns_seconds: DNS_SECONDS };
+            let major = instance.major;
+            Ok(Plan {
+                work,
+                password: Some(password),
+                volume: None,
+                major,
+                log: None,
+                deadline: Duration::from_secs(300),
+            })
+        })
+        .await;
+        match tested {
+            // The name was waited for already.
+            Err(failure) if failure.message().contains("does not resolve") => {
+                Err(Failure::fatal(anyhow!("{}", failure.message())))
+            }
+            other => other,
+        }
+    }
+
+    async fn undo(cx: &Cx<W>) -> Result<(), Failure> {
+        jobs::undo(cx).await
+    }
+}
+
+/// Writes down that the instance is there for clients.
+pub(crate) struct UpdateInstanceStatus<W>(PhantomData<W>);
+
+impl<W: MakesInstance> Step for UpdateInstanceStatus<W> {
+    const NAME: &'static str = "UpdateInstanceStatus";
+    type Workflow = W;
+    type Output = ();
+
+    async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+        let Outcome::Probe { version, major, bytes, databases, .. } = cx.output::<TestConnection<W>>()?
+        else {
+            return Err(Failure::fatal(anyhow!("The connection test found out something else.")));
+        };
+        let mut tx = cx.fenced().await?;
+        sqlx::query!(
+            "update toygres.instance set status = 'running', health = 'ok', health_detail = null, health_at = clock_timestamp(),
+                 version = $2, major = $3, size_bytes = $4, databases = $5 where id = $1",
+            cx.input.instance().0,
+            version,
+            major,
+            bytes,
+            &databases
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Progress::Done(()))
+    }
+}
+
+/// Forgets the password of an instance that is not to be.
+pub(super) async fn forget_password<W: MakesInstance>(cx: &Cx<W>) -> Result<(), Failure> {
+    let mut tx = cx.fenced().await?;
+    Keyring::forget(&mut tx, Kind::InstancePassword, cx.input.instance().0).await?;
+    tx.commit().await?;
+    Ok(())
+}

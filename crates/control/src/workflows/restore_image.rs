@@ -1,0 +1,169 @@
+//! Makes an instance from an image: with the source's password, image type and version.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use model::agent::{Outcome, Work};
+use model::run::Receipt;
+use model::{ImageId, InstanceId};
+use serde::{Deserialize, Serialize};
+use workflow::{Cx, Failure, Lock, Progress, Retry, Step, Steps, Workflow};
+
+use super::create_image::location;
+use super::instance_steps::{
+    CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, MakesInstance, TestConnection,
+    UpdateInstanceStatus, forget_password, row,
+};
+use crate::images::image_key;
+use crate::instances::instance_key;
+use crate::jobs::{self, Plan};
+use crate::secrets::Kind;
+use crate::services::Services;
+
+/// How long a restore may take.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes an instance from an image.
+#[derive(Serialize, Deserialize)]
+pub struct RestoreImage {
+    /// The instance to be, whose row is reserved.
+    pub instance: InstanceId,
+    /// The image.
+    pub image: ImageId,
+}
+
+impl Workflow for RestoreImage {
+    const NAME: &'static str = "restore-image";
+    const VERSION: i32 = 1;
+    type Services = Services;
+
+    fn locks(&self) -> Vec<Lock> {
+        vec![Lock::exclusive(instance_key(self.instance)), Lock::shared(image_key(self.image))]
+    }
+
+    fn steps() -> Steps<Self> {
+        Steps::first::<CreatePvc<Self>>()
+            .then::<GetSourcePassword>()
+            .then::<CreateInstanceRecord<Self>>()
+            .then::<RunRestoreJob>()
+            .then::<DeployPostgresFromPvc<Self>>()
+            .then::<TestConnection<Self>>()
+            .then::<UpdateInstanceStatus<Self>>()
+            .then::<UpdateImageStatus>()
+    }
+}
+
+impl MakesInstance for RestoreImage {
+    fn instance(&self) -> InstanceId {
+        self.instance
+    }
+}
+
+/// Gives the instance the password that the source had when the image was made.
+pub(crate) struct GetSourcePassword;
+
+impl Step for GetSourcePassword {
+    const NAME: &'static str = "GetSourcePassword";
+    type Workflow = RestoreImage;
+    type Output = ();
+
+    async fn run(cx: &Cx<RestoreImage>) -> Result<Progress<()>, Failure> {
+        let keys = cx.services.keys();
+        let password = keys.read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await?;
+        let password =
+            password.ok_or_else(|| Failure::fatal(anyhow!("No password is kept with the image.")))?;
+        let mut tx = cx.fenced().await?;
+        keys.keep(&mut tx, Kind::InstancePassword, cx.input.instance.0, &password).await?;
+        tx.commit().await?;
+        Ok(Progress::Done(()))
+    }
+
+    async fn undo(cx: &Cx<RestoreImage>) -> Result<(), Failure> {
+        forget_password(cx).await
+    }
+}
+
+/// Runs the agent that fills the volume and compares it with the image.
+pub(crate) struct RunRestoreJob;
+
+/// What the agent found.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RestoreResult {
+    receipt: Receipt,
+    version: String,
+}
+
+impl Step for RunRestoreJob {
+    const NAME: &'static str = "RunRestoreJob";
+    const RETRY: Retry = Retry::times(3);
+    const DEADLINE: Duration = A_DAY;
+    type Workflow = RestoreImage;
+    type Output = RestoreResult;
+
+    async fn run(cx: &Cx<RestoreImage>) -> Result<Progress<RestoreResult>, Failure> {
+        let ended = jobs::run(cx, async || {
+            let instance = row(cx).await?;
+            let from = location(&cx.services, cx.input.image).await?;
+            let installed = cx.services.platform().installations().await.map_err(jobs::of_platform)?;
+            let bin_dir = installed
+                .into_iter()
+                .find(|one| Some(one.major) == instance.major)
+                .and_then(|one| one.bin_dir);
+            let work = Work::Restore {
+                from,
+                data_dir: cx.services.platform().data_dir(instance.id),
+                superuser: instance.username,
+                streams: 2,
+                bin_dir,
+            };
+            let password =
+                cx.services.keys().read(cx.services.db(), Kind::InstancePassword, instance.id.0).await?;
+            Ok(Plan {
+                work,
+                password,
+                volume: Some(instance.id),
+                major: instance.major,
+                log: None,
+                deadline: A_DAY,
+            })
+        })
+        .await?;
+        match ended {
+            Progress::Wait(pause) => Ok(Progress::Wait(pause)),
+            Progress::Done(Outcome::Restore { receipt, version, .. }) if receipt.difference_count == 0 => {
+                Ok(Progress::Done(RestoreResult { receipt, version }))
+            }
+            Progress::Done(Outcome::Restore { receipt, .. }) => Err(Failure::fatal(anyhow!(
+                "The restored data differs from the image: {}",
+                receipt.differences.join("; ")
+            ))),
+            Progress::Done(_) => Err(Failure::fatal(anyhow!("The restore found out something else."))),
+        }
+    }
+
+    async fn undo(cx: &Cx<RestoreImage>) -> Result<(), Failure> {
+        jobs::undo(cx).await
+    }
+}
+
+/// Writes down that the image was proven: what came of it is equal to it, and runs.
+pub(crate) struct UpdateImageStatus;
+
+impl Step for UpdateImageStatus {
+    const NAME: &'static str = "UpdateImageStatus";
+    type Workflow = RestoreImage;
+    type Output = ();
+
+    async fn run(cx: &Cx<RestoreImage>) -> Result<Progress<()>, Failure> {
+        let mut tx = cx.fenced().await?;
+        sqlx::query!(
+            "update toygres.image set proven_at = clock_timestamp(), verified_at = clock_timestamp()
+             where id = $1 and status = 'available'",
+            cx.input.image.0
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Progress::Done(()))
+    }
+}
