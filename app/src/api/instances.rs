@@ -142,7 +142,8 @@ pub async fn start_instance(name: String) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "stop-instance")]
 pub async fn stop_instance(name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    control::instances::stop(&services, &actor, &name).await?;
+    let stopped = control::instances::stop(&services, &actor, &name).await?;
+    leptos_axum::redirect(&format!("/instances/{}", stopped.name));
     Ok(())
 }
 

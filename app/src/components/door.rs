@@ -5,6 +5,7 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use super::icon::{Icon, Mark};
+use crate::api::frame::get_me;
 
 /// A page with nothing around it.
 #[component]
@@ -58,6 +59,21 @@ fn safe_path(next: Option<&str>) -> String {
 pub fn door_error(words: fn(&str) -> String) -> Memo<Option<String>> {
     let query = use_query_map();
     Memo::new(move |_| query.read().get_str("error").map(words))
+}
+
+/// Whose password is asked for, so that the browser offers the right one. Nobody sees it, and the server does not read it.
+#[component]
+pub fn OwnName() -> impl IntoView {
+    let me = Resource::new(|| (), |()| get_me());
+    view! {
+        <Transition>
+            {move || Suspend::new(async move {
+                let name = me.await.map(|actor| actor.name).unwrap_or_default();
+                view! { <input type="text" autocomplete="username" value=name hidden readonly/> }
+            })}
+        </Transition>
+    }
+    .into_any()
 }
 
 /// The password's field and what was wrong with it.

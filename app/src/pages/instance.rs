@@ -46,7 +46,7 @@ pub fn InstancePage() -> impl IntoView {
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                asked.await.map(|instance| view! { <Question instance ask delete=actions.delete/> })
+                asked.await.map(|instance| view! { <Question instance ask stop=actions.stop delete=actions.delete/> })
             })}
         </Transition>
         <Transition>
@@ -88,9 +88,8 @@ fn Whole(view: InstanceView, actor: Option<Actor>, actions: Actions) -> impl Int
     let days = view.days.clone();
     let runs = view.runs.clone();
     view! {
-        <InstanceHead instance=instance.clone() actor=actor.clone() making actions/>
+        <InstanceHead instance=instance.clone() actor=actor.clone() making start=actions.start/>
         <Refusal refused=refused(actions.start)/>
-        <Refusal refused=refused(actions.stop)/>
         <Trouble instance=instance.clone()/>
         <Facts view=view.clone()/>
         <div class="cols">
@@ -120,7 +119,12 @@ fn Whole(view: InstanceView, actor: Option<Actor>, actions: Actions) -> impl Int
 }
 
 #[component]
-fn InstanceHead(instance: Instance, actor: Option<Actor>, making: bool, actions: Actions) -> impl IntoView {
+fn InstanceHead(
+    instance: Instance,
+    actor: Option<Actor>,
+    making: bool,
+    start: ServerAction<StartInstance>,
+) -> impl IntoView {
     let (role, sudo) = actor.map_or((Role::Viewer, false), |actor| (actor.role, actor.sudo));
     let look = state::instance(&instance);
     let health = instance.health_detail.clone();
@@ -148,7 +152,7 @@ fn InstanceHead(instance: Instance, actor: Option<Actor>, making: bool, actions:
                     let may = can_back_up(&instance) && !making;
                     view! {
                         {may.then(|| view! { <BackUpButton instance=instance.clone() primary=true/> })}
-                        <StartStop instance=instance.clone() actions/>
+                        <StartStop instance=instance.clone() start/>
                         <More page sudo role may instance/>
                     }
                 })}
@@ -171,32 +175,22 @@ fn what(instance: &Instance) -> String {
 }
 
 #[component]
-fn StartStop(instance: Instance, actions: Actions) -> impl IntoView {
-    let Actions { start, stop, .. } = actions;
+fn StartStop(instance: Instance, start: ServerAction<StartInstance>) -> impl IntoView {
     let managed = instance.origin == Origin::Managed;
     let name = instance.name.clone();
-    let again = instance.name.clone();
-    view! {
-        {(managed && instance.status == InstanceStatus::Stopped)
-            .then(|| {
-                view! {
-                    <ActionForm action=start>
-                        <input type="hidden" name="name" value=name/>
-                        <button class="btn primary" disabled=move || start.pending().get()><Icon name="play"/>"Start"</button>
-                    </ActionForm>
-                }
-            })}
-        {(managed && instance.status == InstanceStatus::Running)
-            .then(|| {
-                view! {
-                    <ActionForm action=stop>
-                        <input type="hidden" name="name" value=again/>
-                        <button class="btn" disabled=move || stop.pending().get()><Icon name="stop"/>"Stop"</button>
-                    </ActionForm>
-                }
-            })}
+    match instance.status {
+        InstanceStatus::Stopped if managed => view! {
+            <ActionForm action=start>
+                <input type="hidden" name="name" value=name/>
+                <button class="btn primary" disabled=move || start.pending().get()><Icon name="play"/>"Start"</button>
+            </ActionForm>
+        }
+        .into_any(),
+        InstanceStatus::Running if managed => {
+            view! { <a class="btn" href=format!("/instances/{name}?ask=stop")><Icon name="stop"/>"Stop…"</a> }.into_any()
+        }
+        _ => ().into_any(),
     }
-    .into_any()
 }
 
 #[component]

@@ -1,10 +1,10 @@
 //! The questions on an instance's page: options of a back-up, its password, whether to delete it. Each has an address.
 
-use leptos::either::{Either, EitherOf4};
+use leptos::either::{Either, EitherOf5};
 use leptos::prelude::*;
 use model::{Instance, Origin};
 
-use crate::api::instances::{DeleteInstance, reveal_password};
+use crate::api::instances::{DeleteInstance, StopInstance, reveal_password};
 use crate::components::ask::Ask;
 use crate::components::back_up::use_back_up;
 use crate::components::code::Code;
@@ -19,16 +19,19 @@ pub fn Question(
     instance: Instance,
     /// The question's name in the address.
     ask: Memo<Option<String>>,
+    /// Stopping it.
+    stop: ServerAction<StopInstance>,
     /// Deleting it.
     delete: ServerAction<DeleteInstance>,
 ) -> impl IntoView {
     move || {
         let instance = instance.clone();
         match ask.get().as_deref() {
-            Some("backup") => EitherOf4::A(view! { <BackUpOptions instance/> }),
-            Some("password") => EitherOf4::B(view! { <Password instance/> }),
-            Some("delete") => EitherOf4::C(view! { <Delete instance action=delete/> }),
-            _ => EitherOf4::D(()),
+            Some("backup") => EitherOf5::A(view! { <BackUpOptions instance/> }),
+            Some("password") => EitherOf5::B(view! { <Password instance/> }),
+            Some("stop") => EitherOf5::D(view! { <Stop instance action=stop/> }),
+            Some("delete") => EitherOf5::C(view! { <Delete instance action=delete/> }),
+            _ => EitherOf5::E(()),
         }
     }
 }
@@ -85,6 +88,26 @@ fn Password(instance: Instance) -> impl IntoView {
             </Transition>
             <p class="sub">"That you looked is in the audit."</p>
             <div class="actions"><a class="btn primary" href=back>"Hide it"</a></div>
+        </Ask>
+    }
+    .into_any()
+}
+
+#[component]
+fn Stop(instance: Instance, action: ServerAction<StopInstance>) -> impl IntoView {
+    let name = instance.name.clone();
+    let back = format!("/instances/{name}");
+    view! {
+        <Ask title=format!("Stop {name}?")>
+            <p>"Whoever is connected is cut off, and nobody can connect or back it up until it is started again. Its data stay as they are."</p>
+            <Refusal refused=refused(action)/>
+            <ActionForm action=action>
+                <input type="hidden" name="name" value=name/>
+                <div class="actions">
+                    <button class="btn danger primary" disabled=move || action.pending().get()><Icon name="stop"/>"Stop the instance"</button>
+                    <a class="btn" href=back>"Let it run"</a>
+                </div>
+            </ActionForm>
         </Ask>
     }
     .into_any()

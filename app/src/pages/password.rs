@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use crate::components::door::{PasswordField, door_error, next_path};
+use crate::components::door::{OwnName, PasswordField, door_error, next_path};
 use crate::components::head::{Head, Panel};
 
 /// A new password for oneself. The server's `POST /password` takes the form, for the session changes with it.
@@ -31,6 +31,7 @@ pub fn Password() -> impl IntoView {
         <Panel id="password" title="New password">
             <form class="body form" method="post" action="/password">
                 <input type="hidden" name="next" value=move || next.get()/>
+                <OwnName/>
                 <PasswordField name="old" label="Password until now" error=current_error autofocus=true/>
                 <PasswordField
                     name="new"

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::components::door::{Door, PasswordField, door_error, next_path};
+use crate::components::door::{Door, OwnName, PasswordField, door_error, next_path};
 
 /// The password once more. The server's `POST /sudo` takes the form.
 #[component]
@@ -18,6 +18,7 @@ pub fn Sudo() -> impl IntoView {
         >
             <form method="post" action="/sudo" aria-label="Your password, once more">
                 <input type="hidden" name="next" value=move || next.get()/>
+                <OwnName/>
                 <PasswordField label="Password" error autofocus=true/>
                 <button class="btn primary">"Go on"</button>
                 <a class="btn" href=back>"Leave it"</a>
