@@ -1,6 +1,6 @@
 //! Small things that travel in cookies: the choice of light or dark, and a secret from a plain form to the page that shows it.
 
-use http::header::{ACCEPT, COOKIE, HeaderValue, SET_COOKIE};
+use http::header::{ACCEPT, CACHE_CONTROL, COOKIE, HeaderValue, ORIGIN, SET_COOKIE};
 use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
 
@@ -9,17 +9,20 @@ const TOKEN: &str = "fresh-token";
 /// Keeps a new token for the one page that follows, when it was asked for without WASM: the answer to such a form is a
 /// way on, not a value. No script can read it, no other site sends it, and a minute later it is gone.
 pub(super) fn keep(token: &str) {
-    let plain_form = use_context::<http::request::Parts>()
-        .and_then(|parts| {
-            parts
-                .headers
-                .get(ACCEPT)
-                .and_then(|value| value.to_str().ok())
-                .map(|value| value.contains("text/html"))
-        })
-        .unwrap_or(false);
-    if plain_form {
-        set(&format!("{TOKEN}={token}; Path=/settings; Max-Age=60; HttpOnly; SameSite=Strict"));
+    let Some(parts) = use_context::<http::request::Parts>() else { return };
+    let header = |name| {
+        parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default()
+    };
+    if header(ACCEPT).contains("text/html") {
+        let secure = if header(ORIGIN).starts_with("https:") { "; Secure" } else { "" };
+        set(&format!("{TOKEN}={token}; Path=/settings; Max-Age=60; HttpOnly; SameSite=Strict{secure}"));
+    }
+}
+
+/// Keeps the answer that is being made out of every cache: there is a secret in it.
+pub(super) fn never_cached() {
+    if let Some(response) = use_context::<ResponseOptions>() {
+        response.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 
@@ -27,6 +30,7 @@ pub(super) fn keep(token: &str) {
 pub(super) fn take() -> Option<String> {
     let parts = use_context::<http::request::Parts>()?;
     let token = cookie(&parts, TOKEN)?;
+    never_cached();
     set(&format!("{TOKEN}=; Path=/settings; Max-Age=0; HttpOnly; SameSite=Strict"));
     Some(token)
 }

@@ -93,6 +93,7 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
 #[server(prefix = "/api/fn", endpoint = "reveal-password")]
 pub async fn reveal_password(name: String) -> Result<String> {
     let (services, actor) = super::caller(model::Role::Admin)?;
+    super::flash::never_cached();
     super::to_sudo_if_asked(control::instances::password(&services, &actor, &name).await)
 }
 
