@@ -9,7 +9,12 @@ use clap::{Args, Parser, Subcommand};
 /// Toygres starts it as a job (`run`). It also works alone, without server and database, on any image in a store: `inspect`
 /// shows what an image holds, `verify` reads every byte of it back, `restore` makes a data directory of it.
 #[derive(Debug, Parser)]
-#[command(name = "toygres-agent", version, max_term_width = 100)]
+#[command(
+    name = "toygres-agent",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 10 configuration, 11 authentication, 12 unreachable, 13 not what was written, 20 try again, 143 stopped."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
