@@ -46,8 +46,7 @@ pub fn Login() -> impl IntoView {
 
 fn words(code: &str) -> String {
     match code {
-        "throttled" | "too_many" => "Too many tries. Wait a minute, then try again.",
-        "expired" | "unauthenticated" => "You were logged out. Log in again to go on where you were.",
+        "too_many" => "Too many tries. Wait a minute, then try again.",
         "unavailable" => "The server cannot reach its database just now. Try again in a moment.",
         _ => "User name and password do not go together.",
     }

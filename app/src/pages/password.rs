@@ -12,7 +12,8 @@ pub fn Password() -> impl IntoView {
     let query = use_query_map();
     let next = next_path();
     let error = door_error(words);
-    let first = Memo::new(move |_| query.read().get_str("first").is_some());
+    // The log-in comes here only with a one-time password, and says where to go on.
+    let first = Memo::new(move |_| query.read().get_str("next").is_some());
     let current_error =
         Memo::new(move |_| (query.read().get_str("field") != Some("new")).then(|| error.get()).flatten());
     let new_error =
@@ -52,10 +53,9 @@ pub fn Password() -> impl IntoView {
 
 fn words(code: &str) -> String {
     match code {
-        "throttled" | "too_many" => "Too many tries. Wait a minute, then try again.",
+        "too_many" => "Too many tries. Wait a minute, then try again.",
         "short" => "A password has 8 characters or more.",
         "same" => "That is the old one.",
-        "invalid" => "Choose another: 8 characters or more, and not the old one.",
         _ => "That is not your password until now.",
     }
     .to_owned()

@@ -30,7 +30,8 @@ pub fn Sudo() -> impl IntoView {
 
 fn words(code: &str) -> String {
     match code {
-        "throttled" | "too_many" => "Too many tries. Wait a minute, then try again.",
+        "too_many" => "Too many tries. Wait a minute, then try again.",
+        "unavailable" => "The server cannot reach its database just now. Try again in a moment.",
         _ => "That is not your password.",
     }
     .to_owned()
