@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -27,7 +28,7 @@ impl JobDir {
         let lock = path.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&lock);
         let file = file.with_context(|| format!("cannot open {}", lock.display()))?;
-        match file.try_lock() {
+        match lock_soon(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Ok(Taken::Another(format!("another agent is at work in {}", path.display())));
@@ -57,6 +58,18 @@ impl JobDir {
         writeln!(file, "{} {started}", std::process::id())?;
         file.sync_all()?;
         std::fs::rename(&new, self.pid_file()).context("cannot write the job's pid")
+    }
+}
+
+/// Whoever looks whether the lock is held holds it for an instant: that is not yet another agent.
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    let mut tries = 20;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if tries > 0 => tries -= 1,
+            other => return other,
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

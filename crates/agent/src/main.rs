@@ -55,21 +55,23 @@ fn start(cli: &Cli) -> ExitClass {
             return ExitClass::Transient;
         }
     };
-    match &cli.command {
-        Command::Run(args) => {
-            let (held, files) = match begin(args) {
-                Ok(begun) => begun,
-                Err(class) => return class,
-            };
-            let class = runtime.block_on(run::from_files(&files));
-            // The lock goes last: whoever finds it free finds the result.
-            drop(held);
-            class
-        }
+    let class = match &cli.command {
+        Command::Run(args) => match begin(args) {
+            Ok((held, files)) => {
+                let class = runtime.block_on(run::from_files(&files));
+                // The lock goes last: whoever finds it free finds the result.
+                drop(held);
+                class
+            }
+            Err(class) => class,
+        },
         Command::Inspect(args) => runtime.block_on(alone::inspect(args)),
         Command::Verify(args) => runtime.block_on(alone::verify(args)),
         Command::Restore(args) => runtime.block_on(alone::restore(args)),
-    }
+    };
+    // All that counts was waited for: a name that is still being resolved does not keep us.
+    runtime.shutdown_background();
+    class
 }
 
 /// Takes the job's directory, if it has one, and finds its files.

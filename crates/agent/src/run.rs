@@ -32,6 +32,8 @@ pub(crate) struct Files {
 pub(crate) async fn from_files(files: &Files) -> ExitClass {
     // Before anything else: a stop that comes now is one that the job ends well from.
     let cancel = cancelled_by_signals();
+    // A terminal that closes is nothing to a job: it outlives whoever started it.
+    let _hangup = signal(SignalKind::hangup());
     let (class, result) = match read(files) {
         Ok((task, secret)) => {
             let ended = work(&task, secret, Show::Json, cancel).await;
@@ -139,7 +141,12 @@ async fn discard(job: &Job, store: &Store, at: &Location) {
 }
 
 fn failed(error: &anyhow::Error) -> AgentResult {
-    AgentResult { class: class_of(error), error: Some(sentence(error)), events: 0, outcome: outcome_of(error) }
+    AgentResult {
+        class: class_of(error),
+        error: Some(sentence(error)),
+        events: 0,
+        outcome: outcome_of(error),
+    }
 }
 
 fn crashed(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {

@@ -71,6 +71,8 @@ fn a_stopped_job_ends_as_cancelled_with_result_and_log() {
     let job = JobDir::new(endless(), "canary-1");
     let mut agent = job.start();
     until("the first event", || !job.events().is_empty());
+    // The terminal that it was started from closes: nothing to it.
+    signal(&agent, Signal::HUP);
     signal(&agent, Signal::TERM);
     assert_eq!(agent.wait().expect("ended").code(), Some(143));
     let result = job.result();
