@@ -1,2 +1,54 @@
-//! Being written.
-fn main() {}
+//! `toygres-server`: parses and dispatches; each command is a file.
+
+mod accounts;
+mod auth;
+mod config;
+mod doors;
+mod embedded;
+mod errors;
+mod events;
+mod headers;
+mod metrics;
+mod openapi;
+mod rest;
+mod router;
+mod serve;
+mod session;
+
+use clap::Parser;
+use config::{Cli, Command};
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(cli.log_filter())
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: start the runtime: {error}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Standalone(options) => serve::run(options, serve::Parts { http: true, worker: true }).await,
+        Command::Api(options) => serve::run(options, serve::Parts { http: true, worker: false }).await,
+        Command::Worker(options) => serve::run(options, serve::Parts { http: false, worker: true }).await,
+        Command::Migrate(state) => accounts::migrate(&state).await,
+        Command::User(command) => accounts::user(command).await,
+        Command::Token(command) => accounts::token(command).await,
+        Command::RotateKey(options) => accounts::rotate_key(options).await,
+    }
+}

@@ -13,9 +13,14 @@ pub mod user;
 
 mod text_enum;
 
-pub use agent::{AgentEvent, AgentResult, AgentTask, Connection, EventBody, ExitClass, Level, Location, Outcome, Work};
+pub use agent::{
+    AgentEvent, AgentResult, AgentTask, Connection, EventBody, ExitClass, Level, Location, Outcome, Work,
+};
 pub use id::{ImageId, InstanceId, PlatformId, RunId, StoreId, TokenId, UserId};
-pub use image::{Database, Extension, Image, ImageDetail, ImageKind, ImageStatus, ImageType, Manifest, Object, Source, Table};
+pub use image::{
+    Database, Extension, Image, ImageDetail, ImageKind, ImageStatus, ImageType, Manifest, Object, Source,
+    Table,
+};
 pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
 pub use name::{Name, NameError};
 pub use page::Page;

@@ -88,7 +88,8 @@ mod tests {
         for good in ["a", "orders-staging-2", " trimmed ", &"a".repeat(63)] {
             assert!(Name::parse(good).is_ok(), "{good:?}");
         }
-        for bad in ["-a", "a-", "2a", "A", "a b", "../a", ";$(id)", "a\nb", "a\0", "<img>", "\u{202e}a", "ä"] {
+        for bad in ["-a", "a-", "2a", "A", "a b", "../a", ";$(id)", "a\nb", "a\0", "<img>", "\u{202e}a", "ä"]
+        {
             assert_eq!(Name::parse(bad), Err(NameError::Characters), "{bad:?}");
         }
         assert_eq!(Name::parse(" "), Err(NameError::Empty));

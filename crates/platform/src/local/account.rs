@@ -1,8 +1,8 @@
 //! Whom PostgreSQL and jobs run as: PostgreSQL refuses root, so a root Toygres lends them an unprivileged user.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::Path;
 
 use anyhow::Context;
@@ -67,6 +67,15 @@ impl Account {
         Ok(())
     }
 
+    /// Gives an open file to this account.
+    pub(crate) fn own_file(&self, file: &File, path: &Path) -> Result<()> {
+        if let Some((uid, gid)) = self.ids {
+            fchown(file, Some(uid), Some(gid))
+                .with_context(|| format!("give {} to {}", path.display(), self.name))?;
+        }
+        Ok(())
+    }
+
     /// Makes a directory of this account, if it is not there.
     ///
     /// # Errors
@@ -85,17 +94,16 @@ impl Account {
     pub fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         let staging = path.with_extension("writing");
         let write = || -> std::io::Result<()> {
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(mode)
-                .open(&staging)?;
+            // Anew, never through what somebody put there: the directory is the unprivileged user's.
+            std::fs::remove_file(&staging).or_else(crate::cluster::missing_is_fine)?;
+            let mut file = File::options().write(true).create_new(true).mode(mode).open(&staging)?;
             file.write_all(bytes)?;
+            if let Some((uid, gid)) = self.ids {
+                fchown(&file, Some(uid), Some(gid))?;
+            }
             file.sync_all()
         };
         write().with_context(|| format!("write {}", path.display()))?;
-        self.own(&staging)?;
         std::fs::rename(&staging, path).with_context(|| format!("write {}", path.display()))?;
         Ok(())
     }

@@ -27,6 +27,8 @@ pub(crate) struct Record {
     pub(crate) port: u16,
     /// Whether it is to run, also after the machine's next start.
     pub(crate) up: bool,
+    /// Whether a server was made on the volume.
+    pub(crate) deployed: bool,
     trust_loopback: bool,
     preload: Vec<String>,
 }
@@ -52,6 +54,14 @@ impl LocalPlatform {
         self.account.write(&self.instance_dir(id).join("instance.json"), &text, 0o600)
     }
 
+    /// Forgets that there was a server: the volume is all that stays.
+    pub(crate) fn undeploy(&self, id: InstanceId) -> Result<()> {
+        match self.record(id)? {
+            Some(record) => self.write_record(id, &Record { up: false, deployed: false, ..record }),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn set_up(&self, id: InstanceId, up: bool) -> Result<()> {
         match self.record(id)? {
             Some(record) if record.up != up => self.write_record(id, &Record { up, ..record }),
@@ -60,20 +70,43 @@ impl LocalPlatform {
     }
 
     pub(crate) async fn make_instance(&self, spec: &InstanceSpec) -> Result<()> {
+        // The port is given when the record is written; nobody else may choose in between.
+        let _one = self.shared.ports.lock().await;
+        self.refuse_foreign(spec.id)?;
         self.account.make_dir(&self.instance_dir(spec.id), 0o700)?;
-        let port = match self.record(spec.id)? {
-            Some(record) => record.port,
-            None => self.free_port().await?,
+        let (port, up, deployed) = match self.record(spec.id)? {
+            Some(record) => (record.port, record.up, record.deployed),
+            None => (self.free_port().await?, false, false),
         };
         let record = Record {
             name: spec.name.clone(),
             major: spec.major,
             port,
-            up: false,
+            up,
+            deployed,
             trust_loopback: spec.trust_loopback || spec.image_type == ImageType::PgDurable,
             preload: spec.preload.clone(),
         };
         self.write_record(spec.id, &record)
+    }
+
+    /// A directory of that name that holds something, but no record of ours, is not ours.
+    fn refuse_foreign(&self, id: InstanceId) -> Result<()> {
+        let dir = self.instance_dir(id);
+        let ours = match std::fs::read_dir(&dir) {
+            Ok(mut entries) => {
+                dir.join("instance.json").exists()
+                    || entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "instance.writing"))
+            }
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if ours {
+            return Ok(());
+        }
+        Err(Error::Foreign(format!(
+            "{} is there already and was not made by Toygres. Move it away and try again.",
+            dir.display()
+        )))
     }
 
     /// A port that nobody listens on and no other instance was given.
@@ -124,7 +157,7 @@ impl LocalPlatform {
                 spec.name, spec.major
             )));
         }
-        self.write_record(spec.id, &Record { up: true, ..record })?;
+        self.write_record(spec.id, &Record { up: true, deployed: true, ..record })?;
         self.resume_server(spec.id).await
     }
 

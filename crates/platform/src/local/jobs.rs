@@ -2,6 +2,7 @@
 //! the directory's lock; whoever finds it held knows that the job works.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 /// How a process ended, written by whoever started it.
 #[derive(Serialize, Deserialize)]
 struct Exit {
+    process: Option<Process>,
     code: Option<i32>,
     signal: Option<i32>,
 }
@@ -42,6 +44,8 @@ impl LocalPlatform {
 
     pub(crate) async fn launch_job(&self, job: &JobSpec) -> Result<()> {
         let dir = self.job_dir(&job.name)?;
+        // Two callers at once would both find a job that has not begun.
+        let _one = self.shared.launching.lock().await;
         if !dir.exists() {
             self.write_job(job, &dir)?;
         } else if read_task(&dir)? != serde_json::to_value(&job.task).context("write the task")? {
@@ -87,27 +91,37 @@ impl LocalPlatform {
         let mut child = command.spawn().context("start the agent")?;
         let process = child.id().and_then(|pid| Process::of(pid.cast_signed()));
         if let Some(process) = process {
+            self.shared.children().push(process);
             let text = serde_json::to_vec(&process).context("write the job's process")?;
             self.account.write(&dir.join("process.json"), &text, 0o600)?;
         }
-        let (dir, account) = (dir.to_owned(), self.account.clone());
+        let (dir, account, shared) = (dir.to_owned(), self.account.clone(), self.shared.clone());
         tokio::spawn(async move {
             use std::os::unix::process::ExitStatusExt;
-            let Ok(status) = child.wait().await else { return };
-            let exit = Exit { code: status.code(), signal: status.signal() };
-            if let (Ok(text), true) = (serde_json::to_vec(&exit), dir.exists())
-                && let Err(error) = account.write(&dir.join("exit.json"), &text, 0o600)
-            {
-                tracing::warn!(%error, "how a job ended could not be written down");
+            if let Ok(status) = child.wait().await {
+                if let Some(process) = process {
+                    process.end_group();
+                }
+                let exit = Exit { process, code: status.code(), signal: status.signal() };
+                if let (Ok(text), true) = (serde_json::to_vec(&exit), dir.exists())
+                    && let Err(error) = account.write(&dir.join("exit.json"), &text, 0o600)
+                {
+                    tracing::warn!(%error, "how a job ended could not be written down");
+                }
             }
+            shared.children().retain(|child| Some(*child) != process);
         });
         Ok(())
     }
 
     fn append(&self, path: &Path) -> Result<File> {
-        let file = File::options().create(true).append(true).open(path);
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+            .open(path);
         let file = file.with_context(|| format!("make {}", path.display()))?;
-        self.account.own(path)?;
+        self.account.own_file(&file, path)?;
         Ok(file)
     }
 
@@ -116,15 +130,16 @@ impl LocalPlatform {
         if !dir.exists() {
             return Ok(JobState::Missing);
         }
-        let Some(process) = read::<Process>(&dir.join("process.json"))? else {
+        let Some(process) = process_of(&dir)? else {
             // Whoever made the directory died before it started the agent, or is just about to.
             return Ok(JobState::Pending("The job is about to start.".to_owned()));
         };
-        if process.runs() || is_locked(&dir) {
+        if self.is_alive(process) || is_locked(&dir) {
             return Ok(JobState::Running);
         }
         let end = JobEnd { result: read(&dir.join("result.json"))?, code: None, reason: None };
-        let exit = read::<Exit>(&dir.join("exit.json"))?;
+        // A second agent that found the directory taken leaves an exit too; it says nothing about the job.
+        let exit = read::<Exit>(&dir.join("exit.json"))?.filter(|exit| exit.process == Some(process));
         // The task may be looked at later; the secrets have done their work.
         std::fs::remove_dir_all(dir.join("secrets"))
             .or_else(crate::cluster::missing_is_fine)
@@ -140,12 +155,17 @@ impl LocalPlatform {
         }))
     }
 
+    /// Whether a process runs, or ended so recently that how it ended is not written down yet.
+    fn is_alive(&self, process: Process) -> bool {
+        process.runs() || self.shared.children().contains(&process)
+    }
+
     pub(crate) async fn stop_job(&self, name: &str, grace: Duration) -> Result<()> {
         let dir = self.job_dir(name)?;
-        let Some(process) = read::<Process>(&dir.join("process.json"))? else { return Ok(()) };
+        let Some(process) = process_of(&dir)? else { return Ok(()) };
         process.signal(Signal::TERM);
         let deadline = tokio::time::Instant::now() + grace;
-        while process.runs() {
+        while self.is_alive(process) {
             if tokio::time::Instant::now() >= deadline {
                 process.kill();
             }
@@ -201,6 +221,7 @@ impl LocalPlatform {
             agent_program: self.agent_program.clone(),
             bin_dirs: self.bin_dirs.clone(),
             identity: self.identity.clone(),
+            shared: self.shared.clone(),
         }
     }
 }
@@ -215,6 +236,15 @@ fn reason(exit: Option<&Exit>) -> String {
         }
         _ => "The job's process vanished: it was killed, or the machine was started anew.".to_owned(),
     }
+}
+
+/// The job's process: the one that took the directory, by its own word; until then the one that was started.
+fn process_of(dir: &Path) -> Result<Option<Process>> {
+    let own = std::fs::read_to_string(dir.join("pid")).ok().and_then(|text| {
+        let (pid, start) = text.trim().split_once(' ')?;
+        Some(Process { pid: pid.parse().ok()?, start: start.parse().ok()? })
+    });
+    own.map_or_else(|| read(&dir.join("process.json")), |process| Ok(Some(process)))
 }
 
 fn read_task(dir: &Path) -> Result<serde_json::Value> {

@@ -9,6 +9,7 @@ mod jobs;
 pub(crate) mod process;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -47,6 +48,24 @@ pub struct LocalPlatform {
     pub(crate) agent_program: PathBuf,
     bin_dirs: Vec<PathBuf>,
     identity: String,
+    shared: Arc<Shared>,
+}
+
+/// What calls that run at once agree on; another process is kept out by [`lock`].
+#[derive(Debug, Default)]
+struct Shared {
+    /// Held while a port is chosen.
+    ports: tokio::sync::Mutex<()>,
+    /// Held while a job is started.
+    launching: tokio::sync::Mutex<()>,
+    /// The jobs' processes that are ours to wait for.
+    children: Mutex<Vec<process::Process>>,
+}
+
+impl Shared {
+    fn children(&self) -> MutexGuard<'_, Vec<process::Process>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LocalPlatform {
@@ -65,6 +84,7 @@ impl LocalPlatform {
             data_dir,
             account,
             bin_dirs: config.bin_dirs,
+            shared: Arc::default(),
         };
         for dir in ["instances", "jobs", "store"] {
             platform.account.make_dir(&platform.data_dir.join(dir), 0o700)?;
@@ -89,16 +109,10 @@ impl LocalPlatform {
         &self.account
     }
 
-    /// The directory of the sockets: short, for a socket's path has at most 107 bytes.
+    /// The directory of the sockets.
     #[must_use]
     pub fn run_dir(&self) -> PathBuf {
-        let below = self.data_dir.join("run");
-        if below.as_os_str().len() <= 80 {
-            return below;
-        }
-        let mut hash = std::hash::DefaultHasher::new();
-        std::hash::Hash::hash(&self.data_dir, &mut hash);
-        std::env::temp_dir().join(format!("toygres-{:016x}", std::hash::Hasher::finish(&hash)))
+        socket_dir(&self.data_dir)
     }
 
     /// The address of the store in the data directory.
@@ -106,6 +120,26 @@ impl LocalPlatform {
     pub fn store_url(&self) -> String {
         format!("file://{}", self.data_dir.join("store").display())
     }
+}
+
+/// The directory of the sockets of a data directory: short, for a socket's path has at most 107 bytes.
+#[must_use]
+pub fn socket_dir(data_dir: &Path) -> PathBuf {
+    let below = data_dir.join("run");
+    if below.as_os_str().len() <= 80 {
+        return below;
+    }
+    let mut hash = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(data_dir, &mut hash);
+    std::env::temp_dir().join(format!("toygres-{:016x}", std::hash::Hasher::finish(&hash)))
+}
+
+/// The PostgreSQL versions on this machine, the newest first.
+///
+/// # Errors
+/// None as of now: what cannot be looked at is not there.
+pub async fn find_installations(more: &[PathBuf]) -> Result<Vec<Installation>> {
+    installations::find(more).await
 }
 
 /// Takes the data directory for this process until the returned file is dropped.
@@ -169,7 +203,9 @@ impl Platform for LocalPlatform {
     }
 
     async fn observe_server(&self, id: InstanceId) -> Result<ServerState> {
-        let Some(record) = self.record(id)? else { return Ok(ServerState::Absent) };
+        let Some(record) = self.record(id)?.filter(|record| record.deployed) else {
+            return Ok(ServerState::Absent);
+        };
         let cluster = self.cluster(id, &record).await?;
         Ok(match cluster.life() {
             Life::Up => ServerState::Running,
@@ -183,7 +219,7 @@ impl Platform for LocalPlatform {
     }
 
     async fn endpoint(&self, id: InstanceId) -> Result<Option<Endpoint>> {
-        let record = self.record(id)?;
+        let record = self.record(id)?.filter(|record| record.deployed);
         Ok(record.map(|record| Endpoint { host: "127.0.0.1".to_owned(), port: record.port }))
     }
 
@@ -201,11 +237,16 @@ impl Platform for LocalPlatform {
     }
 
     async fn delete_server(&self, id: InstanceId) -> Result<()> {
-        self.stop_server(id).await
+        self.stop_server(id).await?;
+        self.undeploy(id)
     }
 
     async fn delete_volume(&self, id: InstanceId) -> Result<()> {
-        self.stop_server(id).await?;
+        match self.stop_server(id).await {
+            // Its version is not installed any more: its server can be killed all the same.
+            Ok(()) | Err(Error::Impossible(_)) => {}
+            Err(error) => return Err(error),
+        }
         self.end_strangers(id).await?;
         crate::cluster::remove_dir(&self.instance_dir(id)).await
     }

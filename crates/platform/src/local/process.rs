@@ -33,6 +33,14 @@ impl Process {
         }
     }
 
+    /// Kills what is left of the process group of one that has just ended.
+    pub(crate) fn end_group(self) {
+        if let (None, Some(pid)) = (Self::of(self.pid), Pid::from_raw(self.pid)) {
+            // Mostly nobody is left.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+
     /// Kills it and its process group, if it runs.
     pub(crate) fn kill(self) {
         if let (true, Some(pid)) = (self.runs(), Pid::from_raw(self.pid)) {

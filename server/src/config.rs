@@ -1,0 +1,215 @@
+//! The only reader of flags and environment. Every flag has a variable; `--help` says which.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use model::Role;
+use platform::Secret;
+use tracing_subscriber::EnvFilter;
+
+/// Images of PostgreSQL instances, made and restored by point and click.
+#[derive(Parser)]
+#[command(name = "toygres-server", version)]
+pub(crate) struct Cli {
+    /// What to write to the log, such as `info` or `toygres_server=debug,info`.
+    #[arg(long, env = "RUST_LOG", global = true, default_value = "info")]
+    log: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// What to log; a filter that cannot be read is `info`.
+    pub(crate) fn log_filter(&self) -> EnvFilter {
+        EnvFilter::try_new(&self.log).unwrap_or_else(|_| EnvFilter::new("info"))
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serves the dashboard and does the work, on one machine.
+    ///
+    /// Without DATABASE_URL, Toygres keeps its state in a private PostgreSQL in the data directory, which it starts and stops.
+    Standalone(Serve),
+    /// Serves the dashboard and REST; workers run elsewhere. Needs DATABASE_URL.
+    Api(Serve),
+    /// Does the work; the dashboard is served elsewhere. Needs DATABASE_URL.
+    Worker(Serve),
+    /// Brings the CMS to this program's schema, and exits.
+    Migrate(State),
+    /// Accounts.
+    #[command(subcommand)]
+    User(User),
+    /// Bearer tokens.
+    #[command(subcommand)]
+    Token(Token),
+    /// Seals every secret anew with another key. Stop all servers first; start them with the new key.
+    RotateKey(RotateKey),
+}
+
+/// Where Toygres' own state is.
+#[derive(Args, Clone)]
+pub(crate) struct State {
+    /// The CMS; a private PostgreSQL in the data directory if not given.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+    /// Where everything of this machine is kept [default: ~/.local/share/toygres, as root /var/lib/toygres].
+    #[arg(long, env = "TOYGRES_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The key that secrets are sealed with: 32 bytes in base64; a 0600 file in the data directory if not given.
+    #[arg(long, env = "TOYGRES_ENCRYPTION_KEY", hide_env_values = true, value_name = "BASE64")]
+    encryption_key: Option<String>,
+    /// Whom PostgreSQL and jobs run as when Toygres is root.
+    #[arg(long, env = "TOYGRES_RUN_AS", value_name = "USER")]
+    pub(crate) run_as: Option<String>,
+    /// More directories to look for PostgreSQL's programs in.
+    #[arg(long, env = "TOYGRES_POSTGRES_BIN", value_delimiter = ':', value_name = "DIR")]
+    pub(crate) postgres_bin: Vec<PathBuf>,
+}
+
+impl State {
+    /// The data directory.
+    pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        if let Some(dir) = &self.data_dir {
+            return std::path::absolute(dir).context("resolve the data directory");
+        }
+        if rustix::process::geteuid().is_root() {
+            return Ok(PathBuf::from("/var/lib/toygres"));
+        }
+        let home = std::env::home_dir().context("there is no home directory; name a --data-dir")?;
+        Ok(home.join(".local/share/toygres"))
+    }
+
+    /// The key that was given.
+    pub(crate) fn encryption_key(&self) -> Option<Secret> {
+        self.encryption_key.clone().filter(|key| !key.is_empty()).map(Secret::new)
+    }
+
+    /// The file of the key that was not given.
+    pub(crate) fn key_file(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.data_dir()?.join("encryption.key"))
+    }
+}
+
+/// How to serve.
+#[derive(Args, Clone)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) state: State,
+    /// Where to listen.
+    #[arg(long, env = "TOYGRES_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// The address that people type: decides whether cookies are for https only [default: http at the listening address].
+    #[arg(long, env = "TOYGRES_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// Proxies whose X-Forwarded-For is believed.
+    #[arg(long, env = "TOYGRES_PROXIES", value_delimiter = ',', value_name = "IP")]
+    pub(crate) proxies: Vec<IpAddr>,
+    /// The first account; made if it is missing, never changed.
+    #[arg(long, env = "TOYGRES_ADMIN_USERNAME", value_name = "NAME")]
+    pub(crate) admin_username: Option<String>,
+    /// Its password.
+    #[arg(long, env = "TOYGRES_ADMIN_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    admin_password: Option<String>,
+    /// The program that jobs run [default: toygres-agent beside this program].
+    #[arg(long, env = "TOYGRES_AGENT", value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Where new images go in a new CMS [default: a directory in the data directory].
+    #[arg(long, env = "TOYGRES_STORE", value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// The built site.
+    #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "DIR")]
+    pub(crate) site_root: PathBuf,
+    /// The directory of scripts and styles in it.
+    #[arg(long, env = "LEPTOS_SITE_PKG_DIR", default_value = "pkg", hide = true)]
+    pub(crate) site_pkg_dir: String,
+    /// The name of scripts and styles.
+    #[arg(long, env = "LEPTOS_OUTPUT_NAME", default_value = "toygres", hide = true)]
+    pub(crate) output_name: String,
+}
+
+impl Serve {
+    /// The address that people type, without a slash at its end.
+    pub(crate) fn public_url(&self) -> anyhow::Result<String> {
+        let url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        let url = url.trim_end_matches('/').to_owned();
+        let uri: http::Uri = url.parse().with_context(|| format!("read TOYGRES_PUBLIC_URL {url}"))?;
+        let whole = matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.path().len() <= 1
+            && uri.host().is_some();
+        anyhow::ensure!(
+            whole,
+            "TOYGRES_PUBLIC_URL is http://host[:port] or https://host[:port], without a path: {url}"
+        );
+        Ok(url)
+    }
+
+    /// The password of the first account.
+    pub(crate) fn admin_password(&self) -> Option<Secret> {
+        self.admin_password.clone().filter(|password| !password.is_empty()).map(Secret::new)
+    }
+
+    /// The agent's program.
+    pub(crate) fn agent(&self) -> anyhow::Result<PathBuf> {
+        match &self.agent {
+            Some(agent) => Ok(agent.clone()),
+            None => Ok(std::env::current_exe().context("find this program")?.with_file_name("toygres-agent")),
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum User {
+    /// Makes an account. The password is read from standard input.
+    Add {
+        #[command(flatten)]
+        state: State,
+        /// Its name.
+        name: String,
+        /// What it may do.
+        #[arg(long, default_value = "viewer", value_parser = role)]
+        role: Role,
+    },
+    /// Sets an account's password, read from standard input; its sessions end.
+    Passwd {
+        #[command(flatten)]
+        state: State,
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Token {
+    /// Makes a token and prints it, once.
+    Add {
+        #[command(flatten)]
+        state: State,
+        /// What to call it.
+        name: String,
+        /// What it may do.
+        #[arg(long, default_value = "viewer", value_parser = role)]
+        role: Role,
+        /// For how many days it works; for ever if not given.
+        #[arg(long)]
+        days: Option<u16>,
+        /// It needs no second password before it deletes or reveals.
+        #[arg(long)]
+        sudo: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct RotateKey {
+    #[command(flatten)]
+    pub(crate) state: State,
+    /// The new key: 32 bytes in base64; made, and put into the data directory's file, if not given.
+    #[arg(long, env = "TOYGRES_NEW_ENCRYPTION_KEY", hide_env_values = true, value_name = "BASE64")]
+    pub(crate) new_key: Option<String>,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    text.parse()
+}

@@ -1,0 +1,249 @@
+//! Every address there is, and the layers that every request passes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::{App as Pages, Notice, shell};
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Router, http};
+use control::Services;
+use leptos::prelude::*;
+use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list};
+use model::Actor;
+use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::services::ServeDir;
+use tower_sessions::cookie::SameSite;
+use tower_sessions::cookie::time::Duration as CookieDuration;
+use tower_sessions::{Expiry, SessionManagerLayer};
+
+use crate::auth::Caller;
+use crate::config::Serve;
+use crate::errors::Refusal;
+use crate::rest::{images, instances, runs};
+use crate::{auth, doors, events, headers, metrics, openapi, session};
+
+/// The largest body: forms and small JSON.
+const LARGEST_BODY: usize = 256 * 1024;
+/// How long an answer may take; streams are no answers that end.
+const ANSWER_WITHIN: Duration = Duration::from_secs(120);
+/// How long a session lasts without being used, in minutes.
+const IDLE_MINUTES: i64 = 30;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) services: Services,
+    pub(crate) stop: CancellationToken,
+    pub(crate) streams: events::Streams,
+    pub(crate) https: bool,
+    pub(crate) proxies: Arc<Vec<IpAddr>>,
+    public_url: Arc<str>,
+    loopback: bool,
+    leptos: LeptosOptions,
+}
+
+impl App {
+    /// The origins that are ours: the public address; on loopback by any of its names, at the port that was asked.
+    pub(crate) fn origins(&self, headers: &HeaderMap) -> Vec<String> {
+        let mut origins = vec![self.public_url.to_string()];
+        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        if self.loopback && ["127.0.0.1", "localhost", "[::1]"].contains(&name) {
+            origins.push(format!("http://{host}"));
+        }
+        origins
+    }
+}
+
+impl FromRef<App> for LeptosOptions {
+    fn from_ref(app: &App) -> Self {
+        app.leptos.clone()
+    }
+}
+
+/// Builds it.
+pub(crate) fn build(
+    services: &Services,
+    options: &Serve,
+    public_url: &str,
+    stop: CancellationToken,
+) -> anyhow::Result<Router> {
+    let leptos = LeptosOptions::builder()
+        .output_name(options.output_name.as_str())
+        .site_root(options.site_root.display().to_string())
+        .site_pkg_dir(options.site_pkg_dir.as_str())
+        .build();
+    let app = App {
+        services: services.clone(),
+        stop,
+        streams: events::Streams::default(),
+        https: public_url.starts_with("https://"),
+        proxies: Arc::new(options.proxies.clone()),
+        public_url: public_url.into(),
+        loopback: options.listen.ip().is_loopback(),
+        leptos,
+    };
+    let sessions = sessions(&app);
+    let site = options.site_root.join(&options.site_pkg_dir);
+    let router = Router::new()
+        .merge(rest())
+        .merge(pages(&app))
+        .nest_service(
+            &format!("/{}", options.site_pkg_dir),
+            ServeDir::new(site).precompressed_br().precompressed_gzip(),
+        )
+        .fallback(leptos_axum::file_and_error_handler_with_context::<App, _>(context(&app), shell))
+        .layer(CompressionLayer::new().compress_when(not_a_stream))
+        .layer(from_fn_with_state(app.clone(), auth::who))
+        .layer(sessions)
+        .layer(from_fn_with_state(app.clone(), auth::same_origin))
+        .layer(from_fn(within))
+        .layer(from_fn_with_state(app.clone(), headers::secure))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
+        .with_state(app);
+    Ok(router)
+}
+
+fn sessions(app: &App) -> SessionManagerLayer<session::Store> {
+    // Lax, so that a link from elsewhere finds one logged in; what changes anything is guarded by `same_origin`.
+    SessionManagerLayer::new(session::Store(app.services.db().clone()))
+        .with_name(if app.https { "__Host-toygres" } else { "toygres" })
+        .with_secure(app.https)
+        .with_http_only(true)
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+        .with_expiry(Expiry::OnInactivity(CookieDuration::minutes(IDLE_MINUTES)))
+}
+
+/// What programs use. The OpenAPI document's test reads this list.
+#[cfg(test)]
+pub(crate) const API: [(&str, &[&str]); 24] = [
+    ("/health", &["get"]),
+    ("/ready", &["get"]),
+    ("/metrics", &["get"]),
+    ("/login", &["post"]),
+    ("/logout", &["post"]),
+    ("/api/sudo", &["post"]),
+    ("/api/instances", &["get", "post"]),
+    ("/api/instances/external", &["post"]),
+    ("/api/instances/{name}", &["get", "delete"]),
+    ("/api/instances/{name}/start", &["post"]),
+    ("/api/instances/{name}/stop", &["post"]),
+    ("/api/instances/{name}/restore-plan", &["get"]),
+    ("/api/images", &["get", "post"]),
+    ("/api/images/{id}", &["get", "delete"]),
+    ("/api/images/{id}/verify", &["post"]),
+    ("/api/runs", &["get"]),
+    ("/api/runs/{id}", &["get"]),
+    ("/api/runs/{id}/log", &["get"]),
+    ("/api/runs/{id}/cancel", &["post"]),
+    ("/api/runs/{id}/retry", &["post"]),
+    ("/api/runs/{id}/accept", &["post"]),
+    ("/api/runs/{id}/events", &["get"]),
+    ("/api/events", &["get"]),
+    ("/api/openapi.json", &["get"]),
+];
+
+fn rest() -> Router<App> {
+    let wrong_method = || async {
+        Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This address takes other methods.",
+        )
+    };
+    Router::new()
+        .route("/health", get(metrics::health))
+        .route("/ready", get(metrics::ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/logout", post(doors::logout))
+        .route("/api/sudo", post(doors::api_sudo))
+        .route("/api/instances", get(instances::list).post(instances::create))
+        .route("/api/instances/external", post(instances::add))
+        .route("/api/instances/{name}", get(instances::get).delete(instances::delete))
+        .route("/api/instances/{name}/start", post(instances::start))
+        .route("/api/instances/{name}/stop", post(instances::stop))
+        .route("/api/instances/{name}/restore-plan", get(instances::plan))
+        .route("/api/images", get(images::list).post(images::create))
+        .route("/api/images/{id}", get(images::get).delete(images::delete))
+        .route("/api/images/{id}/verify", post(images::verify))
+        .route("/api/runs", get(runs::list))
+        .route("/api/runs/{id}", get(runs::get))
+        .route("/api/runs/{id}/log", get(runs::log))
+        .route("/api/runs/{id}/cancel", post(runs::cancel))
+        .route("/api/runs/{id}/retry", post(runs::retry))
+        .route("/api/runs/{id}/accept", post(runs::accept))
+        .route("/api/runs/{id}/events", get(events::run))
+        .route("/api/events", get(events::all))
+        .route("/api/openapi.json", get(openapi::document))
+        .route("/api/fn/{*function}", any(server_function))
+        .route("/api/{*rest}", any(|| async { Refusal::no_route() }))
+        .method_not_allowed_fallback(wrong_method)
+}
+
+/// The pages, and the forms that belong to three of them.
+fn pages(app: &App) -> Router<App> {
+    let routes = generate_route_list(Pages);
+    let shell_options = app.leptos.clone();
+    Router::new()
+        .route("/login", post(doors::login))
+        .route("/sudo", post(doors::sudo))
+        .route("/password", post(doors::password))
+        .leptos_routes_with_context(app, routes, context(app), move || shell(shell_options.clone()))
+}
+
+async fn server_function(State(app): State<App>, request: Request) -> Response {
+    leptos_axum::handle_server_fns_with_context(context(&app), request).await.into_response()
+}
+
+/// What pages and server functions find: the services, whoever asks, the notice; and the page's policy with its nonce.
+fn context(app: &App) -> impl Fn() + Clone + Send + Sync + 'static {
+    let app = app.clone();
+    move || {
+        provide_context(app.services.clone());
+        let parts = use_context::<http::request::Parts>();
+        let caller =
+            parts.as_ref().and_then(|parts| parts.extensions.get::<Caller>().cloned()).unwrap_or_default();
+        provide_context::<Option<Actor>>(caller.actor);
+        if !app.https && !app.loopback {
+            let words =
+                "Passwords travel unencrypted here: put Toygres behind https and set TOYGRES_PUBLIC_URL.";
+            provide_context(Notice(words.to_owned()));
+        }
+        let nonce = leptos::nonce::use_nonce();
+        if let (Some(response), Some(nonce)) = (use_context::<ResponseOptions>(), nonce)
+            && let Ok(policy) = HeaderValue::from_str(&headers::page_policy(&nonce))
+        {
+            response.insert_header(header::CONTENT_SECURITY_POLICY, policy);
+        }
+    }
+}
+
+/// An answer that takes too long is given up; what was started goes on in its run.
+async fn within(request: Request, next: Next) -> Response {
+    if request.uri().path().ends_with("/events") {
+        return next.run(request).await;
+    }
+    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Refusal::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "This took too long. Look whether it was done.",
+        )
+        .into_response(),
+    }
+}
+
+fn not_a_stream(_: StatusCode, _: http::Version, headers: &HeaderMap, _: &http::Extensions) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    !kind.starts_with("text/event-stream")
+}

@@ -1,0 +1,104 @@
+//! Sessions in the CMS: found by the hash of the cookie, saved only while they are there, so that a slow request cannot
+//! bring back what was logged out.
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use tower_sessions::cookie::time::OffsetDateTime;
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error, Result, SessionStore};
+use uuid::Uuid;
+
+/// The data's key for the account.
+pub(crate) const ACCOUNT: &str = "account";
+/// The data's key for the account's auth epoch at logging in.
+pub(crate) const EPOCH: &str = "epoch";
+/// The data's key for the end of sudo mode, in seconds since 1970.
+pub(crate) const SUDO_UNTIL: &str = "sudo_until";
+/// How long a session lasts, whatever is done in it, in hours.
+const LONGEST_HOURS: f64 = 12.0;
+
+/// The sessions of the CMS.
+#[derive(Clone, Debug)]
+pub(crate) struct Store(pub(crate) PgPool);
+
+fn hash(id: Id) -> Vec<u8> {
+    Sha256::digest(id.0.to_le_bytes()).to_vec()
+}
+
+fn backend(error: impl std::fmt::Display) -> Error {
+    Error::Backend(error.to_string())
+}
+
+fn seconds(time: OffsetDateTime) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+    let seconds = time.unix_timestamp() as f64;
+    seconds
+}
+
+#[async_trait]
+impl SessionStore for Store {
+    async fn create(&self, record: &mut Record) -> Result<()> {
+        let account = record.data.get(ACCOUNT).and_then(|value| value.as_str()?.parse::<Uuid>().ok());
+        let account = account.ok_or_else(|| backend("a session belongs to an account"))?;
+        let epoch = record.data.get(EPOCH).and_then(serde_json::Value::as_i64).unwrap_or(0);
+        let data = serde_json::to_value(&record.data).map_err(backend)?;
+        sqlx::query!(
+            "insert into toygres.session (hash, account, auth_epoch, data, expires_at)
+             values ($1, $2, $3, $4, to_timestamp($5))",
+            hash(record.id),
+            account,
+            epoch,
+            data,
+            seconds(record.expiry_date)
+        )
+        .execute(&self.0)
+        .await
+        .map(drop)
+        .map_err(backend)
+    }
+
+    async fn save(&self, record: &Record) -> Result<()> {
+        let epoch = record.data.get(EPOCH).and_then(serde_json::Value::as_i64).unwrap_or(0);
+        let data = serde_json::to_value(&record.data).map_err(backend)?;
+        sqlx::query!(
+            "update toygres.session set data = $2, auth_epoch = $3, seen_at = clock_timestamp(),
+                 expires_at = least(to_timestamp($4), created_at + make_interval(hours => $5::int))
+             where hash = $1",
+            hash(record.id),
+            data,
+            epoch,
+            seconds(record.expiry_date),
+            LONGEST_HOURS as i32
+        )
+        .execute(&self.0)
+        .await
+        .map(drop)
+        .map_err(backend)
+    }
+
+    async fn load(&self, id: &Id) -> Result<Option<Record>> {
+        let row = sqlx::query!(
+            r#"select data, extract(epoch from expires_at)::bigint as "expires!" from toygres.session
+               where hash = $1 and expires_at > clock_timestamp()"#,
+            hash(*id)
+        )
+        .fetch_optional(&self.0)
+        .await
+        .map_err(backend)?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Record {
+            id: *id,
+            data: serde_json::from_value(row.data).map_err(backend)?,
+            expiry_date: OffsetDateTime::from_unix_timestamp(row.expires).map_err(backend)?,
+        }))
+    }
+
+    async fn delete(&self, id: &Id) -> Result<()> {
+        sqlx::query!("delete from toygres.session where hash = $1", hash(*id))
+            .execute(&self.0)
+            .await
+            .map(drop)
+            .map_err(backend)
+    }
+}
