@@ -3,6 +3,7 @@
 
 use leptos::prelude::*;
 
+use super::focus::focus;
 use super::icon::Icon;
 
 /// A question above the page. The children are its form.
@@ -17,9 +18,15 @@ pub fn Ask(
     /// The form.
     children: Children,
 ) -> impl IntoView {
+    let heading = NodeRef::<leptos::html::H2>::new();
+    Effect::new(move |_| {
+        if let Some(heading) = heading.get() {
+            focus(&heading);
+        }
+    });
     view! {
         <section class=if danger { "ask fail" } else { "ask" } aria-labelledby="ask-h">
-            <h2 id="ask-h" tabindex="-1">{title}</h2>
+            <h2 id="ask-h" tabindex="-1" node_ref=heading>{title}</h2>
             {children()}
         </section>
     }

@@ -11,7 +11,6 @@ use crate::components::ask::ask_href;
 use crate::components::back_up::{BackUpButton, can_back_up};
 use crate::components::days::{DaysInFull, Legend};
 use crate::components::field::refused;
-use crate::components::focus::focus_question;
 use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
@@ -34,7 +33,6 @@ pub fn InstancePage() -> impl IntoView {
     let view = Resource::new(move || (name.get(), live.version()), |(name, _)| get_instance(name));
     let query = use_query_map();
     let ask = Memo::new(move |_| query.read().get("ask"));
-    focus_question(ask);
     let actions = Actions::new(live);
     // The question is fetched for itself and not again with each change elsewhere: what is typed into it stays.
     let asked = Resource::new(
