@@ -90,6 +90,7 @@ pub(crate) struct Call<S> {
 pub(crate) struct StepRules {
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
+    pub(crate) allowed: Duration,
 }
 
 /// A workflow whose type is known to nobody any more.
@@ -127,7 +128,11 @@ impl<W: Workflow> Registered<W> {
 
 impl<W: Workflow> AnyWorkflow<W::Services> for Registered<W> {
     fn rules(&self, position: usize) -> Option<StepRules> {
-        self.0.get(position).map(|step| StepRules { retry: step.retry, timeout: step.timeout })
+        self.0.get(position).map(|step| StepRules {
+            retry: step.retry,
+            timeout: step.timeout,
+            allowed: step.allowed,
+        })
     }
 
     fn run(&self, call: Call<W::Services>) -> BoxFuture<'_, Result<Progress<Value>, Failure>> {

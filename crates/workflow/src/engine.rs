@@ -156,7 +156,7 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
             if stop.is_cancelled() && tasks.is_empty() {
                 break;
             }
-            let pause = pause(&core, &self.pools, tasks.len() < self.most).await;
+            let pause = pause(&core, &self.pools, (&names, &versions), tasks.len() < self.most).await;
             tokio::select! {
                 Some(ended) = tasks.join_next() => {
                     if let Ok(run) = ended {
@@ -186,12 +186,17 @@ async fn one<S: Clone + Send + Sync + 'static>(
 }
 
 /// Until the next run is due, at most the polling interval with a little chance in it, so that workers do not march.
-async fn pause<S>(core: &Core<S>, pools: &[String], has_room: bool) -> Duration {
+async fn pause<S>(
+    core: &Core<S>,
+    pools: &[String],
+    (names, versions): (&[String], &[i32]),
+    has_room: bool,
+) -> Duration {
     let jitter = core.timing.poll.mul_f64(0.75 + rand::random::<f64>() / 2.0);
     if !has_room {
         return jitter;
     }
-    match record::next_due(&core.db, pools).await {
+    match record::next_due(&core.db, pools, names, versions).await {
         Ok(Some(seconds)) => Duration::from_secs_f64(seconds.max(0.02)).min(jitter),
         _ => jitter,
     }

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::definition::{AnyWorkflow, Call, StepRules};
 use crate::engine::Core;
-use crate::hold::{Interrupt, hold};
+use crate::hold::{Interrupt, Sure, hold};
 use crate::record::{self, Held, NotRecorded, Recorded, Standing};
 use crate::start::RunId;
 use crate::step::{Failure, Progress, Retry};
@@ -99,6 +100,8 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
             return Ok(Next::GoOn);
         }
         let attempt = record::begin(db, held, position).await?;
+        let left = standing.left.map_or(rules.allowed, |left| Duration::from_secs_f64(left.max(0.0)));
+        let rules = StepRules { timeout: rules.timeout.min(left), ..rules };
         let call = self.call(position, attempt).await?;
         let work = self.run_once(position, call);
         match self.held_while(rules, work).await {
@@ -196,10 +199,11 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
 
     /// Runs `work` while the lease holds, its time is not over and the worker does not stop; a panic is a failure.
     async fn held_while<T>(&self, rules: StepRules, work: BoxFuture<'_, Result<T, Failure>>) -> Ended<T> {
-        let guarded = AssertUnwindSafe(work).catch_unwind();
+        let sure = Sure::new(self.core.timing);
+        let guarded = AssertUnwindSafe(sure.work(work)).catch_unwind();
         tokio::select! {
             biased;
-            why = hold(&self.core.db, &self.held, self.core.timing, &self.look) => Ended::Interrupt(why),
+            why = hold(&self.core.db, &self.held, self.core.timing, &self.look, &sure) => Ended::Interrupt(why),
             () = self.stop.cancelled() => Ended::Stopping,
             result = tokio::time::timeout(rules.timeout, guarded) => Ended::Result(match result {
                 Ok(Ok(result)) => result,
@@ -225,12 +229,16 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
     #[cfg(feature = "testing")]
     fn run_once(&self, position: i32, call: Call<S>) -> BoxFuture<'_, Result<Progress<Value>, Failure>> {
         async move {
-            let again = call.clone();
+            let (again, run) = (call.clone(), call.run);
             self.core.meet(Fault::LoseBefore(position)).await;
-            self.core.cancel_at(position, call.run).await?;
+            self.core.cancel_at(position, run).await?;
             let result = self.workflow.run(call).await;
             if let Ok(Progress::Done(_)) = result {
                 self.core.meet(Fault::LoseAfter(position)).await;
+                self.core.cancel_after(position, run).await?;
+                if self.core.is_due(Fault::FailOnce(position)) {
+                    return Err(Failure::retry(anyhow::anyhow!("a test made this try fail")));
+                }
                 if self.core.is_due(Fault::FailAt(position)) {
                     return Err(Failure::fatal(anyhow::anyhow!("a test made this step fail")));
                 }
@@ -247,7 +255,9 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
     fn undo_once(&self, position: i32, call: Call<S>) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             let again = call.clone();
+            self.core.meet(Fault::LoseUndoBefore(position)).await;
             self.workflow.undo(call).await?;
+            self.core.meet(Fault::LoseUndoAfter(position)).await;
             if self.core.undoes_twice(position) { self.workflow.undo(again).await } else { Ok(()) }
         }
         .boxed()

@@ -43,6 +43,8 @@ pub(crate) struct Standing {
     pub(crate) attempts: i32,
     pub(crate) undo_attempt: i32,
     pub(crate) overdue: bool,
+    /// Seconds until the step's deadline, where it has begun.
+    pub(crate) left: Option<f64>,
 }
 
 /// Takes up to `most` runs that are due: each run once, however many workers ask.
@@ -80,12 +82,21 @@ pub(crate) async fn claim(
     .await
 }
 
-/// When the next run is due that this worker could take, in seconds from now.
-pub(crate) async fn next_due(db: &PgPool, pools: &[String]) -> sqlx::Result<Option<f64>> {
+/// When the next run is due that this worker could take, in seconds from now. Runs of workflows that it does not know do
+/// not count: it would look for them without end.
+pub(crate) async fn next_due(
+    db: &PgPool,
+    pools: &[String],
+    names: &[String],
+    versions: &[i32],
+) -> sqlx::Result<Option<f64>> {
     sqlx::query_scalar!(
         "select extract(epoch from min(greatest(due_at, coalesce(lease_until, due_at))) - clock_timestamp())::float8
-         from toygres.run where due_at is not null and pool = any($1)",
-        pools
+         from toygres.run where due_at is not null and pool = any($1)
+           and (name, version) in (select * from unnest($2::text[], $3::int[]))",
+        pools,
+        names,
+        versions
     )
     .fetch_one(db)
     .await
@@ -127,7 +138,8 @@ pub(crate) async fn standing(db: &PgPool, held: &Held) -> Recorded<Standing> {
         r#"select r.state = 'undoing' as "undoing!", r.cancel, r.position,
                (select count(*) from toygres.step where run_id = r.id)::int as "steps!",
                s.state as step_state, s.attempt, s.attempts, s.undo_attempt,
-               coalesce(s.deadline < clock_timestamp(), false) as "overdue!"
+               coalesce(s.deadline <= clock_timestamp(), false) as "overdue!",
+               extract(epoch from s.deadline - clock_timestamp())::float8 as left
          from toygres.run r join toygres.step s on s.run_id = r.id and s.position = r.position
          where r.id = $1 and r.epoch = $2 and r.worker is not null"#,
         held.id,
@@ -271,7 +283,9 @@ async fn give_back(
     sqlx::query!(
         "update toygres.run set worker = null, lease_until = null, claims = 0,
              due_at = case when cancel and state = 'running' then clock_timestamp()
-                 else clock_timestamp() + make_interval(secs => $2) end
+                 else least(clock_timestamp() + make_interval(secs => $2),
+                     (select deadline from toygres.step s
+                      where s.run_id = $1 and s.position = run.position and run.state = 'running')) end
          where id = $1",
         held.id,
         pause.as_secs_f64()

@@ -186,6 +186,12 @@ pub struct Cx<W: Workflow> {
 }
 
 impl<W: Workflow> Cx<W> {
+    /// Whether the call should end: its worker stops, or does not hold the run any more.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// What step `S` returned.
     ///
     /// # Errors
@@ -210,8 +216,10 @@ impl<W: Workflow> Cx<W> {
     /// The database did not answer.
     pub async fn progress(&self, progress: serde_json::Value) -> sqlx::Result<()> {
         sqlx::query!(
-            "update toygres.step s set progress = $4 from toygres.run r
-             where r.id = $1 and r.epoch = $2 and s.run_id = r.id and s.position = $3",
+            "with held as (
+                 select id from toygres.run where id = $1 and epoch = $2 and worker is not null for share
+             )
+             update toygres.step s set progress = $4 from held where s.run_id = held.id and s.position = $3",
             self.run.0,
             self.epoch,
             self.position,
@@ -222,14 +230,15 @@ impl<W: Workflow> Cx<W> {
         .map(drop)
     }
 
-    /// Begins a transaction that commits only while this worker holds the run: the run's row is locked until then.
+    /// Begins a transaction that commits only while this worker holds the run: the run's row is locked until then. Keep it
+    /// short, for the lease cannot be renewed meanwhile.
     ///
     /// # Errors
     /// The database did not answer, or the run is another worker's by now.
     pub async fn fenced(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Failure> {
         let mut tx = self.db.begin().await?;
         let held = sqlx::query_scalar!(
-            "select epoch = $2 from toygres.run where id = $1 for update",
+            "select epoch = $2 and worker is not null from toygres.run where id = $1 for update",
             self.run.0,
             self.epoch
         )
