@@ -14,6 +14,13 @@ use crate::{Error, Result, Secret};
 /// How long a server may take to start or to stop in good order, in seconds.
 const PATIENCE: &str = "60";
 
+/// How long the processes of a killed server may linger.
+const AFTERMATH: Duration = Duration::from_secs(15);
+/// What a server says that finds them.
+const LINGERING: [&str; 2] = ["\"postmaster.pid\" already exists", "pre-existing shared memory block"];
+/// As much of the log is looked at for an error's words.
+const LAST_WORDS: u64 = 64 * 1024;
+
 /// How a cluster's server is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -105,16 +112,36 @@ impl Cluster {
     /// It does not start; the last words of its log are in the error.
     pub async fn start(&self) -> Result<()> {
         if self.life() != Life::Down {
-            return run(self.ctl(["reload"]), "pg_ctl reload").await.map(drop);
+            run(self.ctl(["reload"]), "pg_ctl reload").await?;
+            return self.wait_until_up().await;
         }
-        let mut start = self.ctl(["start", "-w", "-t", PATIENCE, "-l"]);
-        start.arg(&self.log);
-        match run(start, "pg_ctl start").await {
-            Ok(_) => Ok(()),
-            Err(_) if self.life() == Life::Up => Ok(()),
-            Err(_) => {
-                Err(Error::Transient(anyhow::anyhow!("PostgreSQL did not start: {}", self.last_words())))
+        let deadline = tokio::time::Instant::now() + AFTERMATH;
+        loop {
+            let before = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+            let mut start = self.ctl(["start", "-w", "-t", PATIENCE, "-l"]);
+            start.arg(&self.log);
+            if run(start, "pg_ctl start").await.is_ok() || self.life() == Life::Up {
+                return Ok(());
             }
+            let words = self.words_since(before);
+            let lingers = LINGERING.iter().any(|sign| words.contains(sign)) && self.life() == Life::Down;
+            if !lingers || tokio::time::Instant::now() >= deadline {
+                return Err(Error::Transient(anyhow::anyhow!("PostgreSQL did not start: {words}")));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits for a server that somebody else started.
+    async fn wait_until_up(&self) -> Result<()> {
+        let up = async {
+            while self.life() == Life::Starting {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(60), up).await {
+            Ok(()) if self.life() == Life::Up => Ok(()),
+            _ => Err(Error::Transient(anyhow::anyhow!("PostgreSQL did not start: {}", self.last_words()))),
         }
     }
 
@@ -155,9 +182,20 @@ impl Cluster {
     /// What the server logged last, for an error.
     #[must_use]
     pub fn last_words(&self) -> String {
-        let text = std::fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default();
+        let length = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        self.words_since(length.saturating_sub(LAST_WORDS))
+    }
+
+    /// What it complained of after this offset of its log.
+    fn words_since(&self, offset: u64) -> String {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut bytes = Vec::new();
+        // A log that cannot be read has no words; its name is the answer then.
+        let _ = std::fs::File::open(&self.log).and_then(|mut log| {
+            log.seek(SeekFrom::Start(offset))?;
+            log.take(LAST_WORDS).read_to_end(&mut bytes)
+        });
+        let text = String::from_utf8_lossy(&bytes);
         let grave =
             |line: &&str| ["FATAL:", "PANIC:", "ERROR:", "HINT:"].iter().any(|word| line.contains(word));
         let lines: Vec<&str> = text.lines().filter(grave).collect();

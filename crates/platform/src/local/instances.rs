@@ -11,13 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{self, Process};
 use super::{LocalPlatform, installations};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Life};
 use crate::{Error, InstanceSpec, Platform, Result, Secret};
 
 /// The first port that instances are given; below the range from which systems give ports to clients.
 const FIRST_PORT: u16 = 15432;
 /// The last one.
 const LAST_PORT: u16 = 16431;
+
+/// How often a new instance is given another port when somebody else was quicker.
+const PORT_TRIES: usize = 5;
 
 /// What an instance is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,14 +118,13 @@ impl LocalPlatform {
         for id in self.instances().await? {
             given.extend(self.record(id)?.map(|record| record.port));
         }
-        (FIRST_PORT..=LAST_PORT)
-            .filter(|port| !given.contains(port))
-            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-            .ok_or_else(|| {
+        (FIRST_PORT..=LAST_PORT).filter(|port| !given.contains(port)).find(|port| is_free(*port)).ok_or_else(
+            || {
                 Error::Impossible(format!(
                     "No port from {FIRST_PORT} to {LAST_PORT} is free for another instance."
                 ))
-            })
+            },
+        )
     }
 
     pub(crate) async fn cluster(&self, id: InstanceId, record: &Record) -> Result<Cluster> {
@@ -145,7 +147,7 @@ impl LocalPlatform {
 
     pub(crate) async fn deploy(&self, spec: &InstanceSpec, password: &Secret) -> Result<()> {
         self.make_instance(spec).await?;
-        let record = self.record(spec.id)?.context("the record that was just written")?;
+        let mut record = self.record(spec.id)?.context("the record that was just written")?;
         let cluster = self.cluster(spec.id, &record).await?;
         if !cluster.exists() {
             cluster.init(&spec.username, Some(password)).await?;
@@ -157,8 +159,21 @@ impl LocalPlatform {
                 spec.name, spec.major
             )));
         }
-        self.write_record(spec.id, &Record { up: true, deployed: true, ..record })?;
-        self.resume_server(spec.id).await
+        for _ in 0..PORT_TRIES {
+            // Nobody was told its port before the first deployment, so that another one does as well.
+            let given_away = cluster.life() == Life::Down && !record.deployed && !is_free(record.port);
+            if given_away {
+                let _one = self.shared.ports.lock().await;
+                record.port = self.free_port().await?;
+            }
+            self.write_record(spec.id, &Record { up: true, ..record.clone() })?;
+            match self.resume_server(spec.id).await {
+                Err(_) if !record.deployed && !is_free(record.port) => {}
+                Err(error) => return Err(error),
+                Ok(()) => return self.write_record(spec.id, &Record { up: true, deployed: true, ..record }),
+            }
+        }
+        Err(Error::Transient(anyhow::anyhow!("Other programs took every port that {} was given.", spec.name)))
     }
 
     /// Starts the server if it is to run and does not.
@@ -174,11 +189,21 @@ impl LocalPlatform {
             return Err(Error::Impossible(format!("The volume of {} holds no cluster.", record.name)));
         }
         cluster.configure(&self.settings(&record), &hba(record.trust_loopback))?;
-        cluster.start().await
+        let taken = cluster.life() == Life::Down && !is_free(record.port);
+        cluster.start().await.map_err(|error| match taken {
+            true => Error::Transient(anyhow::anyhow!(
+                "Port {} of {} is taken by another program. End that program, then start the instance again.",
+                record.port,
+                record.name
+            )),
+            false => error,
+        })
     }
 
     fn settings(&self, record: &Record) -> Vec<(&'static str, String)> {
         let mut settings = vec![
+            // One address, the one that clients are told: PostgreSQL is content with any of several, and on the other
+            // there might be somebody else.
             ("listen_addresses", "127.0.0.1".to_owned()),
             ("port", record.port.to_string()),
             ("unix_socket_directories", self.run_dir().display().to_string()),
@@ -210,6 +235,11 @@ impl LocalPlatform {
         server.kill();
         Ok(())
     }
+}
+
+/// Whether nobody listens on a port of the loopback addresses.
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
 /// Who may connect. Loopback is where everybody connects from here, so it asks for the password too; background workers

@@ -14,6 +14,7 @@ use model::{AgentEvent, Level};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::process::{Child, Command};
 
 use super::LocalPlatform;
 use super::process::Process;
@@ -52,7 +53,7 @@ impl LocalPlatform {
             return Err(Error::Foreign(format!("A job {} is there already, with another task.", job.name)));
         }
         if matches!(self.observe_job(&job.name)?, JobState::Pending(_)) {
-            self.spawn(&dir)?;
+            self.spawn(&dir).await?;
         }
         Ok(())
     }
@@ -75,7 +76,7 @@ impl LocalPlatform {
         Ok(())
     }
 
-    fn spawn(&self, dir: &Path) -> Result<()> {
+    async fn spawn(&self, dir: &Path) -> Result<()> {
         let mut command = self.account.command(&self.agent_program);
         command
             .args(["run".as_ref(), "--job-dir".as_ref(), dir.as_os_str()])
@@ -88,7 +89,7 @@ impl LocalPlatform {
             .stderr(self.append(&dir.join("stderr.log"))?)
             // A group of its own: what the terminal sends us is not for the job, which outlives us.
             .process_group(0);
-        let mut child = command.spawn().context("start the agent")?;
+        let mut child = start(&mut command).await?;
         let process = child.id().and_then(|pid| Process::of(pid.cast_signed()));
         if let Some(process) = process {
             self.shared.children().push(process);
@@ -222,6 +223,21 @@ impl LocalPlatform {
             bin_dirs: self.bin_dirs.clone(),
             identity: self.identity.clone(),
             shared: self.shared.clone(),
+        }
+    }
+}
+
+/// Starts the agent. A process that is being forked at this moment may hold the fresh copy open for writing until it
+/// becomes what it is to be.
+async fn start(command: &mut Command) -> Result<Child> {
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && tries < 50 => {
+                tries += 1;
+                tokio::time::sleep(LOOK / 5).await;
+            }
+            child => return Ok(child.context("start the agent")?),
         }
     }
 }

@@ -1,0 +1,296 @@
+//! The local platform: the conformance suite, and what only this one promises (processes, directories, ports).
+
+mod conformance;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use conformance::{CANARY, Tested, connect, end_of, spec, waiting_job};
+use model::{ImageType, InstanceId};
+use platform::cluster::{PRIVATE_PORT, PRIVATE_USER, PrivateCluster};
+use platform::local::{LocalConfig, LocalPlatform, find_installations, lock};
+use platform::{Error, InstanceSpec, JobState, Secret, ServerState};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A machine's data directory of its own.
+struct Machine {
+    dir: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        // PostgreSQL and jobs run as another user when we are root.
+        let everybody = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), everybody).expect("open the directory");
+        Self { dir }
+    }
+
+    async fn open(&self) -> LocalPlatform {
+        LocalPlatform::open(LocalConfig {
+            data_dir: self.dir.path().to_owned(),
+            agent_program: agent(),
+            user: None,
+            bin_dirs: vec![],
+        })
+        .await
+        .expect("open the platform")
+    }
+
+    async fn platform(&self) -> Tested {
+        Arc::new(self.open().await)
+    }
+
+    fn job(&self, name: &str) -> PathBuf {
+        self.dir.path().join("jobs").join(name)
+    }
+}
+
+/// The agent, built as the tests are.
+fn agent() -> PathBuf {
+    let exe = std::env::current_exe().expect("our own path");
+    let agent = exe.ancestors().nth(2).expect("the target directory").join("toygres-agent");
+    if !agent.exists() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = std::process::Command::new(cargo).args(["build", "-p", "agent"]).status();
+        assert!(built.expect("start cargo").success(), "the agent can be built");
+    }
+    agent
+}
+
+fn first_number(path: &Path) -> i32 {
+    let text = std::fs::read_to_string(path).expect("a file that begins with a process' number");
+    text.split_whitespace().next().and_then(|pid| pid.parse().ok()).expect("a number")
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).expect("a pid"), signal).expect("signal");
+}
+
+/// Looks again and again until something is so.
+async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !look().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), looking).await.is_ok(), "in vain: {what}");
+}
+
+#[tokio::test]
+async fn instances_conform() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    conformance::instances(&platform).await;
+    conformance::unknown_version(&platform).await;
+}
+
+#[tokio::test]
+async fn jobs_conform() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    conformance::jobs(&platform).await;
+    conformance::stopping(&platform).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_ours_is_left_alone() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let spec = spec(&platform).await;
+    let dir = machine.dir.path().join("instances").join(spec.id.to_string());
+    std::fs::create_dir_all(dir.join("somebody-s")).expect("make a directory");
+    let error = platform.create_volume(&spec).await.expect_err("it is not ours");
+    assert!(matches!(&error, Error::Foreign(words) if words.contains(&spec.id.to_string())), "{error}");
+}
+
+#[tokio::test]
+async fn instances_come_back_after_a_reboot_if_they_ran() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let (ran, stopped) = (spec(&platform).await, spec(&platform).await);
+    for spec in [&ran, &stopped] {
+        platform.deploy_server(spec, &Secret::new(CANARY.to_owned())).await.expect("deploy");
+    }
+    platform.stop_server(stopped.id).await.expect("stop");
+    let endpoint = platform.endpoint(ran.id).await.expect("endpoint");
+    signal(first_number(&Path::new(&platform.data_dir(ran.id)).join("postmaster.pid")), Signal::KILL);
+    until("its end is seen", async || {
+        matches!(platform.observe_server(ran.id).await, Ok(ServerState::Failed(_)))
+    })
+    .await;
+
+    let after = machine.open().await;
+    after.resume().await;
+    let after: Tested = Arc::new(after);
+    assert_eq!(after.observe_server(stopped.id).await.expect("observe"), ServerState::Stopped);
+    assert_eq!(after.observe_server(ran.id).await.expect("observe"), ServerState::Running);
+    assert_eq!(after.endpoint(ran.id).await.expect("endpoint"), endpoint);
+    connect(&after, ran.id, CANARY).await.expect("connect");
+    for id in [ran.id, stopped.id] {
+        after.delete_volume(id).await.expect("delete");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_another_program_took_is_named() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let spec = spec(&platform).await;
+    platform.deploy_server(&spec, &Secret::new(CANARY.to_owned())).await.expect("deploy");
+    platform.stop_server(spec.id).await.expect("stop");
+    let port = platform.endpoint(spec.id).await.expect("endpoint").expect("it was deployed").port;
+    let other = std::net::TcpListener::bind(("127.0.0.1", port)).expect("take its port");
+    let error = platform.start_server(spec.id).await.expect_err("the port is taken");
+    assert!(error.to_string().contains(&format!("Port {port} of tested is taken")), "{error}");
+    drop(other);
+    platform.start_server(spec.id).await.expect("start");
+    platform.delete_volume(spec.id).await.expect("delete");
+}
+
+/// pg_cron's worker connects over TCP without a password.
+#[tokio::test]
+async fn a_worker_that_connects_over_tcp_needs_the_trust_lines() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let installed = platform.installations().await.expect("installations");
+    let Some(major) = installed.iter().find(|i| i.extensions.iter().any(|e| e == "pg_cron")) else {
+        panic!("this test needs pg_cron: apt-get install postgresql-{}-cron", installed[0].major)
+    };
+    let spec =
+        InstanceSpec { major: major.major, preload: vec!["pg_cron".to_owned()], ..spec(&platform).await };
+    let with_another_id =
+        |spec: &InstanceSpec| InstanceSpec { id: InstanceId::from(uuid::Uuid::now_v7()), ..spec.clone() };
+    let stock = with_another_id(&spec);
+    let asked = InstanceSpec { trust_loopback: true, ..with_another_id(&spec) };
+    let durable = InstanceSpec { image_type: ImageType::PgDurable, ..with_another_id(&spec) };
+    for (spec, outcome) in [(&stock, "failed"), (&asked, "succeeded"), (&durable, "succeeded")] {
+        assert_eq!(run_by_cron(&platform, spec).await, outcome);
+        let stranger = connect(&platform, spec.id, "wrong").await;
+        assert_eq!(stranger.is_ok(), outcome == "succeeded", "the lines hold for everybody");
+        platform.delete_volume(spec.id).await.expect("delete");
+    }
+}
+
+/// How a job ends that pg_cron runs when its server starts.
+async fn run_by_cron(platform: &Tested, spec: &InstanceSpec) -> String {
+    platform.deploy_server(spec, &Secret::new(CANARY.to_owned())).await.expect("deploy");
+    let client = connect(platform, spec.id, CANARY).await.expect("connect");
+    client
+        .batch_execute("create extension pg_cron; select cron.schedule('@reboot', 'select 1')")
+        .await
+        .expect("schedule");
+    platform.stop_server(spec.id).await.expect("stop");
+    platform.start_server(spec.id).await.expect("start");
+    let client = connect(platform, spec.id, CANARY).await.expect("connect");
+    let mut status = String::new();
+    until("the job ran", async || {
+        let query = "select status from cron.job_run_details where status in ('succeeded', 'failed')";
+        let row = client.query_opt(query, &[]).await.expect("ask");
+        status = row.map(|row| row.get(0)).unwrap_or_default();
+        !status.is_empty()
+    })
+    .await;
+    status
+}
+
+#[tokio::test]
+async fn a_job_s_secrets_are_in_its_files_only_and_go_with_its_end() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let job = waiting_job(300);
+    platform.launch(&job).await.expect("launch");
+    let dir = machine.job(&job.name);
+    until("it took its directory", async || dir.join("pid").exists()).await;
+    let pid = first_number(&dir.join("pid"));
+    for file in ["cmdline", "environ"] {
+        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).expect("read");
+        assert!(!bytes.is_empty() && !String::from_utf8_lossy(&bytes).contains(CANARY));
+    }
+    platform.stop(&job.name, Duration::from_secs(30)).await.expect("stop");
+    end_of(&platform, &job.name).await;
+    for entry in std::fs::read_dir(&dir).expect("the job's directory").flatten() {
+        assert_ne!(entry.file_name(), "secrets");
+        if let Ok(bytes) = std::fs::read(entry.path()) {
+            assert!(!String::from_utf8_lossy(&bytes).contains(CANARY), "{}", entry.path().display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_does_not_listen_is_killed_after_its_grace() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let job = waiting_job(300);
+    platform.launch(&job).await.expect("launch");
+    let pid_file = machine.job(&job.name).join("pid");
+    until("it took its directory", async || pid_file.exists()).await;
+    signal(first_number(&pid_file), Signal::STOP);
+    platform.stop(&job.name, Duration::from_millis(200)).await.expect("stop");
+    let end = end_of(&platform, &job.name).await;
+    assert_eq!((end.code, end.result), (None, None));
+    assert_eq!(end.reason.as_deref(), Some("The job's process was killed by signal 9."));
+}
+
+#[tokio::test]
+async fn a_job_that_vanished_is_seen_by_whoever_looks() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let job = waiting_job(300);
+    platform.launch(&job).await.expect("launch");
+    let pid_file = machine.job(&job.name).join("pid");
+    until("it took its directory", async || pid_file.exists()).await;
+
+    let later = machine.platform().await;
+    later.launch(&job).await.expect("a server started anew adopts it");
+    assert_eq!(later.observe(&job.name).await.expect("observe"), JobState::Running);
+    signal(first_number(&pid_file), Signal::KILL);
+    for platform in [&later, &platform] {
+        let end = end_of(platform, &job.name).await;
+        assert_eq!((end.code, end.result), (None, None));
+        assert!(end.reason.is_some_and(|words| words.starts_with("The job's process ")));
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_data_directory_says_so() {
+    let machine = Machine::new();
+    let first = lock(machine.dir.path()).expect("the first takes it");
+    let error = lock(machine.dir.path()).expect_err("the second does not");
+    assert!(error.to_string().contains("Another Toygres"), "{error}");
+    drop(first);
+    lock(machine.dir.path()).expect("it is free again");
+}
+
+#[tokio::test]
+async fn the_private_cluster_is_adopted_and_survives_a_crash() {
+    let machine = Machine::new();
+    let local = machine.open().await;
+    let installed = find_installations(&[]).await.expect("installations");
+    let (dir, sockets) = (machine.dir.path().join("cms"), local.run_dir().join("cms"));
+    let ensure = async || {
+        let account = local.account().clone();
+        PrivateCluster::ensure(&installed, &dir, &sockets, account).await.expect("a cluster")
+    };
+    let ask = async |sql: &str| {
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(&sockets).port(PRIVATE_PORT).user(PRIVATE_USER).dbname("postgres");
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.expect("connect");
+        tokio::spawn(connection);
+        client.batch_execute(sql).await.expect("ask");
+    };
+    let pid = || first_number(&dir.join("data/postmaster.pid"));
+    ensure().await;
+    ask("create table kept (n int)").await;
+    let first = pid();
+    ensure().await;
+    assert_eq!(pid(), first, "the running one is adopted");
+    signal(first, Signal::KILL);
+    until("it is gone", async || !Path::new(&format!("/proc/{first}")).exists()).await;
+    let cluster = ensure().await;
+    ask("select n from kept").await;
+    cluster.stop().await.expect("stop");
+    assert!(!dir.join("data/postmaster.pid").exists());
+}
