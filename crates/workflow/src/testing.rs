@@ -67,16 +67,13 @@ impl Fault {
     #[must_use]
     pub fn ends(self) -> &'static str {
         match self {
-            Self::FailAt(_)
-            | Self::FailAtUndoTwice(_)
-            | Self::LoseUndoBefore(_)
-            | Self::LoseUndoAfter(_) => "failed",
+            Self::FailAt(_) | Self::FailAtUndoTwice(_) | Self::LoseUndoBefore(_) | Self::LoseUndoAfter(_) => {
+                "failed"
+            }
             Self::CancelAt(_) | Self::CancelAfter(_) => "cancelled",
-            Self::None
-            | Self::Repeat(_)
-            | Self::FailOnce(_)
-            | Self::LoseBefore(_)
-            | Self::LoseAfter(_) => "succeeded",
+            Self::None | Self::Repeat(_) | Self::FailOnce(_) | Self::LoseBefore(_) | Self::LoseAfter(_) => {
+                "succeeded"
+            }
         }
     }
 }
@@ -95,9 +92,7 @@ impl<S> Core<S> {
     pub(crate) fn is_due(&self, fault: Fault) -> bool {
         let planned = match (self.faults.planned, fault) {
             (
-                Some(
-                    Fault::FailAtUndoTwice(at) | Fault::LoseUndoBefore(at) | Fault::LoseUndoAfter(at),
-                ),
+                Some(Fault::FailAtUndoTwice(at) | Fault::LoseUndoBefore(at) | Fault::LoseUndoAfter(at)),
                 Fault::FailAt(_),
             ) => Some(Fault::FailAt(at)),
             (other, _) => other,

@@ -11,8 +11,8 @@ mod workers;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rand::rngs::StdRng;
 use rand::SeedableRng;
+use rand::rngs::StdRng;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use story::{Fate, Story};
@@ -145,7 +145,8 @@ async fn judge(db: &PgPool, stories: &[(RunId, Story)], cancelled: &[RunId]) -> 
     wrong.extend(found);
     let seen: Vec<String> = sqlx::query_scalar("select what from world.seen()").fetch_all(db).await?;
     println!("stress: {}", seen.join(", "));
-    let takeovers: i64 = sqlx::query_scalar("select count(*) from world.claim where taken_over").fetch_one(db).await?;
+    let takeovers: i64 =
+        sqlx::query_scalar("select count(*) from world.claim where taken_over").fetch_one(db).await?;
     ensure!(takeovers > 0, "no run was ever taken over: this has tested nothing");
     let count = wrong.len();
     wrong.truncate(20);

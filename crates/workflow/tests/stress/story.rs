@@ -140,6 +140,7 @@ pub(crate) async fn work(url: &str, name: &str) -> anyhow::Result<()> {
         poll: Duration::from_millis(200),
         pauses: 1.0,
     };
-    let engine = Engine::new(db, name.to_owned(), name).register::<Story>().pool(POOL).at_once(8).timing(timing);
+    let engine =
+        Engine::new(db, name.to_owned(), name).register::<Story>().pool(POOL).at_once(8).timing(timing);
     engine.run(CancellationToken::new()).await
 }
