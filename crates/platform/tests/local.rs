@@ -141,8 +141,13 @@ async fn a_port_that_another_program_took_is_named() {
     let spec = spec(&platform).await;
     platform.deploy_server(&spec, &Secret::new(CANARY.to_owned())).await.expect("deploy");
     platform.stop_server(spec.id).await.expect("stop");
-    let port = platform.endpoint(spec.id).await.expect("endpoint").expect("it was deployed").port;
-    let other = std::net::TcpListener::bind(("127.0.0.1", port)).expect("take its port");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
+    let port = other.local_addr().expect("its address").port();
+    // Its own port might be taken by another test's instance first.
+    let record = machine.dir.path().join("instances").join(spec.id.to_string()).join("instance.json");
+    let text = std::fs::read_to_string(&record).expect("its record");
+    let own = platform.endpoint(spec.id).await.expect("endpoint").expect("it was deployed").port;
+    std::fs::write(&record, text.replace(&own.to_string(), &port.to_string())).expect("give it that port");
     let error = platform.start_server(spec.id).await.expect_err("the port is taken");
     assert!(error.to_string().contains(&format!("Port {port} of tested is taken")), "{error}");
     drop(other);

@@ -19,6 +19,9 @@ const FIRST_PORT: u16 = 15432;
 /// The last one.
 const LAST_PORT: u16 = 16431;
 
+/// What PostgreSQL says when its port is taken (instances log in English or in the words of their image's locale, and
+/// then the next look at the port decides).
+const NO_SOCKET: &str = "could not create any TCP/IP sockets";
 /// How often a new instance is given another port when somebody else was quicker.
 const PORT_TRIES: usize = 5;
 
@@ -159,16 +162,18 @@ impl LocalPlatform {
                 spec.name, spec.major
             )));
         }
+        let mut lost = false;
         for _ in 0..PORT_TRIES {
             // Nobody was told its port before the first deployment, so that another one does as well.
-            let given_away = cluster.life() == Life::Down && !record.deployed && !is_free(record.port);
-            if given_away {
+            lost |= cluster.life() == Life::Down && !record.deployed && !is_free(record.port);
+            if std::mem::take(&mut lost) {
                 let _one = self.shared.ports.lock().await;
                 record.port = self.free_port().await?;
             }
             self.write_record(spec.id, &Record { up: true, ..record.clone() })?;
-            match self.resume_server(spec.id).await {
-                Err(_) if !record.deployed && !is_free(record.port) => {}
+            match self.bring_up(&record, &cluster).await {
+                // Whoever was quicker may have gone again by now: PostgreSQL's word counts.
+                Err(error) if !record.deployed && error.to_string().contains(NO_SOCKET) => lost = true,
                 Err(error) => return Err(error),
                 Ok(()) => return self.write_record(spec.id, &Record { up: true, deployed: true, ..record }),
             }
@@ -188,9 +193,7 @@ impl LocalPlatform {
         if !cluster.exists() {
             return Err(Error::Impossible(format!("The volume of {} holds no cluster.", record.name)));
         }
-        cluster.configure(&self.settings(&record), &hba(record.trust_loopback))?;
-        let taken = cluster.life() == Life::Down && !is_free(record.port);
-        cluster.start().await.map_err(|error| match taken {
+        self.bring_up(&record, &cluster).await.map_err(|error| match error.to_string().contains(NO_SOCKET) {
             true => Error::Transient(anyhow::anyhow!(
                 "Port {} of {} is taken by another program. End that program, then start the instance again.",
                 record.port,
@@ -198,6 +201,11 @@ impl LocalPlatform {
             )),
             false => error,
         })
+    }
+
+    async fn bring_up(&self, record: &Record, cluster: &Cluster) -> Result<()> {
+        cluster.configure(&self.settings(record), &hba(record.trust_loopback))?;
+        cluster.start().await
     }
 
     fn settings(&self, record: &Record) -> Vec<(&'static str, String)> {

@@ -131,7 +131,10 @@ pub fn socket_dir(data_dir: &Path) -> PathBuf {
     }
     let mut hash = std::hash::DefaultHasher::new();
     std::hash::Hash::hash(data_dir, &mut hash);
-    std::env::temp_dir().join(format!("toygres-{:016x}", std::hash::Hasher::finish(&hash)))
+    // Where anybody may write, somebody could have put a link under that name: root does not follow it.
+    let root = rustix::process::geteuid().is_root();
+    let base = if root { PathBuf::from("/run") } else { std::env::temp_dir() };
+    base.join(format!("toygres-{:016x}", std::hash::Hasher::finish(&hash)))
 }
 
 /// The PostgreSQL versions on this machine, the newest first.

@@ -66,7 +66,7 @@ pub(crate) async fn instances(platform: &Tested) {
     }
     let client = connect(platform, id, CANARY).await.expect("connect");
     client.batch_execute("create table kept as select 42 as n").await.expect("write");
-    let refused = connect(platform, id, "wrong").await.err().expect("a wrong password is refused");
+    let Err(refused) = connect(platform, id, "wrong").await else { panic!("a wrong password is refused") };
     assert_eq!(refused.code(), Some(&SqlState::INVALID_PASSWORD));
 
     let before = platform.endpoint(id).await.expect("endpoint");
@@ -156,7 +156,7 @@ pub(crate) async fn jobs(platform: &Tested) {
     let (first, second) = tokio::join!(platform.launch(&job), platform.launch(&job));
     first.expect("launch");
     second.expect("launch again");
-    assert_eq!(platform.jobs().await.expect("jobs"), [job.name.clone()]);
+    assert_eq!(platform.jobs().await.expect("jobs"), std::slice::from_ref(&job.name));
 
     let live = events(platform, &job.name, 0).await;
     let end = end_of(platform, &job.name).await;
