@@ -118,6 +118,12 @@ pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
+/// `15.20` of `15.20 (Debian 15.20-0+deb12u1)`.
+#[must_use]
+pub fn version(full: &str) -> &str {
+    full.split_whitespace().next().unwrap_or(full)
+}
+
 /// `2026-03-12 02:14:05 UTC`.
 #[must_use]
 pub fn exact(at: DateTime<Utc>) -> String {

@@ -188,6 +188,7 @@ pub async fn list_stores() -> Result<Vec<StoreRow>> {
 pub async fn test_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Operator)?;
     control::stores::test(&services, &actor, store).await?;
+    leptos_axum::redirect("/settings?at=stores&tested=ok");
     Ok(())
 }
 

@@ -36,6 +36,11 @@ impl Me {
     pub async fn role(self) -> Role {
         self.0.await.map_or(Role::Viewer, |actor| actor.role)
     }
+
+    /// Whether the password was given again within the last minutes.
+    pub async fn sudo(self) -> bool {
+        self.0.await.is_ok_and(|actor| actor.sudo)
+    }
 }
 
 /// Who is logged in.

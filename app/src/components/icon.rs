@@ -11,11 +11,11 @@ pub fn Sprite() -> impl IntoView {
 /// An icon of the sprite; it takes the colour of its text and means nothing without a word beside it.
 #[component]
 pub fn Icon(
-    /// The symbol's id.
+    /// The symbol's id without its `i-`, which keeps symbols and the parts of pages apart.
     #[prop(into)]
     name: &'static str,
 ) -> impl IntoView {
-    view! { <svg class="i" aria-hidden="true" inner_html=format!("<use href=\"#{name}\"/>")></svg> }
+    view! { <svg class="i" aria-hidden="true" inner_html=format!("<use href=\"#i-{name}\"/>")></svg> }
 }
 
 /// The elephant made of blocks; dashed where nothing is built yet.
@@ -25,5 +25,5 @@ pub fn Mark(
     #[prop(optional)]
     plan: bool,
 ) -> impl IntoView {
-    view! { <svg class="mark" class:plan=plan aria-hidden="true" inner_html="<use href=\"#mark\"/>"></svg> }
+    view! { <svg class="mark" class:plan=plan aria-hidden="true" inner_html="<use href=\"#i-mark\"/>"></svg> }
 }

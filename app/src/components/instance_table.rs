@@ -81,7 +81,11 @@ fn Row(instance: Instance, days: Vec<DayOfImages>, making: bool, role: Role) -> 
 /// `PG 15.20 · stock · managed`.
 #[must_use]
 pub fn kind(instance: &Instance) -> String {
-    let version = instance.version.clone().or_else(|| instance.major.map(|major| major.to_string()));
+    let version = instance
+        .version
+        .as_deref()
+        .map(|full| format::version(full).to_owned())
+        .or_else(|| instance.major.map(|major| major.to_string()));
     let version = version.map(|version| format!("PG {version} · ")).unwrap_or_default();
     let origin = match instance.origin {
         Origin::Managed => "managed",

@@ -161,10 +161,10 @@ fn InstanceHead(
 
 /// `PostgreSQL 15.20, stock, managed by Toygres`.
 fn what(instance: &Instance) -> String {
-    let version = instance
-        .version
-        .clone()
-        .map_or_else(|| "PostgreSQL".to_owned(), |version| format!("PostgreSQL {version}"));
+    let version = instance.version.clone().map_or_else(
+        || "PostgreSQL".to_owned(),
+        |version| format!("PostgreSQL {}", format::version(&version)),
+    );
     let origin = match instance.origin {
         Origin::Managed => "made by Toygres",
         Origin::External => "added",

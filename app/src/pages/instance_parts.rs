@@ -2,7 +2,7 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
-use model::{Actor, Health, Image, Instance, Role};
+use model::{Actor, Health, Image, Instance, InstanceStatus, Role};
 
 use crate::api::instances::InstanceView;
 use crate::components::ask::ask_href;
@@ -196,6 +196,7 @@ pub fn About(
         }
     });
     let look = match instance.health {
+        _ if instance.status != InstanceStatus::Running => state::instance(&instance),
         Health::Ok => Look::new("ok", "s-up", "answers"),
         Health::Down => Look::new("fail", "s-fail", "does not answer"),
         Health::Unknown => Look::new("wait", "s-down", "nobody looked yet"),

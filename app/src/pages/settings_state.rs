@@ -31,7 +31,8 @@ pub fn Stores(
     let add = ServerAction::<AddStore>::new();
     let choose = ServerAction::<DefaultStore>::new();
     let stores = Resource::new(move || add.version().get() + choose.version().get(), |_| list_stores());
-    let tested = move || test.value().get().is_some_and(|answer| answer.is_ok()) && !test.pending().get();
+    let query = use_query_map();
+    let tested = move || query.read().get_str("tested").is_some() && !test.pending().get();
     view! {
         <Panel id="stores" title="Stores">
             <Refusal refused=refused(test)/>
