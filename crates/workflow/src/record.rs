@@ -47,7 +47,8 @@ pub(crate) struct Standing {
     pub(crate) left: Option<f64>,
 }
 
-/// Takes up to `most` runs that are due: each run once, however many workers ask.
+/// Takes up to `most` runs that are due: each run once, however many workers ask. The statement's time, unlike the
+/// clock's, can bound the scan of the index.
 pub(crate) async fn claim(
     db: &PgPool,
     worker: &str,
@@ -64,7 +65,7 @@ pub(crate) async fn claim(
              claims = r.claims + 1, woken = false
          from (
              select id from toygres.run
-             where due_at <= clock_timestamp() and (lease_until is null or lease_until < clock_timestamp())
+             where due_at <= statement_timestamp() and (lease_until is null or lease_until < statement_timestamp())
                and pool = any($3) and (name, version) in (select * from unnest($4::text[], $5::int[]))
              order by due_at limit $6
              for update skip locked

@@ -1,6 +1,7 @@
 //! The workflow of the stress test and the worker process that does it. Whatever a step makes is a row of `world.effect`
 //! with a name made of run, step and attempt, as a step in earnest would name a job.
 
+use std::io::Read;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -129,7 +130,7 @@ impl<const AT: usize> Step for Make<AT> {
     }
 }
 
-/// Works until killed.
+/// Works until killed, or until whoever started it is gone.
 pub(crate) async fn work(url: &str, name: &str) -> anyhow::Result<()> {
     let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.application_name(name);
     let db = PgPoolOptions::new().max_connections(12).connect_with(options).await?;
@@ -142,5 +143,10 @@ pub(crate) async fn work(url: &str, name: &str) -> anyhow::Result<()> {
     };
     let engine =
         Engine::new(db, name.to_owned(), name).register::<Story>().pool(POOL).at_once(8).timing(timing);
+    std::thread::spawn(|| {
+        // It says nothing: this returns when it is gone.
+        let _ = std::io::stdin().read(&mut [0_u8; 1]);
+        std::process::exit(0)
+    });
     engine.run(CancellationToken::new()).await
 }

@@ -1,8 +1,9 @@
 //! Worker processes, and what befalls them. It ends only processes that it started.
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, kill_process};
@@ -41,6 +42,8 @@ impl Workers {
         self.started += 1;
         let process = Command::new(std::env::current_exe()?)
             .args(["worker", &self.url, &format!("worker-{}", self.started)])
+            // A worker ends with its input, so that none outlives a test that was killed.
+            .stdin(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         Ok(Worker { process, stopped: None })
@@ -53,6 +56,13 @@ impl Workers {
                 sqlx::query_scalar("select count(*) from toygres.run where state in ('running', 'undoing')")
                     .fetch_one(db)
                     .await?;
+            let foreign: Option<String> =
+                sqlx::query_scalar("select what from world.foreign_write limit 1").fetch_optional(db).await?;
+            ensure!(
+                foreign.is_none(),
+                "a write was accepted that must not be: {}",
+                foreign.unwrap_or_default()
+            );
             if left == 0 && self.all.iter().all(|worker| worker.stopped.is_none()) {
                 return Ok(());
             }
