@@ -1,1 +1,82 @@
-//! Server functions: being written.
+//! Server functions about images: the catalogue, one image, verify, delete.
+
+use leptos::prelude::*;
+use model::page::Page;
+use model::{Image, ImageDetail, ImageId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// What the catalogue's address asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// A part of a name or a description.
+    pub search: String,
+    /// A state, or nothing.
+    pub status: String,
+    /// An instance's name, or nothing.
+    pub instance: String,
+    /// What it is sorted by; with a hyphen before it the greatest first.
+    pub sort: String,
+    /// The page, from 1.
+    pub page: i64,
+}
+
+/// The catalogue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Catalogue {
+    /// The images of this page.
+    pub images: Page<Image>,
+    /// The names of all instances, for the filter.
+    pub instances: Vec<String>,
+}
+
+/// A page of the catalogue.
+#[server(prefix = "/api/fn", endpoint = "images")]
+pub async fn list_images(wanted: Wanted) -> Result<Catalogue> {
+    let (services, _) = super::caller(model::Role::Viewer)?;
+    let all = control::instances::list(&services).await?;
+    let instance = all.iter().find(|instance| instance.name == wanted.instance).map(|instance| instance.id);
+    let query = control::images::ImageQuery {
+        // The instance may be gone: its images still carry its name.
+        search: match (wanted.instance.as_str(), instance) {
+            (name, None) if !name.is_empty() => Some(name.to_owned()),
+            _ => Some(wanted.search).filter(|text| !text.trim().is_empty()),
+        },
+        status: wanted.status.parse().ok(),
+        instance,
+        descending: wanted.sort.starts_with('-'),
+        sort: wanted.sort.trim_start_matches('-').to_owned(),
+        page: wanted.page,
+        per_page: 25,
+    };
+    let images = control::images::list(&services, query).await?;
+    Ok(Catalogue { images, instances: all.into_iter().map(|instance| instance.name).collect() })
+}
+
+/// One image.
+#[server(prefix = "/api/fn", endpoint = "image")]
+pub async fn get_image(id: ImageId) -> Result<ImageDetail> {
+    let (services, _) = super::caller(model::Role::Viewer)?;
+    Ok(control::images::get(&services, id).await?)
+}
+
+/// Starts reading every byte of an image back, then shows the run.
+#[server(prefix = "/api/fn", endpoint = "verify-image")]
+pub async fn verify_image(id: ImageId) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    let started = control::images::verify(&services, &actor, id).await?;
+    leptos_axum::redirect(&format!("/runs/{}", started.run_id));
+    Ok(())
+}
+
+/// Deletes an image once its name was typed; in sudo mode only.
+#[server(prefix = "/api/fn", endpoint = "delete-image")]
+pub async fn delete_image(id: ImageId, typed_name: String) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Admin)?;
+    let deleted = control::images::delete(&services, &actor, id, &typed_name).await;
+    let started =
+        super::to_sudo_if_asked(deleted).map_err(|error| error.typed([("typed_name", &*typed_name)]))?;
+    leptos_axum::redirect(&format!("/runs/{}", started.run_id));
+    Ok(())
+}

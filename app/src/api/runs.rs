@@ -1,1 +1,88 @@
-//! Server functions: being written.
+//! Server functions about runs: the list, one run with its log, cancel, retry, accept.
+
+use leptos::prelude::*;
+use model::page::Page;
+use model::run::RunDetail;
+use model::{LogLine, Run, RunId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// How many of the last lines a page begins with.
+pub const LINES: i64 = 500;
+
+/// What the list's address asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedRuns {
+    /// A state, or nothing.
+    pub state: String,
+    /// A workflow, or nothing.
+    pub workflow: String,
+    /// An instance's id, or nothing.
+    pub instance: String,
+    /// An image's id, or nothing.
+    pub image: String,
+    /// The page, from 1.
+    pub page: i64,
+}
+
+/// A run as its page begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The run.
+    pub detail: RunDetail,
+    /// Its last lines.
+    pub lines: Vec<LogLine>,
+}
+
+/// A page of runs.
+#[server(prefix = "/api/fn", endpoint = "runs")]
+pub async fn list_runs(wanted: WantedRuns) -> Result<Page<Run>> {
+    let (services, _) = super::caller(model::Role::Viewer)?;
+    let query = control::runs::RunQuery {
+        state: wanted.state.parse().ok(),
+        workflow: Some(wanted.workflow.replace('\0', "")).filter(|name| !name.is_empty()),
+        instance: wanted.instance.parse().ok(),
+        image: wanted.image.parse().ok(),
+        page: wanted.page,
+        per_page: 25,
+        active: false,
+    };
+    Ok(control::runs::list(&services, query).await?)
+}
+
+/// One run.
+#[server(prefix = "/api/fn", endpoint = "run")]
+pub async fn get_run(id: RunId) -> Result<RunView> {
+    let (services, _) = super::caller(model::Role::Viewer)?;
+    let detail = control::runs::get(&services, id).await?;
+    let lines = control::runs::log(&services, id, (detail.log_lines - LINES).max(0), LINES).await?;
+    Ok(RunView { detail, lines })
+}
+
+/// Asks a run to turn back.
+#[server(prefix = "/api/fn", endpoint = "cancel-run")]
+pub async fn cancel_run(id: RunId) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    control::runs::cancel(&services, &actor, id).await?;
+    leptos_axum::redirect(&format!("/runs/{id}"));
+    Ok(())
+}
+
+/// Tries again, then shows the run that does it.
+#[server(prefix = "/api/fn", endpoint = "retry-run")]
+pub async fn retry_run(id: RunId) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    let run = control::runs::retry(&services, &actor, id).await?;
+    leptos_axum::redirect(&format!("/runs/{run}"));
+    Ok(())
+}
+
+/// Takes the undo that a stuck run could not do as done by a person.
+#[server(prefix = "/api/fn", endpoint = "accept-run")]
+pub async fn accept_run(id: RunId) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    control::runs::accept(&services, &actor, id).await?;
+    leptos_axum::redirect(&format!("/runs/{id}"));
+    Ok(())
+}

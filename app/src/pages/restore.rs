@@ -1,9 +1,196 @@
-//! Being written.
+//! The restore wizard: image, name, check, confirm. Each step is an address, so that it works without WASM.
 
+use leptos::either::Either;
 use leptos::prelude::*;
+use leptos_router::hooks::{use_params_map, use_query_map};
+use model::restore::{Check, RestorePlan, Verdict};
 
-/// Being written.
+use crate::api::restore::{RestoreImage, RestoreView, get_restore};
+use crate::components::field::{TextField, refused};
+use crate::components::head::{Head, Panel};
+use crate::components::icon::Icon;
+use crate::components::refusal::Refusal;
+use crate::components::shown::shown;
+use crate::components::state::{Look, State};
+use crate::error::UiError;
+use crate::format;
+
+/// The wizard for one image.
 #[component]
 pub fn Restore() -> impl IntoView {
-    view! { <p>"Restore"</p> }
+    let params = use_params_map();
+    let query = use_query_map();
+    let id = Memo::new(move |_| params.read().get("id").unwrap_or_default());
+    let name = Memo::new(move |_| query.read().get("name").unwrap_or_default().trim().to_owned());
+    let action = ServerAction::<RestoreImage>::new();
+    let view = Resource::new(
+        move || (id.get(), name.get()),
+        |(id, name)| async move {
+            let id = id.parse().map_err(|_| UiError::new("not_found", "There is no such image."))?;
+            get_restore(id, name).await
+        },
+    );
+    view! {
+        <Transition>
+            {move || Suspend::new(async move { shown(view.await, move |view| view! { <Whole view action/> }) })}
+        </Transition>
+    }
+    .into_any()
+}
+
+#[component]
+fn Whole(view: RestoreView, action: ServerAction<RestoreImage>) -> impl IntoView {
+    let image = view.image.image.clone();
+    let page = format!("/images/{}", image.id);
+    let crumbs = vec![("/images".into(), "Images".into()), (page, image.name.clone())];
+    let sub = {
+        let (source, version) = (image.instance_name.clone(), image.version.clone().unwrap_or_default());
+        move || {
+            format!(
+                "A copy of {source}, PostgreSQL {version}, with the source's password. Nothing that exists is written over."
+            )
+        }
+    };
+    view! {
+        <Head title=format!("Restore {}", image.name) crumbs sub/>
+        <Way view=view.clone()/>
+        {match view.plan.clone() {
+            None => Either::Left(view! { <Target view/> }),
+            Some(plan) => Either::Right(view! { <Plan view plan action/> }),
+        }}
+    }
+    .into_any()
+}
+
+/// Where one is on the road.
+#[component]
+fn Way(view: RestoreView) -> impl IntoView {
+    let at = if view.plan.is_some() { 3 } else { 2 };
+    let name = if view.plan.is_some() { view.name.clone() } else { "type it below".to_owned() };
+    let verdict = match view.plan.as_ref().map(RestorePlan::may_go) {
+        None => "comes next".to_owned(),
+        Some(true) => "nothing in the way".to_owned(),
+        Some(false) => "something in the way".to_owned(),
+    };
+    let steps = [
+        ("Image", view.image.image.name.clone()),
+        ("Name", name),
+        ("Check", verdict),
+        ("Restore", "fills, compares, starts".to_owned()),
+    ];
+    view! {
+        <ol class="way" aria-label="Steps of the restore">
+            {(1..)
+                .zip(steps)
+                .map(|(n, (title, sub))| {
+                    view! {
+                        <li aria-current=(n == at).then_some("step")>
+                            <span class="no">{n}</span>
+                            <b>{title}</b>
+                            <span class="sub">{sub}</span>
+                        </li>
+                    }
+                })
+                .collect_view()}
+        </ol>
+    }
+    .into_any()
+}
+
+#[component]
+fn Target(view: RestoreView) -> impl IntoView {
+    let none = Signal::derive(|| None);
+    let back = format!("/images/{}", view.image.image.id);
+    view! {
+        <Panel id="target" title="The instance to be">
+            <form method="get" class="body form">
+                <TextField
+                    name="name"
+                    label="Name"
+                    refused=none
+                    value=view.name
+                    required=true
+                    autofocus=true
+                    mono=true
+                    hint="Lowercase letters, digits and hyphens. The name is free now."
+                />
+                <div class="actions">
+                    <button class="btn primary"><Icon name="prove"/>"Check"</button>
+                    <a class="btn" href=back>"Not now"</a>
+                </div>
+            </form>
+        </Panel>
+    }
+    .into_any()
+}
+
+#[component]
+fn Plan(view: RestoreView, plan: RestorePlan, action: ServerAction<RestoreImage>) -> impl IntoView {
+    let refused = refused(action);
+    let image = view.image.image;
+    let may_go = plan.may_go();
+    let back = format!("/images/{}/restore", image.id);
+    let id = image.id.to_string();
+    let name = plan.target.clone();
+    let count = |verdict| plan.checks.iter().filter(|check| check.verdict == verdict).count();
+    let (fails, warns) = (count(Verdict::Fail), count(Verdict::Warn));
+    let (title, tone, icon) = match (fails, warns) {
+        (0, 0) => ("Nothing stands in the way".to_owned(), "ok", "s-ok"),
+        (0, n) => {
+            (format!("It will go; know {n} thing{} before", if n == 1 { "" } else { "s" }), "warn", "s-warn")
+        }
+        (n, _) => (format!("{n} thing{} in the way", if n == 1 { " is" } else { "s are" }), "fail", "s-fail"),
+    };
+    let size = plan.bytes.map(|bytes| format!("about {}", format::bytes_or_nothing(Some(bytes))));
+    view! {
+        <Panel id="checks" title="What was checked" note=move || view! { <State look=Look::new(tone, icon, title.clone())/> }>
+            <ul class="checks">
+                {plan.checks.into_iter().map(|check| view! { <OneCheck check/> }).collect_view()}
+            </ul>
+        </Panel>
+        <Panel id="go" title=format!("Restore into {name}")>
+            <div class="body stack">
+                <dl class="props">
+                    <dt>"Version"</dt>
+                    <dd>{plan.major.map_or_else(|| "–".to_owned(), |major| format!("PostgreSQL {major}"))}</dd>
+                    <dt>"Type"</dt>
+                    <dd>{image.image_type.as_str()}</dd>
+                    <dt>"Password"</dt>
+                    <dd>"the source's, as of when the image was made"</dd>
+                    <dt>"Size"</dt>
+                    <dd>{size}</dd>
+                </dl>
+                <Refusal refused/>
+                <ActionForm action=action>
+                    <input type="hidden" name="id" value=id/>
+                    <input type="hidden" name="name" value=name/>
+                    <div class="actions">
+                        <button class="btn primary" disabled=move || !may_go || action.pending().get()><Icon name="restore"/>"Restore"</button>
+                        <a class="btn" href=back>"Another name"</a>
+                        {(!may_go).then(|| view! { <span class="sub">"First mend what is red above."</span> })}
+                    </div>
+                </ActionForm>
+            </div>
+        </Panel>
+    }
+    .into_any()
+}
+
+#[component]
+fn OneCheck(check: Check) -> impl IntoView {
+    let (tone, icon, word) = match check.verdict {
+        Verdict::Ok => ("ok", "s-ok", "fine"),
+        Verdict::Warn => ("warn", "s-warn", "know this"),
+        Verdict::Fail => ("fail", "s-fail", "in the way"),
+    };
+    view! {
+        <li class=tone>
+            <State look=Look::new(tone, icon, word)/>
+            <div>
+                <h3>{check.found}</h3>
+                {check.fix.map(|fix| view! { " " <p>{fix}</p> })}
+            </div>
+            <span class="mono">{check.subject}</span>
+        </li>
+    }
 }

@@ -1,0 +1,133 @@
+//! The event stream of one run: its row, its steps and its log as they happen. It resumes behind the last line it has.
+
+use leptos::prelude::*;
+use model::LogLine;
+use model::run::RunDetail;
+
+use crate::live::Connection;
+
+/// How many lines the page keeps: older ones are in the download.
+#[cfg(feature = "hydrate")]
+const KEPT: usize = 5000;
+
+/// What the page of a run shows.
+#[derive(Clone, Copy)]
+pub struct RunSignals {
+    /// The run with its steps.
+    pub detail: RwSignal<RunDetail>,
+    /// The last lines of its log.
+    pub lines: RwSignal<Vec<LogLine>>,
+    /// How the stream is; [`Connection::None`] before it was opened and after the run has ended.
+    pub connection: RwSignal<Connection>,
+}
+
+impl RunSignals {
+    /// Begins with what the server rendered, and in the browser goes on with the stream.
+    #[must_use]
+    pub fn start(detail: RunDetail, lines: Vec<LogLine>) -> Self {
+        let signals = Self {
+            detail: RwSignal::new(detail),
+            lines: RwSignal::new(lines),
+            connection: RwSignal::new(Connection::None),
+        };
+        #[cfg(feature = "hydrate")]
+        Effect::new(move |_| browser::open(signals));
+        signals
+    }
+
+    /// Adds lines that are new; a repeat after a broken connection adds nothing.
+    #[cfg(feature = "hydrate")]
+    fn add(self, more: Vec<LogLine>) {
+        self.lines.update(|lines| {
+            let last = lines.last().map_or(0, |line| line.n);
+            lines.extend(more.into_iter().filter(|line| line.n > last));
+            let over = lines.len().saturating_sub(KEPT);
+            lines.drain(..over);
+        });
+    }
+}
+
+#[cfg(feature = "hydrate")]
+mod browser {
+    use std::time::Duration;
+
+    use leptos::prelude::*;
+    use wasm_bindgen::JsCast;
+    use wasm_bindgen::closure::Closure;
+    use web_sys::{Event, EventSource, MessageEvent};
+
+    use super::RunSignals;
+    use crate::live::Connection;
+
+    pub(super) fn open(signals: RunSignals) {
+        let (Some(detail), Some(last)) = (
+            signals.detail.try_get_untracked(),
+            signals.lines.try_with_untracked(|lines| lines.last().map_or(0, |line| line.n)),
+        ) else {
+            return;
+        };
+        if detail.run.state.has_ended() && last >= detail.log_lines {
+            return;
+        }
+        let Ok(source) = EventSource::new(&format!("/api/runs/{}/events?after={last}", detail.run.id)) else {
+            return;
+        };
+        let mut kept: Vec<Closure<dyn Fn(Event)>> = Vec::new();
+        let mut on = |name: &str, handle: Box<dyn Fn(Event)>| {
+            let closure = Closure::<dyn Fn(Event)>::new(handle);
+            let _ = source.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref());
+            kept.push(closure);
+        };
+        on(
+            "run",
+            Box::new(move |event| {
+                if let Some(detail) = read(&event) {
+                    signals.detail.try_set(detail);
+                }
+            }),
+        );
+        on(
+            "log",
+            Box::new(move |event| {
+                if let (Some(lines), false) = (read(&event), signals.lines.is_disposed()) {
+                    signals.add(lines);
+                }
+            }),
+        );
+        let ended = source.clone();
+        on(
+            "end",
+            Box::new(move |_| {
+                ended.close();
+                signals.connection.try_set(Connection::None);
+            }),
+        );
+        on(
+            "open",
+            Box::new(move |_| {
+                signals.connection.try_set(Connection::Open);
+            }),
+        );
+        let lost = source.clone();
+        on(
+            "error",
+            Box::new(move |_| {
+                signals.connection.try_set(Connection::Lost);
+                // What the browser gives up for good is opened anew, behind the last line.
+                if lost.ready_state() == EventSource::CLOSED && !signals.detail.is_disposed() {
+                    set_timeout(move || open(signals), Duration::from_secs(3));
+                }
+            }),
+        );
+        let kept = StoredValue::new_local(kept);
+        on_cleanup(move || {
+            source.close();
+            kept.dispose();
+        });
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(event: &Event) -> Option<T> {
+        let text = event.dyn_ref::<MessageEvent>()?.data().as_string()?;
+        serde_json::from_str(&text).ok()
+    }
+}
