@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::claim;
 use crate::definition::{AnyWorkflow, Registered};
 use crate::perform::Performance;
-use crate::record::{self, Held};
+use crate::record::Held;
 use crate::step::Workflow;
 
 /// How long a lease is and how often things are looked at.
@@ -140,7 +141,7 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
             let claimed = if room == 0 || stop.is_cancelled() {
                 Vec::new()
             } else {
-                record::claim(&core.db, &self.worker, &self.pools, &names, &versions, core.timing.lease, room)
+                claim::claim(&core.db, &self.worker, &self.pools, &names, &versions, core.timing.lease, room)
                     .await
                     .unwrap_or_else(|error| {
                         tracing::warn!(%error, "no runs could be claimed; trying again");
@@ -196,7 +197,7 @@ async fn pause<S>(
     if !has_room {
         return jitter;
     }
-    match record::next_due(&core.db, pools, names, versions).await {
+    match claim::next_due(&core.db, pools, names, versions).await {
         Ok(Some(seconds)) => Duration::from_secs_f64(seconds.max(0.02)).min(jitter),
         _ => jitter,
     }

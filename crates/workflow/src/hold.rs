@@ -9,8 +9,9 @@ use std::time::Instant;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 
+use crate::claim;
 use crate::engine::Timing;
-use crate::record::{self, Held, NotRecorded};
+use crate::record::{Held, NotRecorded};
 
 /// Why a step's work is not to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub(crate) async fn hold(db: &PgPool, held: &Held, timing: Timing, look: &Notify
         if asked >= sure.until() {
             return Interrupt::Lost;
         }
-        match tokio::time::timeout(timing.renew, record::renew(db, held, timing.lease)).await {
+        match tokio::time::timeout(timing.renew, claim::renew(db, held, timing.lease)).await {
             Ok(Ok(true)) => return Interrupt::Cancelled,
             Ok(Ok(false)) => sure.extend(asked + timing.abandon),
             Ok(Err(NotRecorded::Lost)) => return Interrupt::Lost,

@@ -69,13 +69,18 @@
 //! - A worker that wakes up late stops at its next await and changes no row.
 //! - Steps are done at least once. They must bear being repeated; [`testing`] has tests that insist.
 //!
-//! Only the database's clock counts.
+//! # Locks
+//! [`start`] refuses a run that needs what another one has, with [`StartError::Locked`], and does not queue it: whoever
+//! presses a button should know at once. Locks are released when the run ends; a stuck run keeps them.
+//!
+//! Only the database's clock counts. Inside a worker, a monotonic one tells when its lease is no longer sure.
 
 #![cfg_attr(
     not(feature = "testing"),
     expect(rustdoc::broken_intra_doc_links, reason = "testing is a feature")
 )]
 
+mod claim;
 mod command;
 mod definition;
 mod engine;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::claim;
 use crate::definition::{AnyWorkflow, Call, StepRules};
 use crate::engine::Core;
 use crate::hold::{Interrupt, Sure, hold};
@@ -70,7 +71,7 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
 
     async fn next(&mut self) -> Recorded<Next> {
         if self.stop.is_cancelled() {
-            record::hand_over(&self.core.db, &self.held).await?;
+            claim::hand_over(&self.core.db, &self.held).await?;
             return Ok(Next::Leave);
         }
         let standing = record::standing(&self.core.db, &self.held).await?;
