@@ -1,6 +1,7 @@
 //! Instances as directories: `instance.json` says what they are to be, `data` is the cluster.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::TcpListener;
 use std::path::PathBuf;
 
@@ -17,7 +18,7 @@ use crate::{Error, InstanceSpec, Platform, Result, Secret};
 /// The first port that instances are given; below the range from which systems give ports to clients.
 const FIRST_PORT: u16 = 15432;
 /// The last one.
-const LAST_PORT: u16 = 16431;
+const LAST_PORT: u16 = 25431;
 
 /// What PostgreSQL says when its port is taken (instances log in English or in the words of their image's locale, and
 /// then the next look at the port decides).
@@ -121,13 +122,22 @@ impl LocalPlatform {
         for id in self.instances().await? {
             given.extend(self.record(id)?.map(|record| record.port));
         }
-        (FIRST_PORT..=LAST_PORT).filter(|port| !given.contains(port)).find(|port| is_free(*port)).ok_or_else(
-            || {
+        // Each data directory begins elsewhere: a stopped instance's port looks free to another Toygres.
+        let mut hash = DefaultHasher::new();
+        self.data_dir.hash(&mut hash);
+        let ports = LAST_PORT - FIRST_PORT + 1;
+        let skipped = hash.finish() % u64::from(ports);
+        (FIRST_PORT..=LAST_PORT)
+            .cycle()
+            .skip(usize::try_from(skipped).unwrap_or_default())
+            .take(ports.into())
+            .filter(|port| !given.contains(port))
+            .find(|port| is_free(*port))
+            .ok_or_else(|| {
                 Error::Impossible(format!(
                     "No port from {FIRST_PORT} to {LAST_PORT} is free for another instance."
                 ))
-            },
-        )
+            })
     }
 
     pub(crate) async fn cluster(&self, id: InstanceId, record: &Record) -> Result<Cluster> {
