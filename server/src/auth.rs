@@ -111,25 +111,19 @@ fn gate(caller: &Caller, request: &Request) -> Option<Response> {
             let wanted = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
             Some(Redirect::to(&format!("/login?next={}", escaped(wanted))).into_response())
         }
-        Some(_)
-            if caller.must_change_password
-                && path != "/password"
-                && path != "/logout"
-                && !path.starts_with("/api/fn/") =>
-        {
-            Some(if api {
-                Refusal::new(
-                    StatusCode::FORBIDDEN,
-                    "password_must_change",
-                    "Change the one-time password first: open /password.",
-                )
-                .into_response()
-            } else {
-                Redirect::to("/password").into_response()
-            })
-        }
+        Some(_) if caller.must_change_password && !before_the_change(path) => Some(if api {
+            let words = "Change the one-time password first: open /password.";
+            Refusal::new(StatusCode::FORBIDDEN, "password_must_change", words).into_response()
+        } else {
+            Redirect::to("/password").into_response()
+        }),
         Some(_) => None,
     }
+}
+
+/// What somebody with a one-time password may do: change it, leave, and what that page itself asks for.
+fn before_the_change(path: &str) -> bool {
+    ["/password", "/logout", "/api/fn/me", "/api/fn/frame", "/api/events"].contains(&path)
 }
 
 /// A text as a value in a query.

@@ -67,6 +67,8 @@ fn wasm() -> anyhow::Result<()> {
             .web(true)?
             .out_name(OUTPUT_NAME)
             .typescript(false)
+            .remove_name_section(true)
+            .remove_producers_section(true)
             .generate(&pkg)
             .context("bind the WebAssembly to JavaScript")?;
     }

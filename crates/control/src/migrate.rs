@@ -1,9 +1,6 @@
 //! Migrations: at start, one server at a time, never backwards.
 
 use sqlx::PgPool;
-use sqlx::migrate::Migrator;
-
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// Why the CMS could not be brought to this program's schema.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +23,11 @@ pub enum MigrateError {
 /// # Errors
 /// The schema is newer than this program, or the database refuses.
 pub async fn migrate(db: &PgPool) -> Result<(), MigrateError> {
-    match MIGRATOR.run(db).await {
+    let mut migrator = sqlx::migrate!("../../migrations");
+    // Named with its schema: a role called toygres would look for it in its own schema once that is there.
+    migrator.create_schema("toygres");
+    migrator.dangerous_set_table_name("toygres._sqlx_migrations");
+    match migrator.run(db).await {
         Err(sqlx::migrate::MigrateError::VersionMissing(version)) => Err(MigrateError::Newer(version)),
         other => Ok(other?),
     }
