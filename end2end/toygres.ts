@@ -99,7 +99,7 @@ async function freePort(): Promise<number> {
 
 export async function logIn(page: Page, toygres: Toygres): Promise<void> {
   await page.goto(`${toygres.url}/login`);
-  await page.getByLabel('Username').fill(ADMIN.username);
+  await page.getByLabel('User name').fill(ADMIN.username);
   await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.waitForURL(`${toygres.url}/`);

@@ -1,0 +1,176 @@
+// The whole story of one machine: log in, make an instance, fill it, back up, look at the image, restore, compare.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { ADMIN, expect, logIn, test, type Toygres } from '../toygres.ts';
+import type { Page } from '@playwright/test';
+
+const PASSWORD = `quote's "and" \\ $x`;
+const NASTY = join(import.meta.dirname, '../../crates/agent/tests/nasty.sql');
+
+async function createInstance(page: Page, toygres: Toygres, name: string): Promise<number> {
+  await page.goto(`${toygres.url}/instances/new`);
+  await page.getByLabel('Name', { exact: true }).fill(name);
+  await page.getByLabel('Password of the superuser').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create the instance' }).click();
+  await page.waitForURL(/\/runs\//);
+  await expect(page.locator('header.head .state')).toHaveText('succeeded', { timeout: 60_000 });
+  return port(page, toygres, name);
+}
+
+async function port(page: Page, toygres: Toygres, name: string): Promise<number> {
+  const answer = await page.request.get(`${toygres.url}/api/instances/${name}`);
+  return (await answer.json()).port;
+}
+
+function psql(port: number, args: string[]): string {
+  const done = spawnSync(join(process.env.POSTGRES_BIN!, 'psql'), ['-q', '-h', '127.0.0.1', '-p', String(port), '-U', 'postgres', ...args], {
+    env: { ...process.env, PGPASSWORD: PASSWORD },
+    encoding: 'utf8',
+  });
+  if (done.status !== 0) throw new Error(done.stderr);
+  return done.stdout;
+}
+
+/** `pg_dumpall`, its lines sorted, without the two that are random each time. */
+function dump(port: number): string[] {
+  const done = spawnSync(join(process.env.POSTGRES_BIN!, 'pg_dumpall'), ['-h', '127.0.0.1', '-p', String(port), '-U', 'postgres'], {
+    env: { ...process.env, PGPASSWORD: PASSWORD },
+    encoding: 'latin1',
+    maxBuffer: 1 << 30,
+  });
+  if (done.status !== 0) throw new Error(done.stderr);
+  const lines = done.stdout.split('\n').filter((line) => !/^\\(un)?restrict /.test(line));
+  return lines.sort();
+}
+
+async function backUp(page: Page, toygres: Toygres, instance: string): Promise<void> {
+  await page.goto(`${toygres.url}/instances/${instance}`);
+  await page.getByRole('button', { name: 'Back up', exact: true }).click();
+  await page.waitForURL(/\/runs\//);
+}
+
+async function openNewestImage(page: Page, toygres: Toygres): Promise<void> {
+  await page.goto(`${toygres.url}/images`);
+  await page.locator('tbody th a.name').first().click();
+  await page.waitForURL(/\/images\/[0-9a-f-]{36}$/);
+}
+
+async function startRestore(page: Page, name: string): Promise<void> {
+  await page.getByRole('link', { name: 'Restore…' }).click();
+  await page.getByLabel('Name', { exact: true }).fill(name);
+  await page.getByRole('button', { name: 'Check' }).click();
+  await expect(page.getByText('Nothing stands in the way')).toBeVisible();
+  await page.getByRole('button', { name: 'Restore', exact: true }).click();
+  await page.waitForURL(/\/runs\//);
+}
+
+const succeeded = async (page: Page) =>
+  expect(page.locator('header.head .state')).toHaveText('succeeded', { timeout: 120_000 });
+
+test.describe.configure({ mode: 'serial' });
+
+test('from the log-in to a restored instance that is equal', async ({ page, toygres }) => {
+  const complaints: string[] = [];
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+
+  await logIn(page, toygres);
+  const source = await createInstance(page, toygres, 'orders');
+  psql(source, ['-f', NASTY]);
+
+  await backUp(page, toygres, 'orders');
+  // Steps and lines arrive while the page stays as it is.
+  await expect(page.getByRole('log')).toContainText('run backup job begins');
+  await succeeded(page);
+  await expect(page.getByRole('log')).toContainText('verify image is done');
+  await expect(page.locator('.log .end')).toContainText('no gap');
+
+  await openNewestImage(page, toygres);
+  await expect(page.getByText('made', { exact: true })).toBeVisible();
+  await startRestore(page, 'orders-restored');
+  await succeeded(page);
+  await expect(page.getByRole('heading', { name: 'All as in the image' })).toBeVisible();
+
+  const restored = await port(page, toygres, 'orders-restored');
+  expect(dump(restored)).toEqual(dump(source));
+  await openNewestImage(page, toygres);
+  await expect(page.locator('header.head .state')).toHaveText('proven');
+  expect(complaints).toEqual([]);
+});
+
+test('the same with the server killed in the middle of the backup and of the restore', async ({ page, toygres }) => {
+  await logIn(page, toygres);
+  const source = await port(page, toygres, 'orders');
+  // Long enough to be met in the middle.
+  psql(source, ['-d', 'shop', '-c', 'create table bulk as select n, repeat(md5(n::text), 8) as filler from generate_series(1, 1500000) n']);
+
+  await backUp(page, toygres, 'orders');
+  await expect(page.getByRole('log')).toContainText('copied with pg_dump');
+  const run = page.url();
+  await toygres.kill();
+  await expect(page.locator('.log .end')).toContainText('dropped');
+  await toygres.up();
+  await page.goto(run);
+  await succeeded(page);
+  const lines = await page.request.get(`${run.replace('/runs/', '/api/runs/')}/log`);
+  const numbers = (await lines.json()).map((line: { n: number }) => line.n);
+  expect(numbers).toEqual(numbers.map((_: number, at: number) => at + 1));
+
+  await openNewestImage(page, toygres);
+  await startRestore(page, 'orders-again');
+  await expect(page.getByRole('log')).toContainText('restored with');
+  const restoring = page.url();
+  await toygres.kill();
+  await toygres.up();
+  await page.goto(restoring);
+  await succeeded(page);
+  expect(dump(await port(page, toygres, 'orders-again'))).toEqual(dump(source));
+});
+
+test('every action works as a plain form', async ({ browser, toygres }) => {
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  const page = await context.newPage();
+  await logIn(page, toygres);
+  await backUp(page, toygres, 'orders');
+  await expect
+    .poll(async () => {
+      await page.reload();
+      return page.locator('header.head .state').innerText();
+    }, { timeout: 120_000 })
+    .toBe('succeeded');
+  // What is refused is said at its field, and nothing typed is lost.
+  await page.goto(`${toygres.url}/instances/new`);
+  await page.getByLabel('Name', { exact: true }).fill('Not a name');
+  await page.getByRole('button', { name: 'Create the instance' }).click();
+  await expect(page.getByText('A name has lowercase letters')).toBeVisible();
+  await expect(page.getByLabel('Name', { exact: true })).toHaveValue('Not a name');
+  // Deleting asks for the password again and for the name.
+  await openNewestImage(page, toygres);
+  const name = await page.locator('h1').evaluate((h1) => h1.firstChild!.textContent!.trim());
+  await page.getByRole('link', { name: 'Delete…' }).click();
+  await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
+  await page.locator('main button.primary').click();
+  await page.getByLabel(`Type ${name} to go on`).fill(name);
+  await page.getByRole('button', { name: 'Delete the image' }).click();
+  await page.waitForURL(/\/runs\//);
+  await context.close();
+});
+
+test('an image that was damaged is refused, and says so', async ({ page, toygres }) => {
+  await logIn(page, toygres);
+  await openNewestImage(page, toygres);
+  const id = page.url().split('/').pop()!;
+  const detail = await (await page.request.get(`${toygres.url}/api/images/${id}`)).json();
+  const object = detail.manifest.objects.find((object: { format: string }) => object.format === 'copy-text');
+  const file = join(toygres.dataDir, 'store', detail.prefix, object.key);
+  spawnSync('sh', ['-c', `printf X | dd of="$1" bs=1 seek=${Math.floor(object.bytes / 2)} conv=notrunc`, 'sh', file]);
+  await page.getByRole('button', { name: 'Verify' }).click();
+  await page.waitForURL(/\/runs\//);
+  await expect(page.locator('header.head .state')).toHaveText('failed', { timeout: 60_000 });
+  await expect(page.getByText('The store does not hold what was written.')).toBeVisible();
+  await page.goto(`${toygres.url}/images/${id}`);
+  await expect(page.locator('header.head .state')).toHaveText('corrupt');
+  await expect(page.getByRole('link', { name: 'Restore…' })).toHaveCount(0);
+});
