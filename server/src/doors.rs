@@ -167,7 +167,7 @@ pub(crate) async fn sudo(
 
 /// `POST /api/sudo`.
 #[utoipa::path(post, path = "/api/sudo", tag = "session", request_body = SudoForm,
-    responses((status = 200, description = "In sudo mode; until when"), (status = 401, body = crate::errors::ErrorBody), (status = 429, body = crate::errors::ErrorBody)))]
+    responses((status = 200, description = "In sudo mode; until when"), (status = 400, body = crate::errors::ErrorBody), (status = 413, body = crate::errors::ErrorBody), (status = 415, body = crate::errors::ErrorBody), (status = 422, body = crate::errors::ErrorBody), (status = 401, body = crate::errors::ErrorBody), (status = 429, body = crate::errors::ErrorBody)))]
 pub(crate) async fn api_sudo(
     State(app): State<App>,
     Somebody(actor): Somebody,

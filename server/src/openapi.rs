@@ -47,3 +47,33 @@ pub(crate) struct Document;
 pub(crate) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_what_the_router_has() {
+        let document = serde_json::to_value(Document::openapi()).expect("a document");
+        let paths = document["paths"].as_object().expect("paths");
+        let mut documented: Vec<(String, String)> = paths
+            .iter()
+            .flat_map(|(path, operations)| {
+                operations
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(move |(method, _)| (path.clone(), method.clone()))
+            })
+            .collect();
+        let routed = crate::router::API.iter();
+        let mut routed: Vec<(String, String)> = routed
+            .flat_map(|(path, methods)| {
+                methods.iter().map(|method| ((*path).to_owned(), (*method).to_owned()))
+            })
+            .collect();
+        documented.sort();
+        routed.sort();
+        assert_eq!(documented, routed);
+    }
+}

@@ -60,6 +60,10 @@ pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
     })
     .await?;
     if parts.worker {
+        if alone {
+            // The data directory's lock says that whoever held anything here is gone.
+            control::worker::take_over(&services).await?;
+        }
         platform.resume().await;
     }
     let worker = async {

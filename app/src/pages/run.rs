@@ -81,7 +81,7 @@ fn Whole(view: RunView, role: Role) -> impl IntoView {
         {move || detail.with(trouble)}
         {move || receipt.get().map(|receipt| view! { <ReceiptSlip receipt/> })}
         {move || goes_on.get().map(|run| view! { <Work run/> })}
-        <Panel id="steps" title="Steps" note=count>
+        <Panel id="steps" title="Steps" note=move || view! { {count} }>
             <StepTable steps/>
         </Panel>
         <LogView run=signals/>

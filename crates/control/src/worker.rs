@@ -32,6 +32,28 @@ pub async fn run(services: Services, worker: String, stop: CancellationToken) ->
     result
 }
 
+/// Ends every lease of this platform at once. Only for who knows that no other server works on it: what a killed server
+/// held is then gone on with at once, not when its leases end.
+///
+/// # Errors
+/// The CMS does not answer.
+pub async fn take_over(services: &Services) -> sqlx::Result<()> {
+    let mut tx = services.db().begin().await?;
+    sqlx::query!(
+        "update toygres.run set lease_until = clock_timestamp() where pool = $1 and worker is not null",
+        services.platform_id().to_string()
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update toygres.job set lease_until = clock_timestamp() where platform = $1 and worker is not null",
+        services.platform_id().0
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
 /// Takes away jobs that no run knows any more, and sessions and runs that are over for long.
 async fn sweep(services: Services, stop: CancellationToken) {
     loop {
