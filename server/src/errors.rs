@@ -69,7 +69,7 @@ impl From<control::Error> for Refusal {
         match &error {
             control::Error::Invalid { field, .. } => refusal.body.error.field = Some(field),
             control::Error::TooMany { retry_after_seconds } => {
-                refusal.retry_after = Some(*retry_after_seconds)
+                refusal.retry_after = Some(*retry_after_seconds);
             }
             control::Error::Unavailable(_) => refusal.retry_after = Some(2),
             control::Error::Internal(cause) => {

@@ -70,6 +70,8 @@ async fn the_openapi_document_tells_the_truth() {
     }
 }
 
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str, bool);
+
 #[tokio::test]
 async fn what_another_site_makes_a_browser_send_is_refused() {
     let toygres = Toygres::start();
@@ -78,7 +80,7 @@ async fn what_another_site_makes_a_browser_send_is_refused() {
     let form = "application/x-www-form-urlencoded";
     let json = "application/json";
     // Headers, type of the body, path, whether the guard lets it pass.
-    let cases: &[(&[(&str, &str)], &str, &str, bool)] = &[
+    let cases: &[Case<'_>] = &[
         (&[("sec-fetch-site", "same-origin")], form, "/logout2", true),
         (&[("sec-fetch-site", "none")], form, "/logout2", true),
         (&[("sec-fetch-site", "cross-site")], form, "/api/images", false),

@@ -103,7 +103,10 @@ pub(crate) async fn server(client: &Client) -> Result<Server> {
 }
 
 fn split_list(text: &str) -> Vec<String> {
-    text.split(',').map(|part| part.trim().trim_matches('"').to_owned()).filter(|part| !part.is_empty()).collect()
+    text.split(',')
+        .map(|part| part.trim().trim_matches('"').to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
 }
 
 /// Lists the databases, template0 never among them, template1 only where somebody changed it.
@@ -182,7 +185,10 @@ pub(crate) async fn extensions(client: &impl GenericClient) -> Result<Vec<Extens
 
 /// How many large objects there are.
 pub(crate) async fn large_objects(client: &impl GenericClient) -> Result<u64> {
-    let row = client.query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[]).await.context("cannot count large objects")?;
+    let row = client
+        .query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[])
+        .await
+        .context("cannot count large objects")?;
     Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
@@ -239,23 +245,29 @@ pub(crate) async fn sequences(client: &impl GenericClient) -> Result<Vec<Sequenc
         "select n.nspname::text, c.relname::text from {WITH_EXTENSION} \
          where c.relkind = 'S' and c.relpersistence in ('p', 'u') and ({OF_USER}) order by 1, 2"
     );
-    let names: Vec<(String, String)> =
-        client.query(&sql, &[]).await.context("cannot list the sequences")?.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let names: Vec<(String, String)> = client
+        .query(&sql, &[])
+        .await
+        .context("cannot list the sequences")?
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect();
     let mut found = Vec::with_capacity(names.len());
     for some in names.chunks(SEQUENCES_AT_ONCE) {
         let parts: Vec<String> = some
             .iter()
             .enumerate()
-            .map(|(i, (schema, name))| format!("select {i}::int8, last_value, is_called from {}", qualified(schema, name)))
+            .map(|(i, (schema, name))| {
+                format!("select {i}::int8, last_value, is_called from {}", qualified(schema, name))
+            })
             .collect();
-        let rows = client.query(&parts.join(" union all "), &[]).await.context("cannot read the sequences")?;
-        let mut values: Vec<(i64, i64, bool)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+        let rows =
+            client.query(&parts.join(" union all "), &[]).await.context("cannot read the sequences")?;
+        let mut values: Vec<(i64, i64, bool)> =
+            rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
         values.sort_unstable();
-        found.extend(some.iter().zip(values).map(|((schema, name), (_, last_value, is_called))| SequenceRow {
-            schema: schema.clone(),
-            name: name.clone(),
-            last_value,
-            is_called,
+        found.extend(some.iter().zip(values).map(|((schema, name), (_, last_value, is_called))| {
+            SequenceRow { schema: schema.clone(), name: name.clone(), last_value, is_called }
         }));
     }
     Ok(found)

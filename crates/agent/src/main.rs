@@ -30,8 +30,8 @@ use clap::Parser as _;
 use cli::{Cli, Command, RunArgs};
 use job_dir::{JobDir, Taken};
 use model::ExitClass;
-use rustix::fs::Mode;
 use run::{Files, complain};
+use rustix::fs::Mode;
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();

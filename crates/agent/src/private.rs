@@ -72,7 +72,10 @@ impl PrivateServer {
             format!("--lc-collate={}", like.collate),
             format!("--lc-ctype={}", like.ctype),
         ];
-        args.extend(["--lc-messages=C", "--lc-monetary=C", "--lc-numeric=C", "--lc-time=C", "--auth=trust"].map(str::to_owned));
+        args.extend(
+            ["--lc-messages=C", "--lc-monetary=C", "--lc-numeric=C", "--lc-time=C", "--auth=trust"]
+                .map(str::to_owned),
+        );
         args.extend(["--data-checksums", "--no-sync", "--no-instructions"].map(str::to_owned));
         if like.locale_provider != "libc" {
             args.push(format!("--locale-provider={}", like.locale_provider));
@@ -83,7 +86,9 @@ impl PrivateServer {
                 args.push(format!("--icu-rules={rules}"));
             }
         }
-        let initdb = Tool::new(&plan.programs.path("initdb"), plan.run_as).args(&args).envs([("PGDATA", plan.data_dir.clone().into())]);
+        let initdb = Tool::new(&plan.programs.path("initdb"), plan.run_as)
+            .args(&args)
+            .envs([("PGDATA", plan.data_dir.clone().into())]);
         initdb.silent()?.finish().await?;
         Ok(())
     }
@@ -104,7 +109,10 @@ impl PrivateServer {
         while !self.plan.work_dir.join(".s.PGSQL.5432").exists() || !self.answers().await {
             self.still_runs()?;
             if Instant::now() > deadline {
-                return Err(fail(ExitClass::Transient, format!("the private server did not start: {}", self.last_words())));
+                return Err(fail(
+                    ExitClass::Transient,
+                    format!("the private server did not start: {}", self.last_words()),
+                ));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -117,9 +125,20 @@ impl PrivateServer {
     }
 
     /// Connects as anybody.
-    pub(crate) async fn connect_as(&self, user: &str, password: Option<&str>, database: &str) -> Result<Client, tokio_postgres::Error> {
+    pub(crate) async fn connect_as(
+        &self,
+        user: &str,
+        password: Option<&str>,
+        database: &str,
+    ) -> Result<Client, tokio_postgres::Error> {
         let mut config = Config::new();
-        config.host_path(&self.plan.work_dir).port(5432).user(user).dbname(database).application_name("toygres").options(self.options());
+        config
+            .host_path(&self.plan.work_dir)
+            .port(5432)
+            .user(user)
+            .dbname(database)
+            .application_name("toygres")
+            .options(self.options());
         if let Some(password) = password {
             config.password(password);
         }
@@ -147,7 +166,10 @@ impl PrivateServer {
         if let Some(mut child) = self.child.take() {
             let status = child.wait().await.context("cannot wait for the private server")?;
             if !status.success() {
-                return Err(fail(ExitClass::Transient, format!("the private server stopped with {status}: {}", self.last_words())));
+                return Err(fail(
+                    ExitClass::Transient,
+                    format!("the private server stopped with {status}: {}", self.last_words()),
+                ));
             }
         }
         Ok(())
@@ -167,7 +189,12 @@ impl PrivateServer {
     /// Brings every file of the stopped server to the disk.
     pub(crate) async fn sync(&self) -> Result<()> {
         let initdb = Tool::new(&self.plan.programs.path("initdb"), self.plan.run_as);
-        initdb.args(["--sync-only"]).envs([("PGDATA", self.plan.data_dir.clone().into())]).silent()?.finish().await?;
+        initdb
+            .args(["--sync-only"])
+            .envs([("PGDATA", self.plan.data_dir.clone().into())])
+            .silent()?
+            .finish()
+            .await?;
         Ok(())
     }
 
@@ -216,7 +243,9 @@ impl PrivateServer {
 
     fn write_hba(&self, purpose: Purpose) -> Result<()> {
         let method = if purpose == Purpose::Load { "trust" } else { "scram-sha-256" };
-        let text = format!("local all all {method}\nhost all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n");
+        let text = format!(
+            "local all all {method}\nhost all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n"
+        );
         let path = self.plan.data_dir.join("pg_hba.conf");
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
@@ -226,11 +255,19 @@ impl PrivateServer {
     }
 
     fn open_log(&self) -> Result<std::fs::File> {
-        std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).context("cannot open the private server's log")
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .context("cannot open the private server's log")
     }
 
     fn options(&self) -> String {
-        let more = if self.plan.programs.major >= 17 { " -c event_triggers=off -c transaction_timeout=0" } else { "" };
+        let more = if self.plan.programs.major >= 17 {
+            " -c event_triggers=off -c transaction_timeout=0"
+        } else {
+            ""
+        };
         format!("{OPTIONS}{more}")
     }
 
@@ -256,19 +293,31 @@ impl PrivateServer {
     }
 
     fn explain(&self, error: tokio_postgres::Error) -> anyhow::Error {
-        fail(ExitClass::Transient, format!("cannot connect to the private server: {error}; {}", self.last_words()))
+        fail(
+            ExitClass::Transient,
+            format!("cannot connect to the private server: {error}; {}", self.last_words()),
+        )
     }
 
     /// What it logged last, for an error.
     pub(crate) fn last_words(&self) -> String {
-        let text = std::fs::read(self.log_path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        let mut lines: Vec<&str> = text.lines().rev().filter(|l| l.contains("FATAL:") || l.contains("ERROR:") || l.contains("PANIC:")).take(3).collect();
+        let text = std::fs::read(self.log_path())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default();
+        let mut lines: Vec<&str> = text
+            .lines()
+            .rev()
+            .filter(|l| l.contains("FATAL:") || l.contains("ERROR:") || l.contains("PANIC:"))
+            .take(3)
+            .collect();
         lines.reverse();
         lines.join("; ")
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.child.as_ref().and_then(Child::id).and_then(|id| Pid::from_raw(id.cast_signed())) {
+        if let Some(pid) =
+            self.child.as_ref().and_then(Child::id).and_then(|id| Pid::from_raw(id.cast_signed()))
+        {
             // Nothing to do where it is gone already.
             let _ = kill_process(pid, signal);
         }
@@ -288,7 +337,10 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
 /// Ends a server that an agent left behind when it was killed, if `data_dir` has one.
 pub(crate) async fn end_orphan(data_dir: &Path) -> Result<()> {
     let Ok(text) = tokio::fs::read_to_string(data_dir.join("postmaster.pid")).await else { return Ok(()) };
-    let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw) else { return Ok(()) };
+    let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw)
+    else {
+        return Ok(());
+    };
     let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut signal = Signal::QUIT;

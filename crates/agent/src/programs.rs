@@ -68,7 +68,9 @@ fn choose(mut found: Vec<Programs>, wanted: Wanted, bin_dir: Option<&str>) -> Re
     };
     Err(fail(
         ExitClass::Configuration,
-        format!("the server is PostgreSQL {major}, and {there}: install PostgreSQL {major} (Debian: apt-get install postgresql-{major})"),
+        format!(
+            "the server is PostgreSQL {major}, and {there}: install PostgreSQL {major} (Debian: apt-get install postgresql-{major})"
+        ),
     ))
 }
 
@@ -77,7 +79,9 @@ fn choose(mut found: Vec<Programs>, wanted: Wanted, bin_dir: Option<&str>) -> Re
 async fn look(dir: &Path, programs: &[&str]) -> Result<Option<Programs>> {
     let Some(first) = programs.first() else { return Ok(None) };
     let Ok(path) = tokio::fs::canonicalize(dir.join(first)).await else { return Ok(None) };
-    let Some(dir) = path.parent().filter(|_| path.file_name().is_some_and(|name| name == *first)) else { return Ok(None) };
+    let Some(dir) = path.parent().filter(|_| path.file_name().is_some_and(|name| name == *first)) else {
+        return Ok(None);
+    };
     if !programs.iter().all(|program| dir.join(program).exists()) {
         return Ok(None);
     }
@@ -100,8 +104,11 @@ fn parse_version(text: &str) -> Option<(i32, String)> {
 }
 
 async fn usual_dirs() -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    for (root, below) in [("/usr/lib/postgresql", "bin"), ("/usr/local", "bin"), ("/opt/homebrew/opt", "bin"), ("/usr", "bin")] {
+    let mut dirs: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    for (root, below) in
+        [("/usr/lib/postgresql", "bin"), ("/usr/local", "bin"), ("/opt/homebrew/opt", "bin"), ("/usr", "bin")]
+    {
         let Ok(mut entries) = tokio::fs::read_dir(root).await else { continue };
         while let Ok(Some(entry)) = entries.next_entry().await {
             let name = entry.file_name();
@@ -145,7 +152,9 @@ mod tests {
     async fn a_directory_without_programs_is_named() {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().to_str().expect("text");
-        let refused = Programs::find(Some(dir), Wanted { major: 15, programs: FOR_RESTORE }).await.expect_err("nothing there");
+        let refused = Programs::find(Some(dir), Wanted { major: 15, programs: FOR_RESTORE })
+            .await
+            .expect_err("nothing there");
         assert!(refused.to_string().contains(dir), "{refused}");
     }
 }

@@ -22,7 +22,8 @@ impl RunAs {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
-        let owner = dir.ancestors().find_map(|d| d.metadata().ok()).map(|m| Self { uid: m.uid(), gid: m.gid() });
+        let owner =
+            dir.ancestors().find_map(|d| d.metadata().ok()).map(|m| Self { uid: m.uid(), gid: m.gid() });
         if let Some(owner) = owner.filter(|o| o.uid != 0) {
             return Ok(Some(owner));
         }
@@ -31,7 +32,10 @@ impl RunAs {
             Some(user) => Ok(Some(user)),
             None => Err(fail(
                 ExitClass::Configuration,
-                format!("PostgreSQL does not run as root, and there is no user postgres: give {} to an unprivileged user", dir.display()),
+                format!(
+                    "PostgreSQL does not run as root, and there is no user postgres: give {} to an unprivileged user",
+                    dir.display()
+                ),
             )),
         }
     }

@@ -83,7 +83,11 @@ impl Tool {
     }
 
     fn start(mut self) -> Result<Running> {
-        let mut child = self.command.stderr(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", self.name))?;
+        let mut child = self
+            .command
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.name))?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let stderr = child.stderr.take().context("no pipe for its complaints")?;
         let complaints = tokio::spawn(collect(stderr));
@@ -174,5 +178,9 @@ pub(crate) fn classify(words: &str) -> ExitClass {
 
 /// The level that a program's line has in the log.
 pub(crate) fn level_of(line: &str) -> Level {
-    if line.contains("warning:") || line.contains("WARNING:") || line.contains("error:") { Level::Warn } else { Level::Debug }
+    if line.contains("warning:") || line.contains("WARNING:") || line.contains("error:") {
+        Level::Warn
+    } else {
+        Level::Debug
+    }
 }

@@ -21,7 +21,8 @@ impl WorkDir {
     pub(crate) fn make(run: Uuid, run_as: Option<RunAs>) -> Result<Self> {
         let path = path_of(run);
         remove(&path, run_as)?;
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&path).and_then(|()| RunAs::own(run_as, &path));
+        let made =
+            std::fs::DirBuilder::new().mode(0o700).create(&path).and_then(|()| RunAs::own(run_as, &path));
         made.with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
@@ -34,7 +35,8 @@ impl WorkDir {
     /// Writes the file that libpq takes passwords from; only its owner may read it.
     pub(crate) fn passfile(&self, password: &str) -> Result<PathBuf> {
         if password.contains(['\n', '\r', '\0']) {
-            let words = "the password holds a line break or NUL, which PostgreSQL's programs cannot take: change it";
+            let words =
+                "the password holds a line break or NUL, which PostgreSQL's programs cannot take: change it";
             return Err(fail(ExitClass::Configuration, words));
         }
         let path = self.0.join("pgpass");
@@ -68,10 +70,14 @@ fn remove(path: &Path, run_as: Option<RunAs>) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
-        Ok(meta) if meta.is_dir() && (meta.uid() == me || run_as.is_some_and(|user| user.uid == meta.uid())) => {
+        Ok(meta)
+            if meta.is_dir() && (meta.uid() == me || run_as.is_some_and(|user| user.uid == meta.uid())) =>
+        {
             std::fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))
         }
-        Ok(_) => Err(fail(ExitClass::Configuration, format!("{} is there and is not Toygres'", path.display()))),
+        Ok(_) => {
+            Err(fail(ExitClass::Configuration, format!("{} is there and is not Toygres'", path.display())))
+        }
     }
 }
 

@@ -17,8 +17,18 @@ fn an_image_is_restored_by_hand() {
     let place = desk.store().join(desk.image(image).prefix);
     let restore = |extra: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toygres-agent"));
-        command.arg("restore").arg(format!("file://{}", place.display())).arg("--data-dir").arg(desk.data_dir());
-        command.args(extra).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).output().expect("started")
+        command
+            .arg("restore")
+            .arg(format!("file://{}", place.display()))
+            .arg("--data-dir")
+            .arg(desk.data_dir());
+        command
+            .args(extra)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .stdin(Stdio::null())
+            .output()
+            .expect("started")
     };
 
     let refused = restore(&[]);

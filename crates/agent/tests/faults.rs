@@ -38,7 +38,11 @@ fn until_it_waits(source: &Cluster) {
 fn nothing_left(desk: &Desk) {
     let dir = desk.dir.path().to_str().expect("text");
     assert_eq!(processes_with(dir), Vec::<String>::new());
-    let left: Vec<PathBuf> = std::fs::read_dir(desk.dir.path()).expect("there").map(|e| e.expect("there").path()).filter(|p| *p != desk.store()).collect();
+    let left: Vec<PathBuf> = std::fs::read_dir(desk.dir.path())
+        .expect("there")
+        .map(|e| e.expect("there").path())
+        .filter(|p| *p != desk.store())
+        .collect();
     assert_eq!(left, Vec::<PathBuf>::new());
 }
 
@@ -50,7 +54,10 @@ fn work_dir_of(run: Uuid) -> PathBuf {
 fn a_wrong_password_is_named_as_such() {
     let source = Cluster::new();
     let desk = Desk::new();
-    let refused = desk.start_as(Uuid::from_u128(1), desk.backup(&source, ImageId::new()), "canary-77").wait().expect(ExitClass::Authentication);
+    let refused = desk
+        .start_as(Uuid::from_u128(1), desk.backup(&source, ImageId::new()), "canary-77")
+        .wait()
+        .expect(ExitClass::Authentication);
     assert!(refused.error().contains("password"), "{}", refused.error());
     assert!(!refused.output.contains("canary-77"));
     assert_eq!(desk.objects(), Vec::<String>::new());
@@ -76,9 +83,13 @@ fn a_table_dropped_while_the_backup_looks_is_left_out_and_the_rest_is_whole() {
     let desk = Desk::new();
     let image = ImageId::new();
     std::thread::scope(|scope| {
-        let holder = scope.spawn(|| source.psql("postgres", "begin; drop table goes; select pg_sleep(3); commit"));
+        let holder =
+            scope.spawn(|| source.psql("postgres", "begin; drop table goes; select pg_sleep(3); commit"));
         let deadline = Instant::now() + Duration::from_secs(20);
-        while source.psql("postgres", "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted") == "0" {
+        while source
+            .psql("postgres", "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted")
+            == "0"
+        {
             assert!(Instant::now() < deadline);
         }
         let agent = desk.start(desk.backup(&source, image));
@@ -114,7 +125,9 @@ fn a_cancelled_backup_leaves_nothing() {
     assert_eq!(desk.objects(), Vec::<String>::new());
     nothing_left(&desk);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while source.psql("postgres", "select count(*) from pg_stat_activity where application_name = 'toygres'") != "0" {
+    while source.psql("postgres", "select count(*) from pg_stat_activity where application_name = 'toygres'")
+        != "0"
+    {
         assert!(Instant::now() < deadline, "the source still works for a backup that is gone");
     }
 }
@@ -166,7 +179,11 @@ fn damaged_missing_and_swapped_parts_are_refused() {
     desk.run(desk.backup(&source, other)).expect(ExitClass::Ok);
 
     let dir = |image: ImageId| desk.store().join(format!("images/{image}/1"));
-    let parts: Vec<String> = desk.objects().into_iter().filter_map(|o| o.strip_prefix(&format!("images/{image}/1/")).map(str::to_owned)).collect();
+    let parts: Vec<String> = desk
+        .objects()
+        .into_iter()
+        .filter_map(|o| o.strip_prefix(&format!("images/{image}/1/")).map(str::to_owned))
+        .collect();
     assert!(parts.len() >= 6, "{parts:?}");
     for part in parts.iter().filter(|p| *p != "RESTORE.md") {
         let path = dir(image).join(part);
@@ -174,7 +191,12 @@ fn damaged_missing_and_swapped_parts_are_refused() {
         let mut flipped = whole.clone();
         flipped[whole.len() / 2] ^= 0x10;
         let foreign = std::fs::read(dir(other).join(part)).expect("there");
-        let cases = [("flipped", Some(flipped)), ("cut", Some(whole[..whole.len() - 1].to_vec())), ("gone", None), ("swapped", Some(foreign).filter(|f| *f != whole))];
+        let cases = [
+            ("flipped", Some(flipped)),
+            ("cut", Some(whole[..whole.len() - 1].to_vec())),
+            ("gone", None),
+            ("swapped", Some(foreign).filter(|f| *f != whole)),
+        ];
         for (what, bytes) in cases.into_iter().filter(|(what, bytes)| *what == "gone" || bytes.is_some()) {
             // Another image's whole manifest describes that image: its parts are what does not match then.
             match bytes {
@@ -182,7 +204,13 @@ fn damaged_missing_and_swapped_parts_are_refused() {
                 None => std::fs::remove_file(&path).expect("removed"),
             }
             let ended = desk.run(desk.restore(image));
-            assert_eq!(ended.code, Some(ExitClass::Verification.code()), "{part} {what}: {:?}\n{}", ended.result, ended.output);
+            assert_eq!(
+                ended.code,
+                Some(ExitClass::Verification.code()),
+                "{part} {what}: {:?}\n{}",
+                ended.result,
+                ended.output
+            );
             assert!(!desk.data_dir().exists(), "{part} {what}");
             nothing_left(&desk);
         }
@@ -195,8 +223,14 @@ fn damaged_missing_and_swapped_parts_are_refused() {
 fn what_the_task_names_and_the_machine_lacks_is_said() {
     let source = Cluster::new();
     let desk = Desk::new();
-    let Work::Backup { image, to, source: connection, image_type, databases, streams, .. } = desk.backup(&source, ImageId::new()) else { unreachable!() };
+    let Work::Backup { image, to, source: connection, image_type, databases, streams, .. } =
+        desk.backup(&source, ImageId::new())
+    else {
+        unreachable!()
+    };
     let bin_dir = Some("/no/such/bin".to_owned());
-    let refused = desk.run(Work::Backup { image, to, source: connection, image_type, databases, streams, bin_dir }).expect(ExitClass::Configuration);
+    let refused = desk
+        .run(Work::Backup { image, to, source: connection, image_type, databases, streams, bin_dir })
+        .expect(ExitClass::Configuration);
     assert!(refused.error().contains("/no/such/bin"), "{}", refused.error());
 }

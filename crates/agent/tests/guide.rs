@@ -30,7 +30,12 @@ fn the_guide_restores_without_toygres() {
         .current_dir(&place)
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", bin().display()))
-        .envs([("PGHOST", target.socket()), ("PGPORT", "5432".into()), ("PGUSER", "postgres".into()), ("PGPASSWORD", PASSWORD.into())])
+        .envs([
+            ("PGHOST", target.socket()),
+            ("PGPORT", "5432".into()),
+            ("PGUSER", "postgres".into()),
+            ("PGPASSWORD", PASSWORD.into()),
+        ])
         .output()
         .expect("bash");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

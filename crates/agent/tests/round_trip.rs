@@ -15,13 +15,23 @@ fn a_nasty_schema_comes_back_equal() {
     let before = source.dumpall();
 
     let backup = desk.run(desk.backup(&source, image)).expect(ExitClass::Ok);
-    let Some(Outcome::Backup { tables, rows, databases, .. }) = backup.result.as_ref().and_then(|r| r.outcome.clone()) else { panic!("{backup:?}") };
+    let Some(Outcome::Backup { tables, rows, databases, .. }) =
+        backup.result.as_ref().and_then(|r| r.outcome.clone())
+    else {
+        panic!("{backup:?}")
+    };
     assert!(tables > 420 && rows > 90_000 && databases == 5, "{tables} {rows} {databases}");
     assert_same(&before, &source.dumpall());
 
     let restore = desk.run(desk.restore(image)).expect(ExitClass::Ok);
-    let Some(Outcome::Restore { receipt, .. }) = restore.result.as_ref().and_then(|r| r.outcome.clone()) else { panic!("{restore:?}") };
-    assert_eq!((receipt.difference_count, receipt.tables, receipt.rows, receipt.large_objects), (0, tables, rows, 3));
+    let Some(Outcome::Restore { receipt, .. }) = restore.result.as_ref().and_then(|r| r.outcome.clone())
+    else {
+        panic!("{restore:?}")
+    };
+    assert_eq!(
+        (receipt.difference_count, receipt.tables, receipt.rows, receipt.large_objects),
+        (0, tables, rows, 3)
+    );
     assert!(!backup.output.contains(PASSWORD) && !restore.output.contains(PASSWORD));
     assert_eq!(processes_with(desk.dir.path().to_str().unwrap_or_default()), Vec::<String>::new());
 
@@ -29,14 +39,26 @@ fn a_nasty_schema_comes_back_equal() {
     assert_same(&before, &restored.dumpall());
     let large_object = "select sum(hashtext(encode(lo_get(oid), 'hex'))) from pg_largeobject_metadata";
     assert_eq!(restored.psql("shop", large_object), source.psql("shop", large_object));
-    assert_eq!(restored.psql("shop", "select count(*) > 0 from pg_statistic where starelid = 'app.large'::regclass"), "t");
-    assert_eq!(restored.psql("shop", "select string_agg(relispopulated::text, ' ' order by relname) from pg_class where relkind = 'm'"), "true false true");
+    assert_eq!(
+        restored.psql("shop", "select count(*) > 0 from pg_statistic where starelid = 'app.large'::regclass"),
+        "t"
+    );
+    assert_eq!(
+        restored.psql(
+            "shop",
+            "select string_agg(relispopulated::text, ' ' order by relname) from pg_class where relkind = 'm'"
+        ),
+        "true false true"
+    );
 }
 
 #[test]
 fn chosen_databases_come_alone_and_a_changed_template1_comes_too() {
     let source = Cluster::new();
-    source.psql("template1", "create table in_every_new_database (a int); insert into in_every_new_database values (1)");
+    source.psql(
+        "template1",
+        "create table in_every_new_database (a int); insert into in_every_new_database values (1)",
+    );
     for name in ["one", "two"] {
         source.psql("postgres", &format!("create database {name}"));
         source.psql(name, "create table t as select generate_series(1, 10) as a");
@@ -48,15 +70,41 @@ fn chosen_databases_come_alone_and_a_changed_template1_comes_too() {
 
     let other = Desk::new();
     let image = ImageId::new();
-    let Work::Backup { to, source: connection, image_type, bin_dir, .. } = other.backup(&source, image) else { unreachable!() };
-    let chosen = Work::Backup { image, to, source: connection, image_type, databases: vec!["two".into()], streams: 1, bin_dir };
+    let Work::Backup { to, source: connection, image_type, bin_dir, .. } = other.backup(&source, image)
+    else {
+        unreachable!()
+    };
+    let chosen = Work::Backup {
+        image,
+        to,
+        source: connection,
+        image_type,
+        databases: vec!["two".into()],
+        streams: 1,
+        bin_dir,
+    };
     other.run(chosen).expect(ExitClass::Ok);
     other.run(other.restore(image)).expect(ExitClass::Ok);
     let restored = Cluster::on(&other.data_dir());
-    assert_eq!(restored.psql("postgres", "select string_agg(datname, ' ' order by datname) from pg_database"), "postgres template0 template1 two");
+    assert_eq!(
+        restored.psql("postgres", "select string_agg(datname, ' ' order by datname) from pg_database"),
+        "postgres template0 template1 two"
+    );
 
-    let Work::Backup { image, to, source: connection, image_type, bin_dir, .. } = other.backup(&source, ImageId::new()) else { unreachable!() };
-    let missing = Work::Backup { image, to, source: connection, image_type, databases: vec!["three".into()], streams: 1, bin_dir };
+    let Work::Backup { image, to, source: connection, image_type, bin_dir, .. } =
+        other.backup(&source, ImageId::new())
+    else {
+        unreachable!()
+    };
+    let missing = Work::Backup {
+        image,
+        to,
+        source: connection,
+        image_type,
+        databases: vec!["three".into()],
+        streams: 1,
+        bin_dir,
+    };
     let refused = other.run(missing).expect(ExitClass::Configuration);
     assert!(refused.error().contains("three"), "{}", refused.error());
 }
@@ -98,7 +146,13 @@ fn writers_do_not_tear_what_belongs_together() {
     let restored = Cluster::on(&desk.data_dir());
     let torn = "select count(*) from head h where lines <> (select count(*) from line l where l.head = h.id)";
     assert_eq!(restored.psql("postgres", torn), "0");
-    assert_eq!(restored.psql("postgres", "select coalesce(max(n), 0) <= (select last_value from s) from line where head > 1000000"), "t");
+    assert_eq!(
+        restored.psql(
+            "postgres",
+            "select coalesce(max(n), 0) <= (select last_value from s) from line where head > 1000000"
+        ),
+        "t"
+    );
 }
 
 #[test]
@@ -141,14 +195,22 @@ fn a_superuser_of_another_name_gets_in_with_its_own_password() {
     desk.start_as(uuid::Uuid::from_u128(rand::random()), restore, "boss pass").wait().expect(ExitClass::Ok);
     let restored = Cluster::on(&desk.data_dir());
     assert_same(&source.dumpall(), &restored.dumpall());
-    let login = restored.client("psql").envs([("PGUSER", "boss"), ("PGPASSWORD", "boss pass")]).args(["-X", "-c", "table t"]).output().expect("psql");
+    let login = restored
+        .client("psql")
+        .envs([("PGUSER", "boss"), ("PGPASSWORD", "boss pass")])
+        .args(["-X", "-c", "table t"])
+        .output()
+        .expect("psql");
     assert!(login.status.success(), "{login:?}");
 }
 
 #[test]
 fn who_may_not_read_everything_is_told_so_and_who_may_gets_an_image_without_passwords() {
     let source = Cluster::new();
-    source.psql("postgres", "create role limited login password 'limited'; create table t as select generate_series(1, 5) as a");
+    source.psql(
+        "postgres",
+        "create role limited login password 'limited'; create table t as select generate_series(1, 5) as a",
+    );
     let desk = Desk::new();
     let image = ImageId::new();
     let mut backup = desk.backup(&source, image);

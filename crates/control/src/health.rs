@@ -57,17 +57,17 @@ async fn look(services: &Services, round: u64) -> crate::Result<()> {
         match state {
             ServerState::Running if probe => probe_one(services, &instance).await?,
             ServerState::Running if instance.origin == Origin::Managed => {
-                seen(services, &instance, "ok", None).await?
+                seen(services, &instance, "ok", None).await?;
             }
             ServerState::Running => {}
             ServerState::Starting(words) | ServerState::Failed(words) => {
-                seen(services, &instance, "down", Some(&words)).await?
+                seen(services, &instance, "down", Some(&words)).await?;
             }
             ServerState::Stopped => {
-                seen(services, &instance, "down", Some("The server was stopped from outside.")).await?
+                seen(services, &instance, "down", Some("The server was stopped from outside.")).await?;
             }
             ServerState::Absent => {
-                seen(services, &instance, "down", Some("The server's files are gone.")).await?
+                seen(services, &instance, "down", Some("The server's files are gone.")).await?;
             }
         }
     }

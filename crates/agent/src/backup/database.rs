@@ -27,13 +27,21 @@ pub(super) struct Copied {
 /// Copies a database.
 pub(super) async fn copy(cx: &Cx<'_>, meter: &Meter<'_>, database: &Database) -> Result<Copied> {
     let name = &database.name;
-    let snapshot = Snapshot::take(cx.connect(name).await?).await.with_context(|| format!("database {name:?}"))?;
+    let snapshot =
+        Snapshot::take(cx.connect(name).await?).await.with_context(|| format!("database {name:?}"))?;
     // Read after the snapshot was taken: whatever number a copied row has, its sequence has gone past it.
     let sequences = catalog::sequences(&snapshot.keeper).await?;
     let extensions = catalog::extensions(&snapshot.keeper).await?;
     let large_objects = catalog::large_objects(&snapshot.keeper).await?;
     let tables = &snapshot.tables;
-    cx.job.log(Level::Info, format!("database {name:?}: {} tables, {} sequences, {large_objects} large objects", tables.len(), sequences.len()));
+    cx.job.log(
+        Level::Info,
+        format!(
+            "database {name:?}: {} tables, {} sequences, {large_objects} large objects",
+            tables.len(),
+            sequences.len()
+        ),
+    );
     meter.begin(tables.len() as u64, tables.iter().map(|t| t.bytes).sum(), database.bytes.cast_unsigned());
 
     let queue = Queue::new(cut(tables, cx.what.streams, cx.server.major));
@@ -45,7 +53,9 @@ pub(super) async fn copy(cx: &Cx<'_>, meter: &Meter<'_>, database: &Database) ->
     let schema = async {
         let tool = cx.libpq.schema(&cx.programs, name, &snapshot.name);
         let key = format!("{}/schema.dump", database.ordinal);
-        store_output(cx, tool, &key).await.with_context(|| format!("cannot read the schema of database {name:?}"))
+        store_output(cx, tool, &key)
+            .await
+            .with_context(|| format!("cannot read the schema of database {name:?}"))
     };
     let blobs = async {
         if large_objects == 0 {
@@ -53,7 +63,9 @@ pub(super) async fn copy(cx: &Cx<'_>, meter: &Meter<'_>, database: &Database) ->
         }
         let tool = cx.libpq.large_objects(&cx.programs, name, &snapshot.name);
         let key = format!("{}/large-objects.dump", database.ordinal);
-        store_output(cx, tool, &key).await.with_context(|| format!("cannot read the large objects of database {name:?}"))
+        store_output(cx, tool, &key)
+            .await
+            .with_context(|| format!("cannot read the large objects of database {name:?}"))
     };
     let (lines, (), ()) = tokio::try_join!(rows, schema, blobs)?;
     let mut index = Index { tables: lines.into_iter().flatten().collect(), sequences: Vec::new() };
@@ -62,7 +74,12 @@ pub(super) async fn copy(cx: &Cx<'_>, meter: &Meter<'_>, database: &Database) ->
     let number = sequences.len() as u64;
     index.sequences = sequences
         .into_iter()
-        .map(|s| SequenceLine { schema: s.schema, name: s.name, last_value: s.last_value, is_called: s.is_called })
+        .map(|s| SequenceLine {
+            schema: s.schema,
+            name: s.name,
+            last_value: s.last_value,
+            is_called: s.is_called,
+        })
         .collect();
     cx.image.write(&Index::key(database.ordinal), "jsonl", Some("zstd"), &index.pack()?).await?;
     Ok(Copied { extensions, tables: totals, sequences: number, large_objects })

@@ -32,7 +32,11 @@ impl Libpq<'_> {
             ("PGPASSFILE", self.passfile.unwrap_or(Path::new("/nonexistent")).into()),
         ];
         if source.tls == TlsMode::VerifyFull {
-            let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+            let bundles = [
+                "/etc/ssl/certs/ca-certificates.crt",
+                "/etc/pki/tls/certs/ca-bundle.crt",
+                "/etc/ssl/cert.pem",
+            ];
             let bundle = bundles.iter().find(|path| Path::new(path).exists());
             env.push(("PGSSLROOTCERT", bundle.unwrap_or(&bundles[0]).into()));
         }
@@ -43,16 +47,26 @@ impl Libpq<'_> {
     /// may read.
     pub(crate) fn globals(&self, programs: &Programs, passwords: bool) -> Tool {
         let database = &self.source.database;
-        let connection = format!("--database=dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'"));
+        let connection =
+            format!("--database=dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'"));
         let tool = Tool::new(&programs.path("pg_dumpall"), None)
-            .args(["--globals-only", "--no-password", &format!("--lock-wait-timeout={LOCK_WAIT_MS}"), &connection])
+            .args([
+                "--globals-only",
+                "--no-password",
+                &format!("--lock-wait-timeout={LOCK_WAIT_MS}"),
+                &connection,
+            ])
             .envs(self.env(database));
         if passwords { tool } else { tool.args(["--no-role-passwords"]) }
     }
 
     /// Everything of a database but rows, sequences' values and large objects.
     pub(crate) fn schema(&self, programs: &Programs, database: &str, snapshot: &str) -> Tool {
-        self.dump(programs, database, snapshot).args(["--create", "--section=pre-data", "--section=post-data"])
+        self.dump(programs, database, snapshot).args([
+            "--create",
+            "--section=pre-data",
+            "--section=post-data",
+        ])
     }
 
     /// Large objects' contents alone: the pattern leaves out every table and sequence.

@@ -15,13 +15,16 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use image::{ImageWriter, Store};
 use model::image::FORMAT_VERSION;
-use model::{Connection, Database, ExitClass, ImageId, ImageKind, ImageType, Level, Location, Manifest, Outcome, Source};
+use model::{
+    Connection, Database, ExitClass, ImageId, ImageKind, ImageType, Level, Location, Manifest, Outcome,
+    Source,
+};
 use tokio_postgres::Client;
 
 pub(crate) use pieces::Queue;
 pub(crate) use progress::Meter;
-pub(crate) use pump::drain;
 use pump::Packed;
+pub(crate) use pump::drain;
 
 use crate::catalog::{self, PORTABLE_SETTINGS, Server};
 use crate::connect::connect;
@@ -77,8 +80,15 @@ pub(crate) async fn backup(job: &Job, what: &Backup, store: &Store) -> Result<Ou
     let passfile = password.map(|password| work_dir.passfile(password)).transpose()?;
     let first = open(what, password, &what.source.database).await?;
     let server = catalog::server(&first).await?;
-    let programs = Programs::find(what.bin_dir.as_deref(), Wanted { major: server.major, programs: FOR_BACKUP }).await?;
-    job.log(Level::Info, format!("PostgreSQL {} at {}:{}, copied with pg_dump {}", server.version, what.source.host, what.source.port, programs.version));
+    let programs =
+        Programs::find(what.bin_dir.as_deref(), Wanted { major: server.major, programs: FOR_BACKUP }).await?;
+    job.log(
+        Level::Info,
+        format!(
+            "PostgreSQL {} at {}:{}, copied with pg_dump {}",
+            server.version, what.source.host, what.source.port, programs.version
+        ),
+    );
     warn(job, &server);
     let cx = Cx {
         job,
@@ -110,7 +120,10 @@ fn warn(job: &Job, server: &Server) {
     if !server.superuser {
         job.log(Level::Warn, "the user is no superuser: the image holds roles without their passwords, and only what this user may read".to_owned());
     } else if !server.reads_all {
-        job.log(Level::Warn, "the user may not pass row security: tables under it cannot be copied".to_owned());
+        job.log(
+            Level::Warn,
+            "the user may not pass row security: tables under it cannot be copied".to_owned(),
+        );
     }
     if !server.tablespaces.is_empty() {
         let names = server.tablespaces.join(", ");
@@ -124,7 +137,10 @@ async fn choose(cx: &Cx<'_>, client: &Client) -> Result<Vec<Database>> {
     let all = catalog::databases(client).await?;
     for name in wanted {
         if !all.open.iter().any(|d| d.name == *name) {
-            return Err(fail(ExitClass::Configuration, format!("there is no database {name:?} that allows connections on the server")));
+            return Err(fail(
+                ExitClass::Configuration,
+                format!("there is no database {name:?} that allows connections on the server"),
+            ));
         }
     }
     let mut chosen = Vec::new();
@@ -157,8 +173,15 @@ async fn globals(cx: &Cx<'_>) -> Result<()> {
 
 async fn commit(cx: &Cx<'_>, databases: Vec<Database>) -> Result<Outcome> {
     let version = cx.programs.version.clone();
-    let mut tools = BTreeMap::from([("toygres-agent".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("pg_dump".to_owned(), version.clone())]);
-    let dumpall = if cx.server.superuser { version } else { format!("{version}, without passwords: the user was no superuser") };
+    let mut tools = BTreeMap::from([
+        ("toygres-agent".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("pg_dump".to_owned(), version.clone()),
+    ]);
+    let dumpall = if cx.server.superuser {
+        version
+    } else {
+        format!("{version}, without passwords: the user was no superuser")
+    };
     tools.insert("pg_dumpall".to_owned(), dumpall);
     let source = Source {
         version: cx.server.version.clone(),

@@ -36,7 +36,9 @@ fn cut_one(table: usize, row: &TableRow, streams: u64, major: i32) -> Vec<Piece>
         return vec![Piece { table, blocks: None }];
     }
     let edge = |k: u64| row.blocks * k / count;
-    (0..count).map(|k| Piece { table, blocks: Some((edge(k), (k + 1 < count).then(|| edge(k + 1)))) }).collect()
+    (0..count)
+        .map(|k| Piece { table, blocks: Some((edge(k), (k + 1 < count).then(|| edge(k + 1)))) })
+        .collect()
 }
 
 impl Piece {
@@ -54,10 +56,14 @@ impl Piece {
         match (&self.blocks, &row.condition) {
             (None, None) if columns.is_empty() => format!("copy {name} to stdout {options}"),
             (None, None) => format!("copy {name} ({columns}) to stdout {options}"),
-            (None, Some(condition)) => format!("copy (select {columns} from only {name} {condition}) to stdout {options}"),
+            (None, Some(condition)) => {
+                format!("copy (select {columns} from only {name} {condition}) to stdout {options}")
+            }
             (Some((from, to)), _) => {
                 let until = to.map(|to| format!(" and ctid < '({to},0)'")).unwrap_or_default();
-                format!("copy (select {columns} from only {name} where ctid >= '({from},0)'{until}) to stdout {options}")
+                format!(
+                    "copy (select {columns} from only {name} where ctid >= '({from},0)'{until}) to stdout {options}"
+                )
             }
         }
     }
@@ -124,6 +130,9 @@ mod tests {
             "copy (select \"a\", \"b\"\"c\" from only \"s\".\"t\" where ctid >= '(5,0)' and ctid < '(9,0)') to stdout with (format text, encoding 'UTF8')"
         );
         let nothing = TableRow { columns: Vec::new(), ..table(0) };
-        assert_eq!(Piece { table: 0, blocks: None }.copy_out(&nothing, "LATIN1"), "copy \"s\".\"t\" to stdout with (format text, encoding 'LATIN1')");
+        assert_eq!(
+            Piece { table: 0, blocks: None }.copy_out(&nothing, "LATIN1"),
+            "copy \"s\".\"t\" to stdout with (format text, encoding 'LATIN1')"
+        );
     }
 }

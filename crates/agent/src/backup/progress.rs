@@ -30,8 +30,16 @@ struct State {
 impl<'a> Meter<'a> {
     /// Begins a phase in which `bytes` are expected.
     pub(crate) fn new(tell: &'a (dyn Fn(Progress) + Sync), phase: &str, bytes: u64) -> Self {
-        let now = Progress { phase: phase.to_owned(), bytes_total: Some(bytes), total: Some(0), ..Progress::default() };
-        Self { tell, state: Mutex::new(State { now, part: (0, 0), before: 0, told: None, seen: VecDeque::new() }) }
+        let now = Progress {
+            phase: phase.to_owned(),
+            bytes_total: Some(bytes),
+            total: Some(0),
+            ..Progress::default()
+        };
+        Self {
+            tell,
+            state: Mutex::new(State { now, part: (0, 0), before: 0, told: None, seen: VecDeque::new() }),
+        }
     }
 
     /// A part begins: `tables` are in it and `bytes`, where `guessed` bytes were expected so far.
@@ -105,6 +113,9 @@ mod tests {
         assert!(told.windows(2).all(|w| w[0].bytes <= w[1].bytes), "{told:?}");
         assert!(told.iter().all(|p| Some(p.bytes) <= p.bytes_total), "{told:?}");
         let last = told.last().expect("told");
-        assert_eq!((last.bytes, last.bytes_total, last.done, last.total, last.phase.as_str()), (280, Some(580), 1, Some(3), "index"));
+        assert_eq!(
+            (last.bytes, last.bytes_total, last.done, last.total, last.phase.as_str()),
+            (280, Some(580), 1, Some(3), "index")
+        );
     }
 }

@@ -11,7 +11,10 @@ use crate::tools::Tool;
 const BUFFER: usize = 64 * 1024;
 
 /// Hands all that `from` gives to `to`, some at a time.
-pub(crate) async fn drain(from: &mut (impl AsyncRead + Unpin), mut to: impl AsyncFnMut(&[u8]) -> Result<()>) -> Result<()> {
+pub(crate) async fn drain(
+    from: &mut (impl AsyncRead + Unpin),
+    mut to: impl AsyncFnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let n = from.read(&mut buffer).await?;

@@ -23,7 +23,13 @@ pub(super) struct Stream<'a> {
 }
 
 /// Copies pieces until none is left; where they went.
-pub(super) async fn copy_pieces(cx: &Cx<'_>, meter: &Meter<'_>, snapshot: &Snapshot, database: &Database, stream: Stream<'_>) -> Result<Vec<TableLine>> {
+pub(super) async fn copy_pieces(
+    cx: &Cx<'_>,
+    meter: &Meter<'_>,
+    snapshot: &Snapshot,
+    database: &Database,
+    stream: Stream<'_>,
+) -> Result<Vec<TableLine>> {
     let client = cx.connect(&database.name).await?;
     snapshot.lend(&client).await?;
     let mut rows = RowsWriter::new(&cx.image, database.ordinal, stream.number)?;
@@ -31,10 +37,15 @@ pub(super) async fn copy_pieces(cx: &Cx<'_>, meter: &Meter<'_>, snapshot: &Snaps
     while let Some(piece) = stream.queue.next() {
         let table = &snapshot.tables[piece.table];
         let sql = piece.copy_out(table, &database.encoding);
-        copy(&client, &sql, &mut rows, meter)
-            .await
-            .with_context(|| format!("cannot copy {:?}.{:?} of database {:?}", table.schema, table.name, database.name))?;
-        let line = TableLine { schema: table.schema.clone(), name: table.name.clone(), columns: table.columns.clone(), ..TableLine::default() };
+        copy(&client, &sql, &mut rows, meter).await.with_context(|| {
+            format!("cannot copy {:?}.{:?} of database {:?}", table.schema, table.name, database.name)
+        })?;
+        let line = TableLine {
+            schema: table.schema.clone(),
+            name: table.name.clone(),
+            columns: table.columns.clone(),
+            ..TableLine::default()
+        };
         let pieces = rows.end().await?;
         if pieces.is_empty() {
             lines.push(line.clone());

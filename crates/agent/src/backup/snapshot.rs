@@ -36,19 +36,29 @@ impl Snapshot {
                 keeper.batch_execute("rollback").await?;
                 continue;
             }
-            let name: String = keeper.query_one("select pg_catalog.pg_export_snapshot()", &[]).await.map_err(no_export)?.get(0);
+            let name: String = keeper
+                .query_one("select pg_catalog.pg_export_snapshot()", &[])
+                .await
+                .map_err(no_export)?
+                .get(0);
             let tables = catalog::tables(&keeper).await?;
             if same(&before, &tables) {
                 return Ok(Self { keeper, name, tables });
             }
             keeper.batch_execute("rollback").await?;
         }
-        Err(fail(ExitClass::Transient, "tables are being made and dropped too quickly to take a consistent view of them"))
+        Err(fail(
+            ExitClass::Transient,
+            "tables are being made and dropped too quickly to take a consistent view of them",
+        ))
     }
 
     /// Makes another connection see what this snapshot sees.
     pub(crate) async fn lend(&self, client: &Client) -> Result<()> {
-        let sql = format!("begin isolation level repeatable read, read only; set transaction snapshot {}", literal(&self.name));
+        let sql = format!(
+            "begin isolation level repeatable read, read only; set transaction snapshot {}",
+            literal(&self.name)
+        );
         client.batch_execute(&sql).await.context("cannot join the snapshot")
     }
 
@@ -56,21 +66,32 @@ impl Snapshot {
     /// before it was copied.
     pub(crate) async fn release(self) -> Result<()> {
         let kept = self.keeper.batch_execute("commit").await;
-        kept.map_err(|error| fail(ExitClass::Transient, format!("the connection that kept the tables locked was lost: {error}")))
+        kept.map_err(|error| {
+            fail(
+                ExitClass::Transient,
+                format!("the connection that kept the tables locked was lost: {error}"),
+            )
+        })
     }
 }
 
 /// Locks every table against being dropped, rewritten or emptied, not against reading and writing. False if one is gone.
 async fn lock(client: &Client, tables: &[TableRow]) -> Result<bool> {
     for some in tables.chunks(LOCKS_AT_ONCE) {
-        let names: Vec<String> = some.iter().map(|t| format!("only {}", qualified(&t.schema, &t.name))).collect();
+        let names: Vec<String> =
+            some.iter().map(|t| format!("only {}", qualified(&t.schema, &t.name))).collect();
         let sql = format!("lock table {} in access share mode", names.join(", "));
         let Err(error) = client.batch_execute(&sql).await else { continue };
         return match error.code() {
-            Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME | &SqlState::WRONG_OBJECT_TYPE) => Ok(false),
+            Some(
+                &SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME | &SqlState::WRONG_OBJECT_TYPE,
+            ) => Ok(false),
             Some(&SqlState::LOCK_NOT_AVAILABLE) => Err(fail(
                 ExitClass::Transient,
-                format!("somebody holds a lock on a table for longer than {} s (an ALTER, TRUNCATE or VACUUM FULL under way): try again later", LOCK_WAIT_MS / 1000),
+                format!(
+                    "somebody holds a lock on a table for longer than {} s (an ALTER, TRUNCATE or VACUUM FULL under way): try again later",
+                    LOCK_WAIT_MS / 1000
+                ),
             )),
             Some(&SqlState::OUT_OF_MEMORY) => Err(fail(
                 ExitClass::Configuration,
@@ -78,7 +99,10 @@ async fn lock(client: &Client, tables: &[TableRow]) -> Result<bool> {
             )),
             Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Err(fail(
                 ExitClass::Configuration,
-                format!("the user may not read every table ({}): back up as a superuser, or grant pg_read_all_data", server_words(&error)),
+                format!(
+                    "the user may not read every table ({}): back up as a superuser, or grant pg_read_all_data",
+                    server_words(&error)
+                ),
             )),
             _ => Err(error).context("cannot lock the tables"),
         };
@@ -100,5 +124,6 @@ fn server_words(error: &tokio_postgres::Error) -> String {
 }
 
 fn no_export(error: tokio_postgres::Error) -> anyhow::Error {
-    anyhow::Error::from(error).context("the server cannot share a snapshot (is a connection pooler in between?)")
+    anyhow::Error::from(error)
+        .context("the server cannot share a snapshot (is a connection pooler in between?)")
 }

@@ -21,9 +21,21 @@ use crate::private::PrivateServer;
 use crate::run_as::RunAs;
 
 /// Restores a database and adds its comparison to the receipt.
-pub(super) async fn restore(cx: &Cx<'_>, server: &PrivateServer, meter: &Meter<'_>, database: &Database, receipt: &mut Receipt) -> Result<()> {
+pub(super) async fn restore(
+    cx: &Cx<'_>,
+    server: &PrivateServer,
+    meter: &Meter<'_>,
+    database: &Database,
+    receipt: &mut Receipt,
+) -> Result<()> {
     let tables: u64 = database.tables.len() as u64;
-    cx.job.log(Level::Info, format!("database {:?}: {tables} tables, {} sequences, {} large objects", database.name, database.sequences, database.large_objects));
+    cx.job.log(
+        Level::Info,
+        format!(
+            "database {:?}: {tables} tables, {} sequences, {} large objects",
+            database.name, database.sequences, database.large_objects
+        ),
+    );
     meter.phase("schema");
     let index = cx.image.index(database.ordinal).await?;
     let expected = expected(database, &index)?;
@@ -74,14 +86,23 @@ fn expected(database: &Database, index: &Index) -> Result<Expected> {
     for line in &index.tables {
         *rows.entry((line.schema.clone(), line.name.clone())).or_default() += line.rows;
     }
-    let said: BTreeMap<_, _> = database.tables.iter().map(|t| ((t.schema.clone(), t.name.clone()), t.rows)).collect();
+    let said: BTreeMap<_, _> =
+        database.tables.iter().map(|t| ((t.schema.clone(), t.name.clone()), t.rows)).collect();
     if rows != said || index.sequences.len() as u64 != database.sequences {
-        return Err(fail(ExitClass::Verification, "the image's manifest and index do not say the same: it is damaged"));
+        return Err(fail(
+            ExitClass::Verification,
+            "the image's manifest and index do not say the same: it is damaged",
+        ));
     }
     let sequences = index
         .sequences
         .iter()
-        .map(|s| SequenceRow { schema: s.schema.clone(), name: s.name.clone(), last_value: s.last_value, is_called: s.is_called })
+        .map(|s| SequenceRow {
+            schema: s.schema.clone(),
+            name: s.name.clone(),
+            last_value: s.last_value,
+            is_called: s.is_called,
+        })
         .collect();
     Ok(Expected { rows, sequences, large_objects: database.large_objects })
 }
@@ -89,7 +110,8 @@ fn expected(database: &Database, index: &Index) -> Result<Expected> {
 /// Brings an archive to the work directory, where it is only used once its SHA-256 was found right.
 async fn fetch(cx: &Cx<'_>, key: &str) -> Result<PathBuf> {
     let path: PathBuf = Path::new(cx.work_dir.path()).join("archive");
-    let mut file = tokio::fs::File::create(&path).await.with_context(|| format!("cannot write {}", path.display()))?;
+    let mut file =
+        tokio::fs::File::create(&path).await.with_context(|| format!("cannot write {}", path.display()))?;
     let mut object = cx.image.object(key).await?;
     while let Some(bytes) = object.next().await? {
         file.write_all(&bytes).await?;
@@ -115,7 +137,12 @@ async fn large_objects(cx: &Cx<'_>, pg: &PgRestore<'_>, database: &Database) -> 
 }
 
 /// Counts every table's rows over several connections.
-async fn count_all(cx: &Cx<'_>, server: &PrivateServer, database: &str, tables: Vec<TableRow>) -> Result<Vec<(TableRow, u64)>> {
+async fn count_all(
+    cx: &Cx<'_>,
+    server: &PrivateServer,
+    database: &str,
+    tables: Vec<TableRow>,
+) -> Result<Vec<(TableRow, u64)>> {
     let streams = cx.streams.min(tables.len());
     let queue = Queue::new(tables);
     let counted = try_join_all((0..streams).map(|_| async {

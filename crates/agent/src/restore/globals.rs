@@ -43,14 +43,19 @@ fn judge(sql: &str) -> Result<Option<Global>> {
         ("GRANT" | "REVOKE", _) if words.iter().any(|w| w == "TABLESPACE") => return Err(tablespace()),
         // A membership names roles only; anything with ON that is not a parameter is not for here.
         ("GRANT", _) if !words.iter().any(|w| w == "ON") => Some(Global::Other(sql)),
-        ("GRANT" | "REVOKE", _) if words.windows(2).any(|w| w[0] == "ON" && w[1] == "PARAMETER") => Some(Global::Other(sql)),
+        ("GRANT" | "REVOKE", _) if words.windows(2).any(|w| w[0] == "ON" && w[1] == "PARAMETER") => {
+            Some(Global::Other(sql))
+        }
         ("COMMENT", "ON") if word(2) == "ROLE" => Some(Global::Other(sql)),
         ("CREATE" | "ALTER", "TABLESPACE") => return Err(tablespace()),
         ("COMMENT" | "SECURITY", _) if words.iter().any(|w| w == "TABLESPACE") => return Err(tablespace()),
         ("SECURITY", "LABEL") if words.iter().any(|w| w == "ROLE") => Some(Global::Other(sql)),
         _ => {
             let shown: String = sql.chars().take(60).filter(|c| !c.is_control()).collect();
-            return Err(fail(ExitClass::Configuration, format!("the image's globals hold a statement that is not for roles: {shown}…")));
+            return Err(fail(
+                ExitClass::Configuration,
+                format!("the image's globals hold a statement that is not for roles: {shown}…"),
+            ));
         }
     })
 }
@@ -132,7 +137,9 @@ fn split(text: &str) -> Result<Vec<String>> {
                 continue;
             }
             '\\' => return Err(odd("a stray backslash")),
-            'E' | 'e' if rest[1..].starts_with('\'') && !current.ends_with(is_word) => end_of_escaped(rest).ok_or_else(|| odd("an open quote"))?,
+            'E' | 'e' if rest[1..].starts_with('\'') && !current.ends_with(is_word) => {
+                end_of_escaped(rest).ok_or_else(|| odd("an open quote"))?
+            }
             '\'' | '"' => end_of_quoted(rest, c).ok_or_else(|| odd("an open quote"))?,
             '$' if !current.ends_with(is_word) => return Err(odd("a dollar quote")),
             ';' => {
@@ -171,7 +178,10 @@ fn end_of_escaped(text: &str) -> Option<usize> {
 }
 
 fn odd(what: &str) -> anyhow::Error {
-    fail(ExitClass::Configuration, format!("the image's globals hold {what}, which pg_dumpall does not write there"))
+    fail(
+        ExitClass::Configuration,
+        format!("the image's globals hold {what}, which pg_dumpall does not write there"),
+    )
 }
 
 /// Whether a role's name in a statement is `name`.
@@ -207,7 +217,9 @@ GRANT SET ON PARAMETER work_mem TO reader;
     fn what_pg_dumpall_writes_is_read() {
         let globals = read(DUMPED).expect("all of it may run");
         assert_eq!(globals.len(), 7, "{globals:#?}");
-        assert!(matches!(&globals[0], Global::CreateRole { role, .. } if names(role, "odd \"name\" ; drop role reader; --")));
+        assert!(
+            matches!(&globals[0], Global::CreateRole { role, .. } if names(role, "odd \"name\" ; drop role reader; --"))
+        );
         assert!(matches!(&globals[1], Global::AlterRole { sql, .. } if sql.ends_with("z='")));
         assert_eq!(globals[2], Global::Other("COMMENT ON ROLE reader IS 'it''s;\n-- no comment'".into()));
         assert!(matches!(&globals[3], Global::Other(sql) if sql.ends_with("here'")));

@@ -25,13 +25,19 @@ impl PgRestore<'_> {
     /// Makes the database that the archive names, with its owner, access, comment and settings, and what comes before rows.
     /// It connects to `first` only to say so; the database's name is in the archive.
     pub(crate) fn create(&self, archive: &Path, first: &str) -> Tool {
-        self.tool().args(["--create", "--section=pre-data", &format!("--dbname={first}")]).args(["--", &archive.display().to_string()])
+        self.tool()
+            .args(["--create", "--section=pre-data", &format!("--dbname={first}")])
+            .args(["--", &archive.display().to_string()])
     }
 
     /// What comes after rows: indexes, constraints, triggers, materialised views.
     pub(crate) fn finish(&self, archive: &Path, database: &str, jobs: usize) -> Tool {
         self.tool()
-            .args(["--section=post-data", &format!("--jobs={}", jobs.max(1)), &format!("--dbname={}", conninfo(database))])
+            .args([
+                "--section=post-data",
+                &format!("--jobs={}", jobs.max(1)),
+                &format!("--dbname={}", conninfo(database)),
+            ])
             .args(["--", &archive.display().to_string()])
     }
 
@@ -70,7 +76,10 @@ pub(crate) fn copy_in(table: &TableRow, columns: &[String], encoding: &str, alon
     let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
     let (schema, name) = table.root.clone().unwrap_or_else(|| (table.schema.clone(), table.name.clone()));
     let freeze = if alone { ", freeze" } else { "" };
-    format!("copy {}{list} from stdin with (format text, encoding '{encoding}'{freeze})", qualified(&schema, &name))
+    format!(
+        "copy {}{list} from stdin with (format text, encoding '{encoding}'{freeze})",
+        qualified(&schema, &name)
+    )
 }
 
 /// Sets every sequence to its value.
@@ -78,7 +87,14 @@ pub(crate) async fn set_sequences(client: &Client, sequences: &[SequenceRow]) ->
     for some in sequences.chunks(SEQUENCES_AT_ONCE) {
         let calls: Vec<String> = some
             .iter()
-            .map(|s| format!("select pg_catalog.setval({}, {}, {})", literal(&qualified(&s.schema, &s.name)), s.last_value, s.is_called))
+            .map(|s| {
+                format!(
+                    "select pg_catalog.setval({}, {}, {})",
+                    literal(&qualified(&s.schema, &s.name)),
+                    s.last_value,
+                    s.is_called
+                )
+            })
             .collect();
         client.batch_execute(&calls.join("; ")).await.context("cannot set the sequences")?;
     }

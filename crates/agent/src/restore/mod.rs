@@ -57,8 +57,16 @@ pub(crate) async fn restore(job: &Job, what: &Restore, store: Store) -> Result<O
         return Ok(outcome);
     }
     let source = &image.manifest.source;
-    let programs = Programs::find(what.bin_dir.as_deref(), Wanted { major: source.major, programs: FOR_RESTORE }).await?;
-    job.log(Level::Info, format!("image {} of PostgreSQL {}, restored with {}", image.manifest.image, source.version, programs.version));
+    let programs =
+        Programs::find(what.bin_dir.as_deref(), Wanted { major: source.major, programs: FOR_RESTORE })
+            .await?;
+    job.log(
+        Level::Info,
+        format!(
+            "image {} of PostgreSQL {}, restored with {}",
+            image.manifest.image, source.version, programs.version
+        ),
+    );
     let globals = read_globals(&image).await?;
     place.prepare().await?;
     let work_dir = WorkDir::make(job.run(), place.run_as)?;
@@ -74,13 +82,23 @@ pub(crate) async fn restore(job: &Job, what: &Restore, store: Store) -> Result<O
         settings: settings_for(&image.manifest),
         connections: streams,
     });
-    let cx = Cx { job, what, image: &image, programs: &programs, place: &place, work_dir: &work_dir, streams, bootstrap };
+    let cx = Cx {
+        job,
+        what,
+        image: &image,
+        programs: &programs,
+        place: &place,
+        work_dir: &work_dir,
+        streams,
+        bootstrap,
+    };
     let built = tokio::select! {
         cancelled = job.cancelled() => Err(cancelled),
         built = build(&cx, &mut server, &globals) => built,
     };
     server.stop_now().await;
-    let handed_over = built.and_then(|outcome| place.hand_over(&image.manifest_sha256, &outcome).map(|()| outcome));
+    let handed_over =
+        built.and_then(|outcome| place.hand_over(&image.manifest_sha256, &outcome).map(|()| outcome));
     if handed_over.is_err()
         && let Err(error) = place.clear().await
     {
@@ -92,7 +110,8 @@ pub(crate) async fn restore(job: &Job, what: &Restore, store: Store) -> Result<O
 async fn read_globals(image: &ImageReader) -> Result<Vec<Global>> {
     let packed = image.read(image::GLOBALS).await?;
     let text = zstd::decode_all(&packed[..]).context("cannot unpack the image's roles")?;
-    let text = String::from_utf8(text).map_err(|_| fail(ExitClass::Configuration, "the image's roles have names that are not UTF-8"))?;
+    let text = String::from_utf8(text)
+        .map_err(|_| fail(ExitClass::Configuration, "the image's roles have names that are not UTF-8"))?;
     globals::read(&text)
 }
 
@@ -121,8 +140,13 @@ async fn build(cx: &Cx<'_>, server: &mut PrivateServer, globals: &[Global]) -> R
             .with_context(|| format!("database {:?}", database.name))?;
     }
     if receipt.difference_count > 0 {
-        let words = format!("what was restored is not what the image says: {}", receipt.differences.join("; "));
-        let outcome = Outcome::Restore { receipt, version: manifest.source.version.clone(), major: manifest.source.major };
+        let words =
+            format!("what was restored is not what the image says: {}", receipt.differences.join("; "));
+        let outcome = Outcome::Restore {
+            receipt,
+            version: manifest.source.version.clone(),
+            major: manifest.source.major,
+        };
         return Err(fail_with(ExitClass::Verification, words, outcome));
     }
     let client = server.connect("template1").await?;
@@ -131,7 +155,9 @@ async fn build(cx: &Cx<'_>, server: &mut PrivateServer, globals: &[Global]) -> R
     meter.phase("sync");
     prove_password(cx, server).await?;
     let Receipt { tables, rows, sequences, large_objects, .. } = receipt;
-    let words = format!("{tables} tables with {rows} rows, {sequences} sequences, {large_objects} large objects: all as in the image");
+    let words = format!(
+        "{tables} tables with {rows} rows, {sequences} sequences, {large_objects} large objects: all as in the image"
+    );
     cx.job.log(Level::Info, words);
     Ok(Outcome::Restore { receipt, version: manifest.source.version.clone(), major: manifest.source.major })
 }
@@ -146,7 +172,10 @@ async fn check_extensions(client: &Client, manifest: &Manifest) -> Result<()> {
         return Ok(());
     }
     let names: Vec<&str> = missing.into_iter().collect();
-    let words = format!("PostgreSQL here lacks extensions of the image: {}; install them for this version", names.join(", "));
+    let words = format!(
+        "PostgreSQL here lacks extensions of the image: {}; install them for this version",
+        names.join(", ")
+    );
     Err(fail(ExitClass::Configuration, words))
 }
 
@@ -167,14 +196,23 @@ async fn prove_password(cx: &Cx<'_>, server: &mut PrivateServer) -> Result<()> {
     if let Some(password) = cx.job.password()
         && !gets_in(cx, server, password).await?
     {
-        cx.job.log(Level::Warn, format!("the image has another password for {:?} than was given: the given one is set", cx.what.superuser));
+        cx.job.log(
+            Level::Warn,
+            format!(
+                "the image has another password for {:?} than was given: the given one is set",
+                cx.what.superuser
+            ),
+        );
         server.start(Purpose::Load).await?;
         let client = server.connect("template1").await?;
         roles::set_password(&client, &cx.what.superuser, password).await?;
         drop(client);
         server.stop().await?;
         if !gets_in(cx, server, password).await? {
-            let words = format!("{:?} cannot log in to the restored server (has its password expired?)", cx.what.superuser);
+            let words = format!(
+                "{:?} cannot log in to the restored server (has its password expired?)",
+                cx.what.superuser
+            );
             return Err(fail(ExitClass::Configuration, words));
         }
     }

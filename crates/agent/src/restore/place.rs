@@ -40,10 +40,16 @@ impl Place {
     /// Looks at the target and says where things go; nothing is made or removed yet.
     pub(crate) fn new(target: &Path, run: Uuid) -> Result<Self> {
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-            return Err(fail(ExitClass::Configuration, format!("{} cannot be a data directory", target.display())));
+            return Err(fail(
+                ExitClass::Configuration,
+                format!("{} cannot be a data directory", target.display()),
+            ));
         };
         if !target.is_absolute() {
-            return Err(fail(ExitClass::Configuration, format!("the data directory must be an absolute path, not {}", target.display())));
+            return Err(fail(
+                ExitClass::Configuration,
+                format!("the data directory must be an absolute path, not {}", target.display()),
+            ));
         }
         let mut building = name.to_owned();
         building.push(format!(".restoring-{}", run.simple()));
@@ -69,14 +75,24 @@ impl Place {
             Ok(mut entries) => {
                 if entries.next().is_some() {
                     let target = self.target.display();
-                    return Err(fail(ExitClass::Configuration, format!("{target} is not empty: a restore only ever goes into a fresh data directory")));
+                    return Err(fail(
+                        ExitClass::Configuration,
+                        format!(
+                            "{target} is not empty: a restore only ever goes into a fresh data directory"
+                        ),
+                    ));
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot look into {}", self.target.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot look into {}", self.target.display()));
+            }
         }
         self.clear().await?;
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&self.building).and_then(|()| RunAs::own(self.run_as, &self.building));
+        let made = std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&self.building)
+            .and_then(|()| RunAs::own(self.run_as, &self.building));
         made.map_err(|error| cannot_make(&self.building, &error))
     }
 
@@ -95,7 +111,8 @@ impl Place {
     pub(crate) fn hand_over(&self, image: &str, outcome: &Outcome) -> Result<()> {
         let done = Done { run: self.run, image: image.to_owned(), outcome: outcome.clone() };
         let path = self.building.join(RECEIPT);
-        std::fs::write(&path, serde_json::to_vec(&done)?).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, serde_json::to_vec(&done)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         RunAs::own(self.run_as, &path)?;
         std::fs::File::open(&path)?.sync_all()?;
         std::fs::File::open(&self.building)?.sync_all()?;
@@ -112,7 +129,9 @@ fn cannot_make(dir: &Path, error: &std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind;
 
     let class = match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::ReadOnlyFilesystem => ExitClass::Configuration,
+        ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::ReadOnlyFilesystem => {
+            ExitClass::Configuration
+        }
         _ => ExitClass::Transient,
     };
     fail(class, format!("cannot make {}: {error}", dir.display()))

@@ -35,7 +35,13 @@ pub(crate) async fn count(client: &Client, table: &TableRow) -> Result<u64> {
 }
 
 /// Adds a database's comparison to the receipt.
-pub(crate) async fn compare(client: &Client, database: &str, counted: &[(TableRow, u64)], expected: &Expected, receipt: &mut Receipt) -> Result<()> {
+pub(crate) async fn compare(
+    client: &Client,
+    database: &str,
+    counted: &[(TableRow, u64)],
+    expected: &Expected,
+    receipt: &mut Receipt,
+) -> Result<()> {
     let mut differ = |words: String| {
         receipt.difference_count += 1;
         if receipt.differences.len() < NAMED {
@@ -47,7 +53,9 @@ pub(crate) async fn compare(client: &Client, database: &str, counted: &[(TableRo
         let label = shown(&format!("{schema}.{name}"));
         match found.get(&(schema.clone(), name.clone())) {
             None => differ(format!("table {label} is missing")),
-            Some(there) if there != rows => differ(format!("table {label} has {there} rows, the image {rows}")),
+            Some(there) if there != rows => {
+                differ(format!("table {label} has {there} rows, the image {rows}"))
+            }
             Some(_) => {}
         }
     }
@@ -60,7 +68,10 @@ pub(crate) async fn compare(client: &Client, database: &str, counted: &[(TableRo
         let label = shown(&format!("{}.{}", wanted.schema, wanted.name));
         match there.get(&(&wanted.schema, &wanted.name)) {
             None => differ(format!("sequence {label} is missing")),
-            Some(s) if **s != *wanted => differ(format!("sequence {label} stands at {}, in the image at {}", s.last_value, wanted.last_value)),
+            Some(s) if **s != *wanted => differ(format!(
+                "sequence {label} stands at {}, in the image at {}",
+                s.last_value, wanted.last_value
+            )),
             Some(_) => {}
         }
     }
@@ -80,9 +91,14 @@ fn as_map(counted: &[(TableRow, u64)]) -> BTreeMap<(String, String), u64> {
 }
 
 /// Partitions whose rows may lie elsewhere after a restore (hashed by an enum) are counted together, as their root.
-fn by_root(tables: &[(TableRow, u64)], rows: &BTreeMap<(String, String), u64>) -> BTreeMap<(String, String), u64> {
-    let roots: BTreeMap<_, _> =
-        tables.iter().filter_map(|(table, _)| Some(((table.schema.clone(), table.name.clone()), table.root.clone()?))).collect();
+fn by_root(
+    tables: &[(TableRow, u64)],
+    rows: &BTreeMap<(String, String), u64>,
+) -> BTreeMap<(String, String), u64> {
+    let roots: BTreeMap<_, _> = tables
+        .iter()
+        .filter_map(|(table, _)| Some(((table.schema.clone(), table.name.clone()), table.root.clone()?)))
+        .collect();
     let mut sums = BTreeMap::new();
     for (key, rows) in rows {
         *sums.entry(roots.get(key).unwrap_or(key).clone()).or_insert(0) += rows;

@@ -14,7 +14,10 @@ use crate::failure::fail;
 
 /// Makes the roles and what binds them; their settings wait for [`apply_settings`].
 pub(crate) async fn apply(client: &Client, globals: &[Global], bootstrap: &str) -> Result<()> {
-    let rows = client.query("select rolname::text from pg_catalog.pg_roles", &[]).await.context("cannot list the roles")?;
+    let rows = client
+        .query("select rolname::text from pg_catalog.pg_roles", &[])
+        .await
+        .context("cannot list the roles")?;
     let there: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
     for global in globals {
         match global {
@@ -55,14 +58,19 @@ async fn run(client: &Client, sql: &str, role: &str) -> Result<()> {
 
 /// Makes sure that `name` is a superuser who may log in, also where the image did not bring one.
 pub(crate) async fn ensure_superuser(client: &Client, name: &str) -> Result<()> {
-    let there = client.query_opt("select from pg_catalog.pg_roles where rolname = $1", &[&name]).await?.is_some();
+    let there =
+        client.query_opt("select from pg_catalog.pg_roles where rolname = $1", &[&name]).await?.is_some();
     let verb = if there { "alter" } else { "create" };
     run(client, &format!("{verb} role {} superuser login", quoted(name)), name).await
 }
 
 /// Gives a role a new password; the server hashes it and logs no statements.
 pub(crate) async fn set_password(client: &Client, name: &str, password: &str) -> Result<()> {
-    let sql = format!("set password_encryption = 'scram-sha-256'; alter role {} password {}", quoted(name), literal(password));
+    let sql = format!(
+        "set password_encryption = 'scram-sha-256'; alter role {} password {}",
+        quoted(name),
+        literal(password)
+    );
     run(client, &sql, name).await
 }
 

@@ -38,7 +38,14 @@ struct Pieces {
 }
 
 /// Loads all rows of a database.
-pub(super) async fn load(cx: &Cx<'_>, server: &PrivateServer, meter: &Meter<'_>, database: &Database, index: &Index, there: &[TableRow]) -> Result<()> {
+pub(super) async fn load(
+    cx: &Cx<'_>,
+    server: &PrivateServer,
+    meter: &Meter<'_>,
+    database: &Database,
+    index: &Index,
+    there: &[TableRow],
+) -> Result<()> {
     let mut targets = Targets {
         tables: there.iter().map(|t| ((t.schema.as_str(), t.name.as_str()), t)).collect(),
         pieces: HashMap::new(),
@@ -83,7 +90,14 @@ impl Targets<'_> {
     }
 }
 
-async fn load_object(cx: &Cx<'_>, meter: &Meter<'_>, targets: &Targets<'_>, client: &Client, key: &str, lines: Vec<&TableLine>) -> Result<()> {
+async fn load_object(
+    cx: &Cx<'_>,
+    meter: &Meter<'_>,
+    targets: &Targets<'_>,
+    client: &Client,
+    key: &str,
+    lines: Vec<&TableLine>,
+) -> Result<()> {
     let mut object = cx.image.rows(key).await?;
     let mut at = 0;
     for line in lines {
@@ -103,11 +117,20 @@ async fn load_object(cx: &Cx<'_>, meter: &Meter<'_>, targets: &Targets<'_>, clie
     }
 }
 
-async fn load_piece(meter: &Meter<'_>, targets: &Targets<'_>, client: &Client, object: &mut RowsReader, line: &TableLine) -> Result<()> {
+async fn load_piece(
+    meter: &Meter<'_>,
+    targets: &Targets<'_>,
+    client: &Client,
+    object: &mut RowsReader,
+    line: &TableLine,
+) -> Result<()> {
     let name = qualified(&line.schema, &line.name);
     let key = (line.schema.as_str(), line.name.as_str());
     let (Some(table), Some(pieces)) = (targets.tables.get(&key), targets.pieces.get(&key)) else {
-        return Err(fail(ExitClass::Verification, format!("the image has rows of {name}, but its schema no such table")));
+        return Err(fail(
+            ExitClass::Verification,
+            format!("the image has rows of {name}, but its schema no such table"),
+        ));
     };
     let label = || format!("cannot restore the rows of {name}");
     // Alone in a table that was made just now, rows need neither WAL nor a later freezing.
@@ -116,9 +139,14 @@ async fn load_piece(meter: &Meter<'_>, targets: &Targets<'_>, client: &Client, o
         client.batch_execute(&format!("begin; truncate only {name}")).await.with_context(label)?;
     }
     let sql = copy_in(table, &line.columns, targets.encoding, alone);
-    let rows = feed(client.copy_in(&sql).await.with_context(label)?, meter, object, line).await.with_context(label)?;
+    let rows = feed(client.copy_in(&sql).await.with_context(label)?, meter, object, line)
+        .await
+        .with_context(label)?;
     if rows != line.rows {
-        return Err(fail(ExitClass::Verification, format!("{rows} rows of {name} were restored, the image says {}", line.rows)));
+        return Err(fail(
+            ExitClass::Verification,
+            format!("{rows} rows of {name} were restored, the image says {}", line.rows),
+        ));
     }
     if alone {
         client.batch_execute("commit").await.with_context(label)?;
@@ -128,7 +156,12 @@ async fn load_piece(meter: &Meter<'_>, targets: &Targets<'_>, client: &Client, o
 }
 
 /// Sends the frames of a piece; how many rows the server took.
-async fn feed(sink: CopyInSink<Bytes>, meter: &Meter<'_>, object: &mut RowsReader, line: &TableLine) -> Result<u64> {
+async fn feed(
+    sink: CopyInSink<Bytes>,
+    meter: &Meter<'_>,
+    object: &mut RowsReader,
+    line: &TableLine,
+) -> Result<u64> {
     let mut sink = pin!(sink);
     let (mut at, end) = (line.offset, line.offset + line.length);
     while at < end {

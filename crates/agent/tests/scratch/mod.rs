@@ -17,7 +17,8 @@ pub(crate) const PASSWORD: &str = r#"p:a\s's "w$(id)"#;
 
 /// Where PostgreSQL's programs are.
 pub(crate) fn bin() -> PathBuf {
-    let mut dirs: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|e| e.unwrap().path().join("bin")).collect();
+    let mut dirs: Vec<PathBuf> =
+        std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|e| e.unwrap().path().join("bin")).collect();
     dirs.sort();
     dirs.pop().unwrap()
 }
@@ -70,12 +71,24 @@ impl Cluster {
         let password = dir.path().join("pw");
         std::fs::write(&password, PASSWORD).unwrap();
         let made = unprivileged("initdb")
-            .args(["-D", data.to_str().unwrap(), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-N", "-A", "scram-sha-256"])
+            .args([
+                "-D",
+                data.to_str().unwrap(),
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "-N",
+                "-A",
+                "scram-sha-256",
+            ])
             .arg(format!("--pwfile={}", password.display()))
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", text(&made));
-        let mut cluster = Self { dir, data, user: "postgres".into(), password: PASSWORD.into(), server: None };
+        let mut cluster =
+            Self { dir, data, user: "postgres".into(), password: PASSWORD.into(), server: None };
         cluster.start();
         cluster
     }
@@ -87,7 +100,13 @@ impl Cluster {
 
     /// The same, asked as somebody else.
     pub(crate) fn on_as(data: &Path, user: &str, password: &str) -> Self {
-        let mut cluster = Self { dir: short_dir(), data: data.to_owned(), user: user.into(), password: password.into(), server: None };
+        let mut cluster = Self {
+            dir: short_dir(),
+            data: data.to_owned(),
+            user: user.into(),
+            password: password.into(),
+            server: None,
+        };
         cluster.start();
         cluster
     }
@@ -95,13 +114,35 @@ impl Cluster {
     pub(crate) fn start(&mut self) {
         let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
         let mut command = unprivileged("postgres");
-        command.args(["-D", self.data.to_str().unwrap(), "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_wal_size=4GB"]);
-        command.args(["-c", "max_locks_per_transaction=256", "-c", &format!("unix_socket_directories={}", self.socket())]);
+        command.args([
+            "-D",
+            self.data.to_str().unwrap(),
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "fsync=off",
+            "-c",
+            "max_wal_size=4GB",
+        ]);
+        command.args([
+            "-c",
+            "max_locks_per_transaction=256",
+            "-c",
+            &format!("unix_socket_directories={}", self.socket()),
+        ]);
         self.server = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.try_psql("template1", "select 1").status.success() {
-            assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(self.dir.path().join("log")).unwrap());
-            assert!(self.server.as_mut().unwrap().try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(self.dir.path().join("log")).unwrap());
+            assert!(
+                Instant::now() < deadline,
+                "{}",
+                std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+            );
+            assert!(
+                self.server.as_mut().unwrap().try_wait().unwrap().is_none(),
+                "{}",
+                std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -127,18 +168,37 @@ impl Cluster {
     }
 
     pub(crate) fn connection(&self) -> Connection {
-        Connection { host: self.socket(), port: 5432, username: "postgres".into(), database: "postgres".into(), tls: TlsMode::Disable }
+        Connection {
+            host: self.socket(),
+            port: 5432,
+            username: "postgres".into(),
+            database: "postgres".into(),
+            tls: TlsMode::Disable,
+        }
     }
 
     pub(crate) fn client(&self, program: &str) -> Command {
         let mut command = Command::new(bin().join(program));
-        command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("PGUSER", &self.user), ("PGPASSWORD", &self.password)]);
-        command.env("PGHOST", self.socket()).env("PGPORT", "5432").env("PGDATABASE", "postgres").stdin(Stdio::null());
+        command.env_clear().envs([
+            ("PATH", "/usr/bin:/bin"),
+            ("LC_ALL", "C.UTF-8"),
+            ("PGUSER", &self.user),
+            ("PGPASSWORD", &self.password),
+        ]);
+        command
+            .env("PGHOST", self.socket())
+            .env("PGPORT", "5432")
+            .env("PGDATABASE", "postgres")
+            .stdin(Stdio::null());
         command
     }
 
     pub(crate) fn try_psql(&self, database: &str, sql: &str) -> Output {
-        self.client("psql").env("PGDATABASE", database).args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql]).output().unwrap()
+        self.client("psql")
+            .env("PGDATABASE", database)
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .output()
+            .unwrap()
     }
 
     /// Runs statements and gives their output.
@@ -151,7 +211,11 @@ impl Cluster {
     /// Loads a file.
     pub(crate) fn load(&self, file: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
-        let output = self.client("psql").args(["-X", "-q", "-o", "/dev/null", "-f", path.to_str().unwrap()]).output().unwrap();
+        let output = self
+            .client("psql")
+            .args(["-X", "-q", "-o", "/dev/null", "-f", path.to_str().unwrap()])
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", text(&output));
     }
 
@@ -185,9 +249,22 @@ pub(crate) fn assert_same(left: &[String], right: &[String]) {
     let only = |a: &[String], b: &[String]| -> Vec<String> {
         let mut counts = std::collections::HashMap::new();
         b.iter().for_each(|l| *counts.entry(l.clone()).or_insert(0) += 1);
-        a.iter().filter(|l| { let n = counts.entry((*l).clone()).or_insert(0); *n -= 1; *n < 0 }).map(|l| l.chars().take(200).collect()).take(20).collect()
+        a.iter()
+            .filter(|l| {
+                let n = counts.entry((*l).clone()).or_insert(0);
+                *n -= 1;
+                *n < 0
+            })
+            .map(|l| l.chars().take(200).collect())
+            .take(20)
+            .collect()
     };
-    assert!(left == right, "only at the source: {:#?}\nonly restored: {:#?}", only(left, right), only(right, left));
+    assert!(
+        left == right,
+        "only at the source: {:#?}\nonly restored: {:#?}",
+        only(left, right),
+        only(right, left)
+    );
 }
 
 /// A directory with a store, tasks and results in it.
@@ -251,7 +328,13 @@ impl Desk {
     }
 
     pub(crate) fn restore(&self, image: ImageId) -> Work {
-        Work::Restore { from: self.image(image), data_dir: self.data_dir().to_str().unwrap().into(), superuser: "postgres".into(), streams: 2, bin_dir: None }
+        Work::Restore {
+            from: self.image(image),
+            data_dir: self.data_dir().to_str().unwrap().into(),
+            superuser: "postgres".into(),
+            streams: 2,
+            bin_dir: None,
+        }
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -322,7 +405,10 @@ impl Agent {
     /// Its events so far.
     pub(crate) fn events(&self) -> Vec<AgentEvent> {
         let text = std::fs::read_to_string(&self.events).unwrap();
-        text.split_inclusive('\n').filter(|l| l.ends_with('\n')).filter_map(|l| serde_json::from_str(l).ok()).collect()
+        text.split_inclusive('\n')
+            .filter(|l| l.ends_with('\n'))
+            .filter_map(|l| serde_json::from_str(l).ok())
+            .collect()
     }
 
     /// Waits for an event; panics if the agent ends without.
@@ -330,7 +416,11 @@ impl Agent {
         let deadline = Instant::now() + Duration::from_secs(120);
         while !self.events().iter().any(&what) {
             assert!(Instant::now() < deadline, "the event never came");
-            assert!(self.child.try_wait().unwrap().is_none() || self.events().iter().any(&what), "the agent ended before: {:?}", self.events());
+            assert!(
+                self.child.try_wait().unwrap().is_none() || self.events().iter().any(&what),
+                "the agent ended before: {:?}",
+                self.events()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
