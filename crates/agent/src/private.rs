@@ -331,7 +331,8 @@ impl Drop for PrivateServer {
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {
-    error.is_closed() || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+    error.is_closed()
+        || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
 /// Ends a server that an agent left behind when it was killed, if `data_dir` has one.

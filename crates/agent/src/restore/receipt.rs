@@ -54,7 +54,7 @@ pub(crate) async fn compare(
         match found.get(&(schema.clone(), name.clone())) {
             None => differ(format!("table {label} is missing")),
             Some(there) if there != rows => {
-                differ(format!("table {label} has {there} rows, the image {rows}"))
+                differ(format!("table {label} has {there} rows, the image {rows}"));
             }
             Some(_) => {}
         }
