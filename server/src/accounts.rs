@@ -51,6 +51,9 @@ pub(crate) async fn token(command: Token) -> anyhow::Result<()> {
 pub(crate) async fn rotate_key(options: RotateKey) -> anyhow::Result<()> {
     let state = &options.state;
     let beside = Beside::open(state).await?;
+    if beside.lock.is_none() {
+        anyhow::bail!("A server serves this data directory and would go on with the old key. Stop it first.");
+    }
     let db = &beside.cms.db;
     let file = state.key_file()?;
     let old = Keyring::open(db, state.encryption_key().as_ref(), &file).await?;

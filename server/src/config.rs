@@ -146,6 +146,11 @@ impl Serve {
         Ok(url)
     }
 
+    /// Whether somebody said what people type.
+    pub(crate) fn has_public_url(&self) -> bool {
+        self.public_url.is_some()
+    }
+
     /// The password of the first account.
     pub(crate) fn admin_password(&self) -> Option<Secret> {
         self.admin_password.clone().filter(|password| !password.is_empty()).map(Secret::new)

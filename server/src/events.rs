@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -13,10 +14,12 @@ use model::{Actor, RunId, UserId};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::wrappers::ReceiverStream;
+use tower_sessions::{Session, SessionStore};
 
 use crate::auth::Somebody;
 use crate::errors::Refusal;
 use crate::router::App;
+use crate::session::{EPOCH, Store};
 
 /// Streams of one account at once.
 const MOST: usize = 32;
@@ -64,18 +67,43 @@ fn answer(receive: tokio::sync::mpsc::Receiver<Result<Event, Infallible>>) -> im
     )
 }
 
-/// Whether whoever opened the stream may still look.
-async fn still(app: &App, actor: &Actor, epoch: Option<i64>) -> bool {
-    match control::users::by_id(&app.services, actor.user).await {
-        Ok(Some(account)) => epoch.is_none_or(|epoch| epoch == account.auth_epoch),
-        // A token has no account, and ends with the connection.
-        Ok(None) => epoch.is_none(),
-        Err(_) => true,
-    }
+/// What let somebody in: looked at again while the stream is open.
+enum Ticket {
+    Session(Session),
+    Token(String),
 }
 
-async fn epoch_of(app: &App, actor: &Actor) -> Option<i64> {
-    control::users::by_id(&app.services, actor.user).await.ok().flatten().map(|account| account.auth_epoch)
+impl Ticket {
+    fn of(headers: &HeaderMap, session: Session) -> Self {
+        let bearer =
+            headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        bearer.map_or(Self::Session(session), |token| Self::Token(token.trim().to_owned()))
+    }
+
+    /// Whether it still lets in: the session was not left, the account not closed, the token not revoked. While the CMS
+    /// does not answer, nobody is sent away.
+    async fn is_good(&self, app: &App, actor: &Actor) -> bool {
+        match self {
+            Self::Token(token) => !matches!(
+                control::tokens::authenticate(&app.services, token).await,
+                Err(control::Error::Unauthenticated)
+            ),
+            Self::Session(session) => {
+                let Some(id) = session.id() else { return false };
+                let kept = match (Store(app.services.db().clone())).load(&id).await {
+                    Ok(kept) => kept,
+                    Err(_) => return true,
+                };
+                let Some(epoch) = kept.and_then(|record| record.data.get(EPOCH)?.as_i64()) else {
+                    return false;
+                };
+                match control::users::by_id(&app.services, actor.user).await {
+                    Ok(account) => account.is_some_and(|account| account.auth_epoch == epoch),
+                    Err(_) => true,
+                }
+            }
+        }
+    }
 }
 
 /// `GET /api/events`: `changed` with the id of each run that changed, and with the nil id when all may have.
@@ -84,9 +112,11 @@ async fn epoch_of(app: &App, actor: &Actor) -> Option<i64> {
 pub(crate) async fn all(
     State(app): State<App>,
     Somebody(actor): Somebody,
+    session: Session,
+    headers: HeaderMap,
 ) -> Result<impl IntoResponse, Refusal> {
     let stream = app.streams.open(actor.user)?;
-    let epoch = epoch_of(&app, &actor).await;
+    let ticket = Ticket::of(&headers, session);
     let (send, receive) = tokio::sync::mpsc::channel(16);
     let mut changes = app.services.changes();
     tokio::spawn(async move {
@@ -96,7 +126,7 @@ pub(crate) async fn all(
             let run = tokio::select! {
                 () = app.stop.cancelled() => return,
                 () = send.closed() => return,
-                _ = recheck.tick() => if still(&app, &actor, epoch).await { continue } else { return },
+                _ = recheck.tick() => if ticket.is_good(&app, &actor).await { continue } else { return },
                 change = changes.recv() => match change {
                     Ok(run) => run,
                     Err(RecvError::Lagged(_)) => RunId(uuid::Uuid::nil()),
@@ -127,6 +157,7 @@ pub(crate) async fn run(
     Somebody(actor): Somebody,
     id: Result<Path<RunId>, axum::extract::rejection::PathRejection>,
     query: Result<Query<After>, axum::extract::rejection::QueryRejection>,
+    session: Session,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Refusal> {
     let Path(id) = id?;
@@ -134,7 +165,7 @@ pub(crate) async fn run(
     control::runs::get(&app.services, id).await?;
     let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     let stream = app.streams.open(actor.user)?;
-    let epoch = epoch_of(&app, &actor).await;
+    let ticket = Ticket::of(&headers, session);
     let (send, receive) = tokio::sync::mpsc::channel(16);
     tokio::spawn(async move {
         let _stream = stream;
@@ -142,7 +173,7 @@ pub(crate) async fn run(
         let guard = async {
             loop {
                 tokio::time::sleep(RECHECK).await;
-                if !still(&app, &actor, epoch).await {
+                if !ticket.is_good(&app, &actor).await {
                     return;
                 }
             }

@@ -45,6 +45,7 @@ pub(crate) struct App {
     pub(crate) https: bool,
     pub(crate) proxies: Arc<Vec<IpAddr>>,
     public_url: Arc<str>,
+    url_was_given: bool,
     loopback: bool,
     leptos: LeptosOptions,
 }
@@ -53,6 +54,11 @@ impl App {
     /// The origins that are ours: the public address; on loopback by any of its names, at the port that was asked.
     pub(crate) fn origins(&self, headers: &HeaderMap) -> Vec<String> {
         let mut origins = vec![self.public_url.to_string()];
+        // Nobody said what people type: the name that this request was sent to.
+        if !self.url_was_given && !self.loopback {
+            let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            origins.push(format!("http://{host}"));
+        }
         let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         if self.loopback && ["127.0.0.1", "localhost", "[::1]"].contains(&name) {
@@ -87,6 +93,7 @@ pub(crate) fn build(
         https: public_url.starts_with("https://"),
         proxies: Arc::new(options.proxies.clone()),
         public_url: public_url.into(),
+        url_was_given: options.has_public_url(),
         loopback: options.listen.ip().is_loopback(),
         leptos,
     };
@@ -105,9 +112,10 @@ pub(crate) fn build(
         .layer(sessions)
         .layer(from_fn_with_state(app.clone(), auth::same_origin))
         .layer(from_fn(within))
-        .layer(from_fn_with_state(app.clone(), headers::secure))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
+        .layer(from_fn(in_our_words))
+        .layer(from_fn_with_state(app.clone(), headers::secure))
         .with_state(app);
     Ok(router)
 }
@@ -120,6 +128,8 @@ fn sessions(app: &App) -> SessionManagerLayer<session::Store> {
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
         .with_path("/")
+        // Each use makes it last longer; the store changes only what is there, so none comes back.
+        .with_always_save(true)
         .with_expiry(Expiry::OnInactivity(CookieDuration::minutes(IDLE_MINUTES)))
 }
 
@@ -241,6 +251,21 @@ async fn within(request: Request, next: Next) -> Response {
         )
         .into_response(),
     }
+}
+
+/// What a layer refuses by itself, in the shape of every other refusal.
+async fn in_our_words(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE && !kind.starts_with("application/json") {
+        let words = "The body is larger than anything that is asked for here.";
+        return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", words).into_response();
+    }
+    response
 }
 
 fn not_a_stream(_: StatusCode, _: http::Version, headers: &HeaderMap, _: &http::Extensions) -> bool {

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use control::{Config, Keyring, Services};
@@ -14,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Serve;
 use crate::embedded::Cms;
 use crate::router;
+
+/// How long requests that are under way may take once the server stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(8);
 
 /// What this process does.
 #[derive(Clone, Copy)]
@@ -40,17 +44,33 @@ pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let signals = tokio::spawn(wait_for_signal(stop.clone()));
     let cms = Cms::open(&options.state).await?;
+    // However it ends, what was started for it is stopped.
+    let served = serve(&options, parts, &public_url, &data_dir, &cms, listener, stop).await;
+    signals.abort();
+    cms.close().await;
+    served
+}
+
+async fn serve(
+    options: &Serve,
+    parts: Parts,
+    public_url: &str,
+    data_dir: &std::path::Path,
+    cms: &Cms,
+    listener: Option<TcpListener>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let keys =
         Keyring::open(&cms.db, options.state.encryption_key().as_ref(), &options.state.key_file()?).await?;
     let config = LocalConfig {
-        data_dir: data_dir.clone(),
+        data_dir: data_dir.to_owned(),
         agent_program: options.agent()?,
         user: options.state.run_as.clone(),
         bin_dirs: options.state.postgres_bin.clone(),
     };
     let platform = Arc::new(LocalPlatform::open(config).await?);
     let default_store_url = options.store.clone().unwrap_or_else(|| platform.store_url());
-    first_account(&options, &cms, &data_dir).await?;
+    first_account(options, cms, data_dir).await?;
     let services = Services::open(Config {
         db: cms.db.clone(),
         platform: Arc::clone(&platform) as _,
@@ -60,7 +80,7 @@ pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
     })
     .await?;
     if parts.worker {
-        if alone {
+        if parts.http {
             // The data directory's lock says that whoever held anything here is gone.
             control::worker::take_over(&services).await?;
         }
@@ -70,23 +90,36 @@ pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
         if parts.worker {
             control::worker::run(services.clone(), worker_name(), stop.clone()).await
         } else {
+            stop.cancelled().await;
             Ok(())
         }
     };
     let http = async {
-        let Some(listener) = listener else { return Ok(()) };
-        let app = router::build(&services, &options, &public_url, stop.clone())?;
+        let Some(listener) = listener else {
+            stop.cancelled().await;
+            return Ok(());
+        };
+        let app = router::build(&services, options, public_url, stop.clone())?;
         println!("Toygres is at {public_url}");
         let _ = std::io::stdout().flush();
         let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
-        axum::serve(listener, app)
-            .with_graceful_shutdown(stop.clone().cancelled_owned())
-            .await
-            .context("serve")
+        let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let patience = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            served = serving => served.context("serve"),
+            // A client that never finishes its request does not keep the server.
+            () = patience => Ok(()),
+        }
     };
-    let (worked, served) = tokio::join!(worker, http);
-    signals.abort();
-    cms.close().await;
+    // One half that ends by itself ends the other.
+    let both = async |half: anyhow::Result<()>| {
+        stop.cancel();
+        half
+    };
+    let (worked, served) = tokio::join!(async { both(worker.await).await }, async { both(http.await).await });
     worked.and(served)
 }
 

@@ -35,7 +35,10 @@ async fn the_openapi_document_tells_the_truth() {
                 if method == "get" {
                     request
                 } else {
-                    request.header(CONTENT_TYPE, "application/json").body("{}")
+                    request
+                        .header(CONTENT_TYPE, "application/json")
+                        .header("origin", toygres.url(""))
+                        .body("{}")
                 }
             };
             if path.ends_with("/events") || path == "/login" && method == "post" || path == "/logout" {
@@ -130,6 +133,17 @@ async fn a_session_ends_when_it_ends() {
     let cookie = login().await;
     assert!(!cookie.contains("planted"));
     assert_eq!(asks(&cookie).await, 200);
+    // Each use makes it last longer.
+    psql(
+        &toygres.database,
+        "update toygres.session set expires_at = clock_timestamp() + interval '1 minute'",
+    );
+    assert_eq!(asks(&cookie).await, 200);
+    let longer = psql(
+        &toygres.database,
+        "select bool_or(expires_at > clock_timestamp() + interval '20 minutes') from toygres.session",
+    );
+    assert_eq!(longer, "t\n");
     // Only its hash is kept.
     let kept = psql(&toygres.database, "select encode(hash, 'escape') || data::text from toygres.session");
     assert!(!kept.contains(cookie.split('=').nth(1).unwrap()));
@@ -202,7 +216,10 @@ async fn bad_input_gets_a_sentence_and_every_answer_its_headers() {
     }
     assert_eq!(send("{".to_owned()).await.unwrap().status(), 400);
     assert_eq!(send("{\"name\": 1}".to_owned()).await.unwrap().status(), 422);
-    assert_eq!(send(format!("{{\"name\": \"{}\"}}", "a".repeat(400_000))).await.unwrap().status(), 413);
+    let large = send(format!("{{\"name\": \"{}\"}}", "a".repeat(400_000))).await.unwrap();
+    assert_eq!(large.status(), 413);
+    assert!(large.headers().contains_key("x-content-type-options"));
+    assert_eq!(large.json::<Value>().await.unwrap()["error"]["code"], "too_large");
     let plain = client
         .post(toygres.url("/api/instances"))
         .header("origin", toygres.url(""))

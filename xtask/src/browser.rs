@@ -13,6 +13,8 @@ pub(crate) fn test() -> anyhow::Result<Count> {
     say("Stories in the browser");
     let report = tempfile::NamedTempFile::new()?;
     let mut playwright = playwright("stories")?;
+    // The pictures are taken too: each page is looked at by the accessibility checker.
+    playwright.args(["--project", "screenshots"]);
     playwright.env("PLAYWRIGHT_JSON_OUTPUT_NAME", report.path());
     let ended = command::run(&mut playwright);
     let text = std::fs::read_to_string(report.path())?;
@@ -38,7 +40,7 @@ pub(crate) fn screenshots() -> anyhow::Result<()> {
     setup::for_test()?;
     build::all()?;
     say("Screenshots");
-    command::run(&mut playwright("screenshots")?)
+    command::run(playwright("screenshots")?.env("README", "1"))
 }
 
 fn playwright(project: &str) -> anyhow::Result<Command> {

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use model::StepRow;
 use model::run::StepState;
 
-use super::state::{self, State};
+use super::state::{self, Look, State};
 use super::time::{Ago, Took};
 use crate::format;
 
@@ -67,10 +67,13 @@ impl Span {
 
 #[component]
 fn Row(step: StepRow, span: Span) -> impl IntoView {
-    let look = state::step(step.state);
+    // A step that failed has failed, whether it was undone since or not.
+    let failed = step.state == StepState::Undone && step.error.is_some();
+    let look = if failed { Look::new("fail", "s-fail", "failed, undone") } else { state::step(step.state) };
     let class = match step.state {
         StepState::Running | StepState::Waiting | StepState::Retrying | StepState::Undoing => "on",
         StepState::Failed | StepState::Stuck => "bad",
+        _ if failed => "bad",
         _ => "",
     };
     let words = step.words();

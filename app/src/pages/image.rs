@@ -197,7 +197,7 @@ fn Contents(manifest: Manifest) -> impl IntoView {
     view! {
         {manifest.databases.clone().into_iter().map(|database| view! { <DatabasePanel database/> }).collect_view()}
         <details class="panel fold">
-            <summary><h2>"Objects in the store"</h2><span class="sub">{format::count(count as u64)}</span></summary>
+            <summary class="title"><h2>"Objects in the store"</h2><span class="sub">{format::count(count as u64)}</span><span class="push"><Icon name="chevron"/></span></summary>
             <div class="wrap">
                 <table class="cards" role="table">
                     <caption class="vh">"The objects of the image with their checksums"</caption>
@@ -255,7 +255,7 @@ fn DatabasePanel(database: Database) -> impl IntoView {
     );
     view! {
         <details class="panel fold" open>
-            <summary><h2 class="mono">{database.name}</h2><span class="sub">{summary}</span></summary>
+            <summary class="title"><h2 class="mono">{database.name}</h2><span class="sub">{summary}</span><span class="push"><Icon name="chevron"/></span></summary>
             <p class="body sub">
                 {format!("Owner {}, {}, {} {}", database.owner, database.encoding, database.locale_provider, database.collate)}
                 {(!extensions.is_empty()).then(|| format!("; extensions: {}", extensions.join(", ")))} "."

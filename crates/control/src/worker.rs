@@ -23,13 +23,17 @@ pub async fn run(services: Services, worker: String, stop: CancellationToken) ->
         .register::<DeleteInstance>()
         .register::<DeleteImage>()
         .register::<VerifyImage>();
-    let (result, (), (), ()) = tokio::join!(
-        engine.run(stop.clone()),
+    let (result, ()) = tokio::join!(engine.run(stop.clone()), beside(services, worker, stop));
+    result
+}
+
+/// Everything but the engine: follows jobs, looks after instances, sweeps. A test of workflows brings an engine of its own.
+pub async fn beside(services: Services, worker: String, stop: CancellationToken) {
+    tokio::join!(
         collector::run(services.clone(), worker.clone(), stop.clone()),
         health::run(services.clone(), worker, stop.clone()),
         sweep(services, stop),
     );
-    result
 }
 
 /// Ends every lease of this platform at once. Only for who knows that no other server works on it: what a killed server

@@ -127,8 +127,11 @@ impl Step for RunRestoreJob {
                 deadline: A_DAY,
             })
         })
-        .await?;
-        match ended {
+        .await;
+        if let Err(failure) = &ended {
+            condemn(cx, failure).await?;
+        }
+        match ended? {
             Progress::Wait(pause) => Ok(Progress::Wait(pause)),
             Progress::Done(Outcome::Restore { receipt, version, .. }) if receipt.difference_count == 0 => {
                 Ok(Progress::Done(RestoreResult { receipt, version }))
@@ -144,6 +147,24 @@ impl Step for RunRestoreJob {
     async fn undo(cx: &Cx<RestoreImage>) -> Result<(), Failure> {
         jobs::undo(cx).await
     }
+}
+
+/// An image whose objects are damaged is not offered for a restore any more.
+async fn condemn(cx: &Cx<RestoreImage>, failure: &Failure) -> Result<(), Failure> {
+    let words = failure.message();
+    if !failure.is_fatal() || !words.contains("is damaged") {
+        return Ok(());
+    }
+    let mut tx = cx.fenced().await?;
+    sqlx::query!(
+        "update toygres.image set status = 'corrupt', verified_at = null, error = $2 where id = $1 and status = 'available'",
+        cx.input.image.0,
+        words
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Writes down that the image was proven: what came of it is equal to it, and runs.

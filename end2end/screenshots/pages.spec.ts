@@ -1,0 +1,83 @@
+// A picture of every page, light and dark, wide and narrow, with the accessibility checked; README's picture among them.
+import AxeBuilder from '@axe-core/playwright';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, logIn, test, type Toygres } from '../toygres.ts';
+import type { APIRequestContext, Page } from '@playwright/test';
+
+const OUT = join(import.meta.dirname, '../../target/screenshots');
+const DOCS = join(import.meta.dirname, '../../docs');
+
+async function post(request: APIRequestContext, toygres: Toygres, path: string, data: object): Promise<{ id: string; run_id: string }> {
+  const answer = await request.post(toygres.url + path, { data, headers: { origin: toygres.url } });
+  expect(answer.status()).toBe(202);
+  return answer.json();
+}
+
+async function ended(request: APIRequestContext, toygres: Toygres, run: string): Promise<void> {
+  await expect
+    .poll(async () => (await (await request.get(`${toygres.url}/api/runs/${run}`)).json()).state, { timeout: 60_000 })
+    .toBe('succeeded');
+}
+
+/** Something to look at: three instances, images, a restore. */
+async function fill(page: Page, toygres: Toygres): Promise<void> {
+  const { request } = page;
+  const orders = await post(request, toygres, '/api/instances', { name: 'orders' });
+  await ended(request, toygres, orders.run_id);
+  const image = await post(request, toygres, '/api/images', { name: 'orders-nightly', instance_id: orders.id, description: 'Before the migration' });
+  await ended(request, toygres, image.run_id);
+  const restored = await post(request, toygres, '/api/instances', { name: 'orders-staging', source_image_id: image.id });
+  await ended(request, toygres, restored.run_id);
+  const billing = await post(request, toygres, '/api/instances', { name: 'billing' });
+  await ended(request, toygres, billing.run_id);
+}
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  for (const width of [1280, 360]) {
+    test.describe(`${colorScheme} ${width}`, () => {
+      test.use({ colorScheme, viewport: { width, height: 900 } });
+      test('every page', async ({ page, toygres }) => {
+        mkdirSync(OUT, { recursive: true });
+        await logIn(page, toygres);
+        const have = await (await page.request.get(`${toygres.url}/api/images`)).json();
+        if (have.length === 0) await fill(page, toygres);
+        const pages = await known(page, toygres);
+        for (const [name, path] of Object.entries(pages)) {
+          await page.goto(toygres.url + path);
+          await page.waitForTimeout(400); // hydration; the event stream keeps the network busy for ever
+          await page.screenshot({ path: join(OUT, `${name}-${colorScheme}-${width}.png`), fullPage: true });
+          const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          expect(over, `${path} is wider than the window`).toBeLessThanOrEqual(0);
+          const grave = (await new AxeBuilder({ page }).analyze()).violations.filter((one) => ['serious', 'critical'].includes(one.impact ?? ''));
+          expect(grave.map((one) => `${path}: ${one.id} ${one.nodes[0]?.html}`)).toEqual([]);
+          if (name === 'overview' && colorScheme === 'light' && width === 1280 && process.env.README) {
+            await page.screenshot({ path: join(DOCS, 'overview.png') });
+          }
+        }
+      });
+    });
+  }
+}
+
+async function known(page: Page, toygres: Toygres): Promise<Record<string, string>> {
+  const images = await (await page.request.get(`${toygres.url}/api/images`)).json();
+  const runs = await (await page.request.get(`${toygres.url}/api/runs?workflow=restore-image`)).json();
+  const image = images[0].id;
+  return {
+    overview: '/',
+    instances: '/instances',
+    instance: '/instances/orders',
+    'new-instance': '/instances/new',
+    'add-instance': '/instances/add',
+    images: '/images',
+    image: `/images/${image}`,
+    'restore-name': `/images/${image}/restore`,
+    'restore-check': `/images/${image}/restore?name=orders-new`,
+    'restore-taken': `/images/${image}/restore?name=orders`,
+    runs: '/runs',
+    run: `/runs/${runs[0].id}`,
+    settings: '/settings',
+    'not-found': '/nothing-here',
+  };
+}
