@@ -204,6 +204,10 @@ async fn a_dead_workers_run_is_taken_over_with_the_same_attempt(
     let run = bench.start(&Order { blocks: vec!["B".into()], ..Order::default() }).await?;
     let dead = bench.worker("dead");
     bench.until(run, "B running 1").await?;
+    // The row says so a moment before the step is called: the effect is what the heir is to meet.
+    while !bench.diary().iter().any(|entry| entry == "B1") {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
     dead.die();
     bench.arrived();
     bench.worker("heir");
