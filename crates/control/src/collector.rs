@@ -107,7 +107,8 @@ async fn follow(services: &Services, mut job: Followed) -> anyhow::Result<()> {
         && !appears(services, &job).await?
     {
         let reason = "The job is gone: it was removed by hand, or its machine was.".to_owned();
-        return end(services, &job, JobEnd { code: None, result: None, reason: Some(reason) }).await;
+        return end(services, &job, JobEnd { code: None, result: None, reason: Some(reason), fatal: false })
+            .await;
     }
     let mut events = platform.events(&job.name, u64::try_from(job.seq)?).await?;
     let mut gathered = Gathered::default();
@@ -142,7 +143,7 @@ async fn follow(services: &Services, mut job: Followed) -> anyhow::Result<()> {
         }
         JobState::Missing => {
             let reason = "The job was removed by hand while it worked.".to_owned();
-            end(services, &job, JobEnd { code: None, result: None, reason: Some(reason) }).await
+            end(services, &job, JobEnd { code: None, result: None, reason: Some(reason), fatal: false }).await
         }
         // The stream broke off: another look comes with the next claim.
         JobState::Running | JobState::Pending(_) => Ok(()),

@@ -93,6 +93,7 @@ async fn launch<W: Workflow<Services = Services>>(
         secrets: plan.password.map(|password| (SECRET_PASSWORD.to_owned(), password)).into_iter().collect(),
         volume: plan.volume,
         major: plan.major,
+        identity: None,
         deadline: plan.deadline,
     };
     services.platform().launch(&job).await.map_err(of_platform)
@@ -171,6 +172,7 @@ pub(crate) async fn probe(services: &Services, target: Connection, password: Sec
         secrets: BTreeMap::from([(SECRET_PASSWORD.to_owned(), password)]),
         volume: None,
         major: None,
+        identity: None,
         deadline: Duration::from_secs(60),
     };
     let platform = services.platform();

@@ -118,11 +118,23 @@ fn the_extensions(manifest: &Manifest, installed: &Installation) -> Check {
         manifest.databases.iter().flat_map(|db| &db.extensions).map(|extension| &*extension.name).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let missing: Vec<&str> = wanted
-        .iter()
-        .copied()
-        .filter(|name| !installed.extensions.iter().any(|there| there == name))
-        .collect();
+    let Some(there) = &installed.extensions else {
+        let found_words = match wanted.is_empty() {
+            true => "The image needs no extensions.".to_owned(),
+            false => format!(
+                "The server's image must offer: {}. The restore says at once if it does not.",
+                wanted.join(", ")
+            ),
+        };
+        return found(
+            "extensions",
+            if wanted.is_empty() { Verdict::Ok } else { Verdict::Warn },
+            found_words,
+            None,
+        );
+    };
+    let missing: Vec<&str> =
+        wanted.iter().copied().filter(|name| !there.iter().any(|there| there == name)).collect();
     if missing.is_empty() {
         return found(
             "extensions",
@@ -166,7 +178,7 @@ fn the_libraries(manifest: &Manifest, installed: &Installation) -> Option<Check>
 fn is_offered(installed: &Installation, library: &str) -> bool {
     // A library is known by the extension of its name; these come with PostgreSQL itself.
     ["auto_explain", "pg_prewarm", "pg_stat_statements", "passwordcheck", "auth_delay"].contains(&library)
-        || installed.extensions.iter().any(|there| there == library)
+        || installed.extensions.as_ref().is_none_or(|known| known.iter().any(|there| there == library))
 }
 
 /// Those of the source's preloaded libraries that are here.

@@ -2,6 +2,7 @@
 //! no workflow and no image format.
 
 pub mod cluster;
+pub mod kubernetes;
 pub mod local;
 
 use std::collections::BTreeMap;
@@ -62,8 +63,8 @@ pub struct Installation {
     pub version: String,
     /// Where its programs are, as a job sees them; none where the job's own image has them on PATH.
     pub bin_dir: Option<String>,
-    /// The names of the extensions that it offers.
-    pub extensions: Vec<String>,
+    /// The names of the extensions that it offers; none where that is not known before a server runs.
+    pub extensions: Option<Vec<String>>,
 }
 
 /// Everything that a managed instance is made of. The id names all its parts; the name is for people.
@@ -83,8 +84,10 @@ pub struct InstanceSpec {
     pub preload: Vec<String>,
     /// The superuser.
     pub username: String,
-    /// Bytes that its volume must hold, where known.
+    /// Bytes of data that its volume must hold, where known: an image's source.
     pub bytes: Option<i64>,
+    /// The size of its volume in bytes, where somebody chose it.
+    pub volume_bytes: Option<i64>,
     /// A DNS label to ask for.
     pub dns_label: Option<String>,
 }
@@ -113,6 +116,28 @@ pub enum ServerState {
     Failed(String),
 }
 
+/// Whom a job is to its store where the platform vouches for it, so that no key is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StoreIdentity {
+    /// Azure workload identity: the job's service account token, exchanged for one of Microsoft Entra.
+    Azure {
+        /// The application (client) id of the identity; the webhook's or the environment's if none.
+        client_id: Option<String>,
+        /// Its tenant; the webhook's or the environment's if none.
+        tenant_id: Option<String>,
+        /// Where tokens are exchanged; Microsoft's public cloud if none.
+        authority_host: Option<String>,
+    },
+    /// A web identity of AWS: the job's service account token, exchanged for a role's credentials.
+    Aws {
+        /// The role to assume.
+        role_arn: String,
+        /// Where it is assumed, if not at Amazon's.
+        sts_endpoint: Option<String>,
+    },
+}
+
 /// A job to run: the task, its secrets (by file, never argv or environment), and the volume that it works on.
 #[derive(Clone, Debug)]
 pub struct JobSpec {
@@ -126,6 +151,8 @@ pub struct JobSpec {
     pub volume: Option<InstanceId>,
     /// The major version whose programs the job needs.
     pub major: Option<i32>,
+    /// Whom it is to its store, where no secret says so.
+    pub identity: Option<StoreIdentity>,
     /// How long it may take.
     pub deadline: Duration,
 }
@@ -152,6 +179,8 @@ pub struct JobEnd {
     pub result: Option<AgentResult>,
     /// What the platform knows about an end without result, in a sentence: killed by signal 9, out of memory, …
     pub reason: Option<String>,
+    /// Whether another attempt would end the same way: an image that cannot be pulled, a pod that is not admitted.
+    pub fatal: bool,
 }
 
 /// The name of a job: deterministic, so that whoever takes a step over finds what its predecessor began; a DNS label
@@ -227,4 +256,7 @@ pub trait Platform: Send + Sync + 'static {
 
     /// The ids of all instances of which any part is there, for sweeping.
     async fn instances(&self) -> Result<Vec<InstanceId>>;
+
+    /// The values of a secret of the platform's own, where an administrator made it readable: on Kubernetes, a Secret.
+    async fn read_secret(&self, namespace: &str, name: &str) -> Result<BTreeMap<String, Secret>>;
 }

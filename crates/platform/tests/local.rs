@@ -161,7 +161,7 @@ async fn a_worker_that_connects_over_tcp_needs_the_trust_lines() {
     let machine = Machine::new();
     let platform = machine.platform().await;
     let installed = platform.installations().await.expect("installations");
-    let Some(major) = installed.iter().find(|i| i.extensions.iter().any(|e| e == "pg_cron")) else {
+    let Some(major) = installed.iter().find(|i| i.extensions.iter().flatten().any(|e| e == "pg_cron")) else {
         panic!("this test needs pg_cron: apt-get install postgresql-{}-cron", installed[0].major)
     };
     let spec =

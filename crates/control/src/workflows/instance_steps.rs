@@ -41,6 +41,7 @@ async fn spec<W: MakesInstance>(cx: &Cx<W>) -> Result<InstanceSpec, Failure> {
         preload,
         username: instance.username,
         bytes: instance.size_bytes,
+        volume_bytes: None,
         dns_label: instance.dns_label,
     })
 }

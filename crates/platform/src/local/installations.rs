@@ -44,7 +44,7 @@ async fn look(dir: &Path) -> Option<Installation> {
         major,
         version,
         bin_dir: Some(dir.display().to_string()),
-        extensions: extensions(dir, major).await,
+        extensions: Some(extensions(dir, major).await),
     })
 }
 

@@ -138,7 +138,7 @@ impl LocalPlatform {
         if self.is_alive(process) || is_locked(&dir) {
             return Ok(JobState::Running);
         }
-        let end = JobEnd { result: read(&dir.join("result.json"))?, code: None, reason: None };
+        let end = JobEnd { result: read(&dir.join("result.json"))?, code: None, reason: None, fatal: false };
         // A second agent that found the directory taken leaves an exit too; it says nothing about the job.
         let exit = read::<Exit>(&dir.join("exit.json"))?.filter(|exit| exit.process == Some(process));
         // The task may be looked at later; the secrets have done their work.

@@ -30,6 +30,7 @@ pub(crate) async fn spec(platform: &Tested) -> InstanceSpec {
         preload: vec![],
         username: "postgres".to_owned(),
         bytes: None,
+        volume_bytes: None,
         dns_label: None,
     }
 }
@@ -126,6 +127,7 @@ pub(crate) fn waiting_job(seconds: u64) -> JobSpec {
         secrets: BTreeMap::from([("password".to_owned(), Secret::new(CANARY.to_owned()))]),
         volume: None,
         major: None,
+        identity: None,
         deadline: Duration::from_secs(120),
     }
 }

@@ -1,0 +1,95 @@
+//! Making and deleting objects so that a repeat changes nothing, and so that nobody else's object is ever touched.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::KubernetesPlatform;
+use super::names::{self, FIELD_MANAGER};
+use crate::{Error, Result};
+
+impl KubernetesPlatform {
+    /// Applies an object on the server's side. One of that name that does not carry our labels is an error that names it.
+    pub(super) async fn apply<K>(&self, object: &K) -> Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let api: Api<K> = self.api();
+        let name = object.name_any();
+        if let Some(there) = api.get_opt(&name).await.map_err(refused)? {
+            refuse_foreign(&there, object.labels())?;
+        }
+        // Forced: whoever else set one of our fields by hand loses it; all other fields stay as they were set.
+        let how = PatchParams::apply(FIELD_MANAGER).force();
+        api.patch(&name, &how, &Patch::Apply(object)).await.map_err(refused)
+    }
+
+    /// Deletes an object if it is there and carries our labels; returns whether it was there.
+    pub(super) async fn delete<K>(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        how: DeleteParams,
+    ) -> Result<bool>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = self.api();
+        let Some(there) = api.get_opt(name).await.map_err(refused)? else { return Ok(false) };
+        refuse_foreign(&there, labels)?;
+        // A namesake that was made in between is not ours to delete.
+        let only_this = Preconditions { uid: there.uid(), resource_version: None };
+        match api.delete(name, &how.preconditions(only_this)).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(true),
+            Err(error) => Err(refused(error)),
+        }
+    }
+}
+
+/// An object that does not carry our labels is somebody else's.
+pub(super) fn refuse_foreign<K>(there: &K, labels: &BTreeMap<String, String>) -> Result<()>
+where
+    K: Resource<DynamicType = ()>,
+{
+    if names::carries(there, labels) {
+        return Ok(());
+    }
+    Err(Error::Foreign(format!(
+        "{} {} in namespace {} is there already and was not made by Toygres for this. Rename or delete it, or choose another name.",
+        K::kind(&()),
+        there.name_any(),
+        there.namespace().unwrap_or_default()
+    )))
+}
+
+/// What the API server's refusal means: some are final, the rest may pass.
+pub(super) fn refused(error: kube::Error) -> Error {
+    match &error {
+        // Quota is refused with 403 as well, and may be free again a minute later.
+        kube::Error::Api(status) if status.code == 403 && status.message.contains("exceeded quota") => {
+            Error::Transient(anyhow::anyhow!("the namespace's quota is used up: {}", status.message))
+        }
+        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
+            Error::Impossible(format!("The cluster refused it: {}", status.message))
+        }
+        _ => Error::Transient(anyhow::Error::new(error).context("ask the cluster")),
+    }
+}
+
+/// The same where the call has a name of its own.
+pub(super) fn asking<T>(what: &'static str, answer: std::result::Result<T, kube::Error>) -> Result<T> {
+    answer.map_err(|error| match refused(error) {
+        Error::Transient(error) => Error::Transient(error.context(what)),
+        other => other,
+    })
+}

@@ -1,0 +1,1 @@
+//! How jobs die: the words and the consequence of each way.

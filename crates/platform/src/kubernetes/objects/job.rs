@@ -1,0 +1,1 @@
+//! The Job and its input.

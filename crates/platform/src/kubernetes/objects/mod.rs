@@ -1,0 +1,9 @@
+//! From what is wanted to Kubernetes objects: pure functions that fill in the templates.
+
+pub(super) mod job;
+pub(super) mod server;
+
+/// Where an instance's volume is mounted, in its server and in a job that fills it.
+pub(super) const VOLUME_DIR: &str = "/var/lib/toygres";
+/// The data directory on it: one below, for a file system's own `lost+found` is in a volume's root.
+pub(super) const DATA_DIR: &str = "/var/lib/toygres/data";
