@@ -1,0 +1,108 @@
+// A Toygres of the tests' own in a cluster, as its users put it there: `kubectl apply -k`. It knows no page.
+import { spawnSync } from 'node:child_process';
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { ADMIN } from '../toygres.ts';
+
+export const SYSTEM = 'toygres-system';
+export const MANAGED = 'toygres-managed';
+
+export function kubectl(args: string[], input?: string): string {
+  const done = spawnSync('kubectl', args, { encoding: 'utf8', input, maxBuffer: 1 << 30 });
+  if (done.status !== 0) throw new Error(`kubectl ${args.join(' ')}: ${done.stderr}`);
+  return done.stdout;
+}
+
+/** All objects of these kinds in a namespace. */
+export function objects(namespace: string, kinds: string): { kind: string; metadata: { name: string; labels?: Record<string, string> } }[] {
+  return JSON.parse(kubectl(['get', '-n', namespace, kinds, '-o', 'json'])).items;
+}
+
+export class Cluster {
+  private constructor(
+    private readonly dir: string,
+    readonly url: string,
+  ) {}
+
+  /** Puts Toygres into the cluster, which has none, and waits until it serves. `settings` are lines of settings.env. */
+  static async start(settings: string[] = []): Promise<Cluster> {
+    Cluster.clear();
+    const dir = mkdtempSync(join(tmpdir(), 'toygres-deploy-'));
+    cpSync(join(import.meta.dirname, '../../deploy'), join(dir, 'deploy'), { recursive: true });
+    const overlay = join(dir, 'deploy/overlays/kind');
+    rmSync(join(overlay, 'secrets.env'), { force: true });
+    const made = spawnSync(join(dir, 'deploy/make-secrets'), {
+      env: { ...process.env, DATABASE_URL: '', TOYGRES_ADMIN_USERNAME: ADMIN.username, TOYGRES_ADMIN_PASSWORD: ADMIN.password },
+      encoding: 'utf8',
+    });
+    if (made.status !== 0) throw new Error(made.stderr);
+    // The address that people type is the Service's own here, so the Service is made first.
+    const rendered = kubectl(['kustomize', overlay]).split(/^---$/m);
+    const first = rendered.filter((text) => /^kind: Namespace$/m.test(text) || (/^kind: Service$/m.test(text) && /^  name: toygres$/m.test(text)));
+    kubectl(['apply', '-f', '-'], first.join('\n---\n'));
+    const ip = kubectl(['get', '-n', SYSTEM, 'service', 'toygres', '-o', 'jsonpath={.spec.clusterIP}']);
+    const url = `http://${ip}`;
+    const image = process.env.TOYGRES_TEST_IMAGE!;
+    const file = join(overlay, 'settings.env');
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/^TOYGRES_IMAGE=.*$/m, `TOYGRES_IMAGE=${image}`));
+    appendFileSync(file, [`TOYGRES_PUBLIC_URL=${url}`, ...settings, ''].join('\n'));
+    kubectl(['apply', '-k', overlay]);
+    const cluster = new Cluster(dir, url);
+    cluster.settled();
+    return cluster;
+  }
+
+  /** Waits until every part of Toygres is up. */
+  settled(): void {
+    kubectl(['rollout', 'status', '-n', SYSTEM, 'statefulset/toygres-cms', '--timeout=180s']);
+    for (const name of ['toygres-api', 'toygres-worker']) {
+      kubectl(['rollout', 'status', '-n', SYSTEM, `deployment/${name}`, '--timeout=180s']);
+    }
+  }
+
+  /** Takes the namespaces away, with everything in them. */
+  static clear(): void {
+    kubectl(['delete', 'namespace', SYSTEM, MANAGED, '--ignore-not-found', '--wait', '--timeout=180s']);
+  }
+
+  remove(): void {
+    Cluster.clear();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** What all servers wrote. */
+  log(): string {
+    return kubectl(['logs', '-n', SYSTEM, '-l', 'app.kubernetes.io/component=server', '--tail=-1', '--prefix', '--ignore-errors']);
+  }
+
+  /** The whole CMS as text. */
+  cms(): string {
+    return kubectl(['exec', '-n', SYSTEM, 'toygres-cms-0', '--', 'pg_dump', '-U', 'toygres', 'toygres']);
+  }
+
+  /** Where an instance listens, as seen from this machine. */
+  address(instance: string): string {
+    return kubectl(['get', '-n', MANAGED, 'service', instance, '-o', 'jsonpath={.spec.clusterIP}']);
+  }
+}
+
+/** The process id of a part of the tests' own cluster, where this is one whose parts can be frozen; none elsewhere. */
+export function part(name: 'apiserver' | 'kubelet' | 'dns'): number | undefined {
+  try {
+    return Number(readFileSync(join(dirname(process.env.KUBECONFIG!), `${name}.pid`), 'utf8').trim());
+  } catch {
+    return undefined;
+  }
+}
+
+/** Stops a part for so long; what runs meanwhile is not waited for. */
+export async function frozen(name: 'apiserver' | 'kubelet' | 'dns', seconds: number): Promise<void> {
+  const pid = part(name)!;
+  process.kill(pid, 'SIGSTOP');
+  try {
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+}
