@@ -83,7 +83,7 @@ async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
 async fn instances_conform() {
     let machine = Machine::new();
     let platform = machine.platform().await;
-    conformance::instances(&platform).await;
+    conformance::instances(&platform, async |endpoint| endpoint).await;
     conformance::unknown_version(&platform).await;
 }
 

@@ -25,15 +25,20 @@ impl KubernetesPlatform {
     {
         let api: Api<K> = self.api();
         let name = object.name_any();
+        let mut object = object.clone();
         if let Some(there) = api.get_opt(&name).await.map_err(refused)? {
             refuse_foreign(&there, object.labels())?;
+            refuse_ending(&there)?;
+            // A namesake that is made in between is refused by the API server.
+            object.meta_mut().uid = there.uid();
         }
         // Forced: whoever else set one of our fields by hand loses it; all other fields stay as they were set.
         let how = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&name, &how, &Patch::Apply(object)).await.map_err(refused)
+        api.patch(&name, &how, &Patch::Apply(&object)).await.map_err(refused)
     }
 
-    /// Deletes an object if it is there and carries our labels; returns whether it was there.
+    /// Deletes an object if it is there and carries our labels; returns whether it was there. Somebody else's of that
+    /// name stays, and is no error: what we made is gone.
     pub(super) async fn delete<K>(
         &self,
         name: &str,
@@ -44,8 +49,8 @@ impl KubernetesPlatform {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let api: Api<K> = self.api();
-        let Some(there) = api.get_opt(name).await.map_err(refused)? else { return Ok(false) };
-        refuse_foreign(&there, labels)?;
+        let there = api.get_opt(name).await.map_err(refused)?;
+        let Some(there) = there.filter(|there| names::carries(there, labels)) else { return Ok(false) };
         // A namesake that was made in between is not ours to delete.
         let only_this = Preconditions { uid: there.uid(), resource_version: None };
         match api.delete(name, &how.preconditions(only_this)).await {
@@ -64,12 +69,37 @@ where
     if names::carries(there, labels) {
         return Ok(());
     }
+    let theirs = there.labels();
+    let whose = match (theirs.get(names::MANAGED_BY.0).map(String::as_str), theirs.get(names::INSTANCE)) {
+        (Some(ours), Some(id)) if ours == names::MANAGED_BY.1 => format!("is of Toygres' instance {id}"),
+        _ => "was not made by Toygres for this".to_owned(),
+    };
     Err(Error::Foreign(format!(
-        "{} {} in namespace {} is there already and was not made by Toygres for this. Rename or delete it, or choose another name.",
-        K::kind(&()),
-        there.name_any(),
-        there.namespace().unwrap_or_default()
+        "{} is there already and {whose}. Rename or delete it, or choose another name.",
+        in_words(there)
     )))
+}
+
+/// What is being deleted takes no changes any more.
+pub(super) fn refuse_ending<K>(there: &K) -> Result<()>
+where
+    K: Resource<DynamicType = ()>,
+{
+    match there.meta().deletion_timestamp {
+        None => Ok(()),
+        Some(_) => {
+            Err(Error::Transient(anyhow::anyhow!("{} is still being deleted; wait for it.", in_words(there))))
+        }
+    }
+}
+
+/// An object, as a sentence names it.
+fn in_words<K>(object: &K) -> String
+where
+    K: Resource<DynamicType = ()>,
+{
+    let namespace = object.namespace().unwrap_or_default();
+    format!("{} {} in namespace {namespace}", K::kind(&()), object.name_any())
 }
 
 /// What the API server's refusal means: some are final, the rest may pass.
@@ -81,6 +111,9 @@ pub(super) fn refused(error: kube::Error) -> Error {
         }
         kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
             Error::Impossible(format!("The cluster refused it: {}", status.message))
+        }
+        kube::Error::Api(status) => {
+            Error::Transient(anyhow::anyhow!("the cluster answered {}: {}", status.code, status.message))
         }
         _ => Error::Transient(anyhow::Error::new(error).context("ask the cluster")),
     }

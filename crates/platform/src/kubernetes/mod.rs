@@ -9,6 +9,7 @@ mod logs;
 mod names;
 mod objects;
 mod secrets;
+mod server_state;
 mod templates;
 mod watch;
 
@@ -35,6 +36,8 @@ use watch::Watch;
 pub struct KubernetesConfig {
     /// Where instances and jobs live. Nothing else should: whoever may start a job there may read every secret of it.
     pub namespace: String,
+    /// Where Toygres itself runs; its Secrets are never read.
+    pub system_namespace: String,
     /// The Toygres image, from which jobs take the agent.
     pub agent_image: String,
     /// The PostgreSQL image of each major version.

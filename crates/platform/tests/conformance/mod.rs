@@ -1,5 +1,6 @@
 //! What every platform must do, whatever it is made of: instances from their volume to its end, and jobs that run the
 //! real agent. It knows only the trait.
+#![allow(dead_code, reason = "a test of a platform may run a part of the suite")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use model::agent::Connection;
 use model::{AgentEvent, AgentTask, ExitClass, ImageType, InstanceId, TlsMode, Work};
-use platform::{Error, InstanceSpec, JobEnd, JobSpec, JobState, Platform, Secret, ServerState, job_name};
+use platform::{
+    Endpoint, Error, InstanceSpec, JobEnd, JobSpec, JobState, Platform, Secret, ServerState, job_name,
+};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -42,17 +45,46 @@ pub(crate) async fn connect(
     password: &str,
 ) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
     let endpoint = platform.endpoint(id).await.expect("endpoint").expect("a deployed server has one");
+    connect_to(endpoint, password).await
+}
+
+/// Connects to where a server is.
+pub(crate) async fn connect_to(
+    endpoint: Endpoint,
+    password: &str,
+) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
     let mut config = tokio_postgres::Config::new();
     config.host(endpoint.host).port(endpoint.port).user("postgres").password(password).dbname("postgres");
+    config.connect_timeout(Duration::from_secs(10));
     let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// From nothing to nothing, each call twice.
-pub(crate) async fn instances(platform: &Tested) {
+/// Waits while a server is starting; where deploying waits itself, it is not.
+pub(crate) async fn settled(platform: &Tested, id: InstanceId) -> ServerState {
+    let look = async {
+        loop {
+            match platform.observe_server(id).await.expect("observe") {
+                ServerState::Starting(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                state => return state,
+            }
+        }
+    };
+    let Ok(state) = tokio::time::timeout(Duration::from_secs(120), look).await else {
+        panic!("it is still {:?}", platform.observe_server(id).await)
+    };
+    state
+}
+
+/// From nothing to nothing, each call twice. `reach` says where to connect from here for an endpoint of the platform.
+pub(crate) async fn instances(platform: &Tested, reach: impl AsyncFn(Endpoint) -> Endpoint) {
     let spec = spec(platform).await;
     let id = spec.id;
+    let connect = async |password: &str| {
+        let endpoint = platform.endpoint(id).await.expect("endpoint").expect("a deployed server has one");
+        connect_to(reach(endpoint).await, password).await
+    };
     let password = Secret::new(CANARY.to_owned());
     assert_eq!(platform.observe_server(id).await.expect("observe"), ServerState::Absent);
     for _ in 0..2 {
@@ -63,11 +95,11 @@ pub(crate) async fn instances(platform: &Tested) {
     }
     for _ in 0..2 {
         platform.deploy_server(&spec, &password).await.expect("deploy");
-        assert_eq!(platform.observe_server(id).await.expect("observe"), ServerState::Running);
+        assert_eq!(settled(platform, id).await, ServerState::Running);
     }
-    let client = connect(platform, id, CANARY).await.expect("connect");
+    let client = connect(CANARY).await.expect("connect");
     client.batch_execute("create table kept as select 42 as n").await.expect("write");
-    let Err(refused) = connect(platform, id, "wrong").await else { panic!("a wrong password is refused") };
+    let Err(refused) = connect("wrong").await else { panic!("a wrong password is refused") };
     assert_eq!(refused.code(), Some(&SqlState::INVALID_PASSWORD));
 
     let before = platform.endpoint(id).await.expect("endpoint");
@@ -75,10 +107,10 @@ pub(crate) async fn instances(platform: &Tested) {
         platform.stop_server(id).await.expect("stop");
         assert_eq!(platform.observe_server(id).await.expect("observe"), ServerState::Stopped);
     }
-    assert!(connect(platform, id, CANARY).await.is_err(), "a stopped server takes nobody");
+    assert!(connect(CANARY).await.is_err(), "a stopped server takes nobody");
     for _ in 0..2 {
         platform.start_server(id).await.expect("start");
-        assert_eq!(platform.observe_server(id).await.expect("observe"), ServerState::Running);
+        assert_eq!(settled(platform, id).await, ServerState::Running);
     }
     assert_eq!(platform.endpoint(id).await.expect("endpoint"), before);
 
@@ -89,7 +121,8 @@ pub(crate) async fn instances(platform: &Tested) {
     }
     assert_eq!(platform.instances().await.expect("instances"), [id], "the volume stays");
     platform.deploy_server(&spec, &Secret::new("another".to_owned())).await.expect("deploy again");
-    let client = connect(platform, id, CANARY).await.expect("a volume with data keeps its password");
+    assert_eq!(settled(platform, id).await, ServerState::Running);
+    let client = connect(CANARY).await.expect("a volume with data keeps its password");
     let kept: i32 = client.query_one("select n from kept", &[]).await.expect("read").get(0);
     assert_eq!(kept, 42);
 

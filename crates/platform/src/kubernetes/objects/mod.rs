@@ -1,7 +1,10 @@
 //! From what is wanted to Kubernetes objects: pure functions that fill in the templates.
 
 pub(super) mod job;
+pub(super) mod quantity;
 pub(super) mod server;
+mod settings;
+pub(super) mod volume;
 
 /// Where an instance's volume is mounted, in its server and in a job that fills it.
 pub(super) const VOLUME_DIR: &str = "/var/lib/toygres";
