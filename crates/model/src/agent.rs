@@ -108,6 +108,11 @@ pub enum Work {
         /// How long to go on while the name does not resolve, in seconds.
         dns_seconds: u64,
     },
+    /// Says many lines as fast as it can: for tests of the log's way. It ends as a verification of nothing.
+    Talk {
+        /// How many lines.
+        lines: u64,
+    },
 }
 
 text_enum! {

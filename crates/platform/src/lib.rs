@@ -171,7 +171,7 @@ pub enum JobState {
 }
 
 /// How a job ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobEnd {
     /// Its exit code, where one is known (a process that vanished has none).
     pub code: Option<i32>,
@@ -242,7 +242,8 @@ pub trait Platform: Send + Sync + 'static {
     async fn observe(&self, name: &str) -> Result<JobState>;
 
     /// The events of a job after number `after`, live, until the job has ended and its last event was given. Lines that
-    /// are no events (a crash's last words) come as events of level `error` with number 0.
+    /// are no events (a crash's last words) come as events of level `error` with number 0; what a job waits for that has
+    /// not begun comes as events of level `warn` with number 0, while it waits.
     async fn events(&self, name: &str, after: u64) -> Result<BoxStream<'static, Result<AgentEvent>>>;
 
     /// Asks a job to stop (SIGTERM) and, after a grace of `grace`, ends it; returns when it has ended or was not there.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -12,6 +13,9 @@ use serde::de::DeserializeOwned;
 use super::KubernetesPlatform;
 use super::names::{self, FIELD_MANAGER};
 use crate::{Error, Result};
+
+/// How long the cluster may take to answer one call. The client tries again by itself, and for longer.
+const CALL: Duration = Duration::from_secs(30);
 
 impl KubernetesPlatform {
     /// Applies an object on the server's side. One of that name that does not carry our labels is an error that names it.
@@ -117,6 +121,21 @@ pub(super) fn refused(error: kube::Error) -> Error {
         }
         _ => Error::Transient(anyhow::Error::new(error).context("ask the cluster")),
     }
+}
+
+/// What the cluster answers to one call; no answer may be one the next time.
+pub(super) async fn answer<T>(
+    what: &'static str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<kube::Result<T>> {
+    tokio::time::timeout(CALL, call).await.map_err(|_| {
+        Error::Transient(anyhow::anyhow!("{what}: the cluster did not answer within {} s", CALL.as_secs()))
+    })
+}
+
+/// The same where no answer but the wanted one is a good one.
+pub(super) async fn ask<T>(what: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<T> {
+    asking(what, answer(what, call).await?)
 }
 
 /// The same where the call has a name of its own.

@@ -5,6 +5,7 @@ mod apply;
 mod endings;
 mod instances;
 mod jobs;
+mod log_lines;
 mod logs;
 mod names;
 mod objects;
@@ -31,6 +32,9 @@ use crate::{
 use templates::Templates;
 use watch::Watch;
 
+/// The shortest life of a token that the cluster gives out.
+const SHORTEST_TOKEN: i64 = 600;
+
 /// What the Kubernetes platform needs to know.
 #[derive(Clone, Debug)]
 pub struct KubernetesConfig {
@@ -48,6 +52,10 @@ pub struct KubernetesConfig {
     pub pg_durable_preload: Vec<String>,
     /// The service account of jobs, which is not the server's.
     pub job_service_account: String,
+    /// How long a token lives by which a job proves who it is, in seconds: at least 600. It is renewed before it ends.
+    pub token_seconds: i64,
+    /// How long a job stays after its end was harvested, in seconds: for `kubectl logs`.
+    pub job_ttl_seconds: i32,
     /// The storage class of volumes; the cluster's default if none.
     pub storage_class: Option<String>,
     /// A directory whose templates replace the built-in ones of the same name.
@@ -72,10 +80,24 @@ impl KubernetesPlatform {
     /// # Errors
     /// There is no cluster, it does not answer, the namespace is missing, or a template is wrong.
     pub async fn open(config: KubernetesConfig) -> Result<Self> {
-        let templates = Templates::load(config.templates.as_deref())?;
         let client = Client::try_default()
             .await
             .context("find the Kubernetes cluster (in a pod, or by KUBECONFIG)")?;
+        Self::with_client(client, config).await
+    }
+
+    /// The same for a cluster that was found otherwise.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn with_client(client: Client, config: KubernetesConfig) -> Result<Self> {
+        if config.token_seconds < SHORTEST_TOKEN {
+            return Err(Error::Impossible(format!(
+                "A job's token cannot live for {} s: at least {SHORTEST_TOKEN}.",
+                config.token_seconds
+            )));
+        }
+        let templates = Templates::load(config.templates.as_deref())?;
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let namespace =
             namespaces.get_opt(&config.namespace).await.context("ask the cluster for the namespace")?;

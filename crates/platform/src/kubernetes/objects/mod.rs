@@ -1,5 +1,6 @@
 //! From what is wanted to Kubernetes objects: pure functions that fill in the templates.
 
+mod identity;
 pub(super) mod job;
 pub(super) mod quantity;
 pub(super) mod server;

@@ -1,1 +1,0 @@
-//! How jobs die: the words and the consequence of each way.

@@ -1,0 +1,87 @@
+//! Whom a pod is to its store: the cluster vouches for its service account by a token in a file, which the agent exchanges.
+//! Everything is named as the clouds' webhooks name it: where one is at work, it finds its work done.
+
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, PodSpec, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::job::{mount, volume};
+use crate::StoreIdentity;
+
+/// A token's way into a pod.
+struct Token {
+    volume: &'static str,
+    directory: &'static str,
+    file: &'static str,
+    audience: &'static str,
+}
+
+const AZURE: Token = Token {
+    volume: "azure-identity-token",
+    directory: "/var/run/secrets/azure/tokens",
+    file: "azure-identity-token",
+    audience: "api://AzureADTokenExchange",
+};
+const AWS: Token = Token {
+    volume: "aws-iam-token",
+    directory: "/var/run/secrets/eks.amazonaws.com/serviceaccount",
+    file: "token",
+    audience: "sts.amazonaws.com",
+};
+
+/// Gives a pod's first container the token and the variables that go with it.
+pub(super) fn project(identity: &StoreIdentity, metadata: &mut ObjectMeta, pod: &mut PodSpec, seconds: i64) {
+    let (token, variables) = match identity {
+        StoreIdentity::Azure { client_id, tenant_id, authority_host } => {
+            let label = ("azure.workload.identity/use".to_owned(), "true".to_owned());
+            metadata.labels.get_or_insert_default().extend([label]);
+            let variables = [
+                ("AZURE_CLIENT_ID", client_id.clone()),
+                ("AZURE_TENANT_ID", tenant_id.clone()),
+                ("AZURE_AUTHORITY_HOST", authority_host.clone()),
+                ("AZURE_FEDERATED_TOKEN_FILE", Some(AZURE.path())),
+            ];
+            (AZURE, variables.to_vec())
+        }
+        StoreIdentity::Aws { role_arn, sts_endpoint } => {
+            let variables = [
+                ("AWS_ROLE_ARN", Some(role_arn.clone())),
+                ("AWS_ENDPOINT_URL_STS", sts_endpoint.clone()),
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", Some(AWS.path())),
+            ];
+            (AWS, variables.to_vec())
+        }
+    };
+    volume(pod, token.volume).projected = Some(token.source(seconds));
+    if let Some(container) = pod.containers.first_mut() {
+        mount(container, token.volume, token.directory, true);
+        for (name, value) in variables {
+            set(container, name, value);
+        }
+    }
+}
+
+impl Token {
+    fn path(&self) -> String {
+        format!("{}/{}", self.directory, self.file)
+    }
+
+    fn source(&self, seconds: i64) -> ProjectedVolumeSource {
+        let token = ServiceAccountTokenProjection {
+            audience: Some(self.audience.to_owned()),
+            expiration_seconds: Some(seconds),
+            path: self.file.to_owned(),
+        };
+        let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
+        ProjectedVolumeSource { sources: Some(vec![source]), ..ProjectedVolumeSource::default() }
+    }
+}
+
+/// What is not known is left to the webhook, or to the agent to ask for.
+fn set(container: &mut Container, name: &str, value: Option<String>) {
+    let Some(value) = value else { return };
+    let variables = container.env.get_or_insert_default();
+    variables.retain(|variable| variable.name != name);
+    variables.push(EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() });
+}
