@@ -35,6 +35,8 @@ use watch::Watch;
 pub struct KubernetesConfig {
     /// Where instances and jobs live. Nothing else should: whoever may start a job there may read every secret of it.
     pub namespace: String,
+    /// Where Toygres itself lives. None of its Secrets is ever read.
+    pub system_namespace: String,
     /// The Toygres image, from which jobs take the agent.
     pub agent_image: String,
     /// The PostgreSQL image of each major version.
@@ -51,6 +53,10 @@ pub struct KubernetesConfig {
     pub templates: Option<PathBuf>,
     /// The namespaces whose Secrets may be read, if these are labelled `toygres.io/readable=true`; never Toygres' own.
     pub secret_namespaces: Vec<String>,
+    /// For how long a projected identity token is valid, in seconds.
+    pub token_seconds: i64,
+    /// For how long an ended job stays after its end was written down, in seconds.
+    pub job_ttl_seconds: i32,
 }
 
 /// A cluster.
