@@ -60,7 +60,8 @@ fn check(options: &Serve, parts: Parts) -> anyhow::Result<()> {
     let shared = options.state.database_url.is_some();
     anyhow::ensure!(parts.alone() || shared, "api and worker need DATABASE_URL: they share one CMS");
     // A file in a pod's data directory is lost with the pod, and with it every secret in the CMS.
-    let given = options.platform == PlatformKind::Local || !shared || options.state.encryption_key().is_some();
+    let given =
+        options.platform == PlatformKind::Local || !shared || options.state.encryption_key().is_some();
     anyhow::ensure!(
         given,
         "On Kubernetes, TOYGRES_ENCRYPTION_KEY must be given, the same to every server: without it the secrets in the CMS are lost with the pod. Put what `openssl rand -base64 32` prints into the Secret toygres-secrets, and keep a copy."
