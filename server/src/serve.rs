@@ -59,11 +59,13 @@ pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
 fn check(options: &Serve, parts: Parts) -> anyhow::Result<()> {
     let shared = options.state.database_url.is_some();
     anyhow::ensure!(parts.alone() || shared, "api and worker need DATABASE_URL: they share one CMS");
+    if options.platform == PlatformKind::Local {
+        return Ok(());
+    }
+    options.kubernetes.config()?;
     // A file in a pod's data directory is lost with the pod, and with it every secret in the CMS.
-    let given =
-        options.platform == PlatformKind::Local || !shared || options.state.encryption_key().is_some();
     anyhow::ensure!(
-        given,
+        !shared || options.state.encryption_key().is_some(),
         "On Kubernetes, TOYGRES_ENCRYPTION_KEY must be given, the same to every server: without it the secrets in the CMS are lost with the pod. Put what `openssl rand -base64 32` prints into the Secret toygres-secrets, and keep a copy."
     );
     Ok(())
