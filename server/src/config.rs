@@ -1,10 +1,13 @@
 //! The only reader of flags and environment. Every flag has a variable; `--help` says which.
 
-use std::net::{IpAddr, SocketAddr};
+mod kubernetes;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kubernetes::Kubernetes;
 use model::Role;
 use platform::Secret;
 use tracing_subscriber::EnvFilter;
@@ -29,7 +32,7 @@ impl Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serves the dashboard and does the work, on one machine.
+    /// Serves the dashboard and does the work, in one process.
     ///
     /// Without DATABASE_URL, Toygres keeps its state in a private PostgreSQL in the data directory, which it starts and stops.
     Standalone(Serve),
@@ -93,14 +96,26 @@ impl State {
     }
 }
 
+/// Where instances and jobs live.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlatformKind {
+    /// On this machine.
+    Local,
+    /// In the cluster that this pod is in, or that KUBECONFIG names.
+    Kubernetes,
+}
+
 /// How to serve.
 #[derive(Args, Clone)]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) state: State,
-    /// Where to listen.
-    #[arg(long, env = "TOYGRES_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: SocketAddr,
+    /// Where instances and jobs live.
+    #[arg(long, env = "TOYGRES_PLATFORM", default_value = "local")]
+    pub(crate) platform: PlatformKind,
+    /// Where to listen [default: 127.0.0.1:8080; a worker alone: nowhere]. A worker serves /health, /ready and /metrics.
+    #[arg(long, env = "TOYGRES_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// The address that people type: decides whether cookies are for https only [default: http at the listening address].
     #[arg(long, env = "TOYGRES_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -116,9 +131,9 @@ pub(crate) struct Serve {
     /// The program that jobs run [default: toygres-agent beside this program].
     #[arg(long, env = "TOYGRES_AGENT", value_name = "FILE")]
     agent: Option<PathBuf>,
-    /// Where new images go in a new CMS [default: a directory in the data directory].
+    /// Where new images go in a new CMS [default: a directory in the data directory; on Kubernetes none, add one in the settings].
     #[arg(long, env = "TOYGRES_STORE", value_name = "URL")]
-    pub(crate) store: Option<String>,
+    store: Option<String>,
     /// The built site.
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "DIR")]
     pub(crate) site_root: PathBuf,
@@ -128,12 +143,32 @@ pub(crate) struct Serve {
     /// The name of scripts and styles.
     #[arg(long, env = "LEPTOS_OUTPUT_NAME", default_value = "toygres", hide = true)]
     pub(crate) output_name: String,
+    #[command(flatten)]
+    pub(crate) kubernetes: Kubernetes,
 }
 
+/// Where to listen unless told otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
 impl Serve {
+    /// Where to listen.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or(LISTEN)
+    }
+
+    /// Whether somebody said where to listen.
+    pub(crate) fn has_listen(&self) -> bool {
+        self.listen.is_some()
+    }
+
+    /// The first store of a new CMS, where somebody said so.
+    pub(crate) fn store(&self) -> Option<String> {
+        self.store.clone().filter(|url| !url.is_empty())
+    }
+
     /// The address that people type, without a slash at its end.
     pub(crate) fn public_url(&self) -> anyhow::Result<String> {
-        let url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        let url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen()));
         let url = url.trim_end_matches('/').to_owned();
         let uri: http::Uri = url.parse().with_context(|| format!("read TOYGRES_PUBLIC_URL {url}"))?;
         let whole = matches!(uri.scheme_str(), Some("http" | "https"))

@@ -10,6 +10,7 @@ mod events;
 mod headers;
 mod metrics;
 mod openapi;
+mod place;
 mod rest;
 mod router;
 mod serve;

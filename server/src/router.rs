@@ -51,6 +51,24 @@ pub(crate) struct App {
 }
 
 impl App {
+    fn new(services: &Services, options: &Serve, public_url: &str, stop: CancellationToken) -> Self {
+        Self {
+            services: services.clone(),
+            stop,
+            streams: events::Streams::default(),
+            https: public_url.starts_with("https://"),
+            proxies: Arc::new(options.proxies.clone()),
+            public_url: public_url.into(),
+            url_was_given: options.has_public_url(),
+            loopback: options.listen().ip().is_loopback(),
+            leptos: LeptosOptions::builder()
+                .output_name(options.output_name.as_str())
+                .site_root(options.site_root.display().to_string())
+                .site_pkg_dir(options.site_pkg_dir.as_str())
+                .build(),
+        }
+    }
+
     /// The origins that are ours: the public address; on loopback by any of its names, at the port that was asked.
     pub(crate) fn origins(&self, headers: &HeaderMap) -> Vec<String> {
         let mut origins = vec![self.public_url.to_string()];
@@ -81,22 +99,7 @@ pub(crate) fn build(
     public_url: &str,
     stop: CancellationToken,
 ) -> anyhow::Result<Router> {
-    let leptos = LeptosOptions::builder()
-        .output_name(options.output_name.as_str())
-        .site_root(options.site_root.display().to_string())
-        .site_pkg_dir(options.site_pkg_dir.as_str())
-        .build();
-    let app = App {
-        services: services.clone(),
-        stop,
-        streams: events::Streams::default(),
-        https: public_url.starts_with("https://"),
-        proxies: Arc::new(options.proxies.clone()),
-        public_url: public_url.into(),
-        url_was_given: options.has_public_url(),
-        loopback: options.listen.ip().is_loopback(),
-        leptos,
-    };
+    let app = App::new(services, options, public_url, stop);
     let sessions = sessions(&app);
     let site = options.site_root.join(&options.site_pkg_dir);
     let router = Router::new()
@@ -118,6 +121,23 @@ pub(crate) fn build(
         .layer(from_fn_with_state(app.clone(), headers::secure))
         .with_state(app);
     Ok(router)
+}
+
+/// What a worker alone serves: what watches over it, nothing that changes anything.
+pub(crate) fn build_for_worker(
+    services: &Services,
+    options: &Serve,
+    public_url: &str,
+    stop: CancellationToken,
+) -> Router {
+    let app = App::new(services, options, public_url, stop);
+    let sessions = sessions(&app);
+    watching()
+        .route_layer(from_fn_with_state(app.clone(), auth::who))
+        .route_layer(sessions)
+        .layer(from_fn(within))
+        .layer(from_fn_with_state(app.clone(), headers::secure))
+        .with_state(app)
 }
 
 fn sessions(app: &App) -> SessionManagerLayer<session::Store> {
@@ -162,6 +182,14 @@ pub(crate) const API: [(&str, &[&str]); 24] = [
     ("/api/openapi.json", &["get"]),
 ];
 
+/// For whoever watches over this process.
+fn watching() -> Router<App> {
+    Router::new()
+        .route("/health", get(metrics::health))
+        .route("/ready", get(metrics::ready))
+        .route("/metrics", get(metrics::metrics))
+}
+
 fn rest() -> Router<App> {
     let wrong_method = || async {
         Refusal::new(
@@ -170,10 +198,7 @@ fn rest() -> Router<App> {
             "This address takes other methods.",
         )
     };
-    Router::new()
-        .route("/health", get(metrics::health))
-        .route("/ready", get(metrics::ready))
-        .route("/metrics", get(metrics::metrics))
+    watching()
         .route("/logout", post(doors::logout))
         .route("/api/sudo", post(doors::api_sudo))
         .route("/api/instances", get(instances::list).post(instances::create))

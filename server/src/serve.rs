@@ -1,19 +1,19 @@
 //! Starting and stopping a server: everything in order, and in reverse order at its end.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use control::{Config, Keyring, Services};
 use platform::Secret;
-use platform::local::{LocalConfig, LocalPlatform};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Serve;
+use crate::config::{PlatformKind, Serve};
 use crate::embedded::Cms;
+use crate::place::Place;
 use crate::router;
 
 /// How long requests that are under way may take once the server stops.
@@ -26,82 +26,127 @@ pub(crate) struct Parts {
     pub(crate) worker: bool,
 }
 
+impl Parts {
+    fn alone(self) -> bool {
+        self.http && self.worker
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
-    let alone = parts.http && parts.worker;
-    anyhow::ensure!(
-        alone || options.state.database_url.is_some(),
-        "api and worker need DATABASE_URL: they share one CMS"
-    );
+    check(&options, parts)?;
     let public_url = options.public_url()?;
     let data_dir = options.state.data_dir()?;
-    // Held until the end: one server a data directory.
-    let _lock = match alone {
+    // Held until the end: one server a data directory. A cluster and a CMS elsewhere are shared with others.
+    let shared = options.platform == PlatformKind::Kubernetes && options.state.database_url.is_some();
+    let lock = match parts.alone() && !shared {
         true => Some(platform::local::lock(&data_dir)?),
         false => None,
     };
-    let listener = if parts.http { Some(listen(&options).await?) } else { None };
+    let listener = if parts.http || options.has_listen() { Some(listen(&options).await?) } else { None };
     let stop = CancellationToken::new();
     let signals = tokio::spawn(wait_for_signal(stop.clone()));
     let cms = Cms::open(&options.state).await?;
+    let server = Server { options: &options, parts, public_url: &public_url, data_dir: &data_dir, stop };
     // However it ends, what was started for it is stopped.
-    let served = serve(&options, parts, &public_url, &data_dir, &cms, listener, stop).await;
+    let served = server.serve(&cms, listener, lock.is_some()).await;
     signals.abort();
     cms.close().await;
     served
 }
 
-async fn serve(
-    options: &Serve,
-    parts: Parts,
-    public_url: &str,
-    data_dir: &std::path::Path,
-    cms: &Cms,
-    listener: Option<TcpListener>,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let keys =
-        Keyring::open(&cms.db, options.state.encryption_key().as_ref(), &options.state.key_file()?).await?;
-    let config = LocalConfig {
-        data_dir: data_dir.to_owned(),
-        agent_program: options.agent()?,
-        user: options.state.run_as.clone(),
-        bin_dirs: options.state.postgres_bin.clone(),
-    };
-    let platform = Arc::new(LocalPlatform::open(config).await?);
-    let default_store_url = options.store.clone().unwrap_or_else(|| platform.store_url());
-    first_account(options, cms, data_dir).await?;
-    let services = Services::open(Config {
-        db: cms.db.clone(),
-        platform: Arc::clone(&platform) as _,
-        keys,
-        default_store_url,
-        app_version: env!("CARGO_PKG_VERSION"),
-    })
-    .await?;
-    if parts.worker {
-        if parts.http {
-            // The data directory's lock says that whoever held anything here is gone.
-            control::worker::take_over(&services).await?;
-        }
-        platform.resume().await;
+/// What must be given and is not.
+fn check(options: &Serve, parts: Parts) -> anyhow::Result<()> {
+    let shared = options.state.database_url.is_some();
+    anyhow::ensure!(parts.alone() || shared, "api and worker need DATABASE_URL: they share one CMS");
+    if options.platform == PlatformKind::Local {
+        return Ok(());
     }
-    let worker = async {
-        if parts.worker {
-            control::worker::run(services.clone(), worker_name(), stop.clone()).await
-        } else {
-            stop.cancelled().await;
-            Ok(())
-        }
-    };
-    let http = async {
-        let Some(listener) = listener else {
-            stop.cancelled().await;
-            return Ok(());
+    options.kubernetes.config()?;
+    // A file in a pod's data directory is lost with the pod, and with it every secret in the CMS.
+    anyhow::ensure!(
+        !shared || options.state.encryption_key().is_some(),
+        "On Kubernetes, TOYGRES_ENCRYPTION_KEY must be given, the same to every server: without it the secrets in the CMS are lost with the pod. Put what `openssl rand -base64 32` prints into the Secret toygres-secrets, and keep a copy."
+    );
+    Ok(())
+}
+
+/// One server, configured.
+struct Server<'a> {
+    options: &'a Serve,
+    parts: Parts,
+    public_url: &'a str,
+    data_dir: &'a Path,
+    stop: CancellationToken,
+}
+
+impl Server<'_> {
+    /// Opens everything and works; `only` says that no other server works on this CMS and platform.
+    async fn serve(&self, cms: &Cms, listener: Option<TcpListener>, only: bool) -> anyhow::Result<()> {
+        let services = self.open(cms, only).await?;
+        let worker = async {
+            if self.parts.worker {
+                control::worker::run(services.clone(), worker_name(), self.stop.clone()).await
+            } else {
+                self.stop.cancelled().await;
+                Ok(())
+            }
         };
-        let app = router::build(&services, options, public_url, stop.clone())?;
-        println!("Toygres is at {public_url}");
-        let _ = std::io::stdout().flush();
+        let http = async {
+            match listener {
+                Some(listener) => self.answer(&services, listener).await,
+                None => {
+                    self.stop.cancelled().await;
+                    Ok(())
+                }
+            }
+        };
+        // One half that ends by itself ends the other.
+        let both = async |half: anyhow::Result<()>| {
+            self.stop.cancel();
+            half
+        };
+        let (worked, served) =
+            tokio::join!(async { both(worker.await).await }, async { both(http.await).await });
+        worked.and(served)
+    }
+
+    async fn open(&self, cms: &Cms, only: bool) -> anyhow::Result<Services> {
+        let state = &self.options.state;
+        let keys = Keyring::open(&cms.db, state.encryption_key().as_ref(), &state.key_file()?).await?;
+        let place = Place::open(self.options, self.data_dir).await?;
+        if self.parts.http {
+            first_account(self.options, cms, self.data_dir).await?;
+        }
+        let services = Services::open(Config {
+            db: cms.db.clone(),
+            platform: place.platform(),
+            keys,
+            default_store_url: self.options.store().or_else(|| place.store_url()),
+            app_version: env!("CARGO_PKG_VERSION"),
+        })
+        .await?;
+        if self.parts.worker {
+            if only {
+                // The data directory's lock says that whoever held anything here is gone.
+                control::worker::take_over(&services).await?;
+            }
+            place.resume().await;
+        }
+        Ok(services)
+    }
+
+    /// Answers until the stop, and then a little longer those who asked before it.
+    async fn answer(&self, services: &Services, listener: TcpListener) -> anyhow::Result<()> {
+        let stop = self.stop.clone();
+        let app = if self.parts.http {
+            let app = router::build(services, self.options, self.public_url, stop.clone())?;
+            println!("Toygres is at {}", self.public_url);
+            let _ = std::io::stdout().flush();
+            app
+        } else {
+            router::build_for_worker(services, self.options, self.public_url, stop.clone())
+        };
         let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
         let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
         let patience = async {
@@ -109,27 +154,20 @@ async fn serve(
             tokio::time::sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
-            served = serving => served.context("serve"),
+            served = serving.into_future() => served.context("serve"),
             // A client that never finishes its request does not keep the server.
             () = patience => Ok(()),
         }
-    };
-    // One half that ends by itself ends the other.
-    let both = async |half: anyhow::Result<()>| {
-        stop.cancel();
-        half
-    };
-    let (worked, served) = tokio::join!(async { both(worker.await).await }, async { both(http.await).await });
-    worked.and(served)
+    }
 }
 
 async fn listen(options: &Serve) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(options.listen).await.map_err(|error| match error.kind() {
+    let address = options.listen();
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "Another program listens on {} already. Stop it, or choose another address with --listen.",
-            options.listen
+            "Another program listens on {address} already. Stop it, or choose another address with --listen."
         ),
-        _ => anyhow::anyhow!("listen on {}: {error}. Choose another address with --listen.", options.listen),
+        _ => anyhow::anyhow!("listen on {address}: {error}. Choose another address with --listen."),
     })
 }
 
@@ -152,7 +190,7 @@ fn worker_name() -> String {
 }
 
 /// The account of the environment, or at the very first start one with a password made up, told once.
-async fn first_account(options: &Serve, cms: &Cms, data_dir: &std::path::Path) -> anyhow::Result<()> {
+async fn first_account(options: &Serve, cms: &Cms, data_dir: &Path) -> anyhow::Result<()> {
     match (&options.admin_username, options.admin_password()) {
         (Some(name), Some(password)) => {
             control::users::ensure_admin(&cms.db, name, &password)
@@ -170,7 +208,7 @@ async fn first_account(options: &Serve, cms: &Cms, data_dir: &std::path::Path) -
 }
 
 /// To the terminal; where there is none, to a file that nobody else can read. Never to a log.
-fn tell(name: &str, password: &Secret, data_dir: &std::path::Path) -> anyhow::Result<()> {
+fn tell(name: &str, password: &Secret, data_dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let words = format!("Log in as {name} with the one-time password {}\n", password.reveal());
     if std::io::stdout().is_terminal() {

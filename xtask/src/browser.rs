@@ -6,17 +6,35 @@ use anyhow::Context;
 
 use crate::command::{self, root, say};
 use crate::test::Count;
-use crate::{build, setup};
+use crate::{build, cluster, setup};
+
+const PLAYWRIGHT: &str = "node_modules/.bin/playwright";
+const KUBERNETES_CONFIG: &str = "kubernetes.config.ts";
 
 /// Runs the stories of `end2end/`.
 pub(crate) fn test() -> anyhow::Result<Count> {
     say("Stories in the browser");
-    let report = tempfile::NamedTempFile::new()?;
-    let mut playwright = playwright("stories")?;
+    let mut playwright = playwright(Command::new(PLAYWRIGHT))?;
     // The pictures are taken too: each page is looked at by the accessibility checker.
-    playwright.args(["--project", "screenshots"]);
-    playwright.env("PLAYWRIGHT_JSON_OUTPUT_NAME", report.path());
-    let ended = command::run(&mut playwright);
+    counted(playwright.args(["--project", "stories", "--project", "screenshots"]))
+}
+
+/// Runs the stories of `end2end/kubernetes/`, where the cluster can be reached.
+pub(crate) fn kubernetes(image: &str) -> anyhow::Result<Count> {
+    if !root().join("end2end").join(KUBERNETES_CONFIG).exists() {
+        return Ok(Count { left_out: vec![format!("stories: no {KUBERNETES_CONFIG}")], ..Count::default() });
+    }
+    say("Stories in the browser, in the cluster");
+    let mut playwright = playwright(cluster::program(PLAYWRIGHT))?;
+    playwright.args(["--config", KUBERNETES_CONFIG]).env("TOYGRES_TEST_IMAGE", image);
+    counted(playwright.env("TOYGRES_AGENT", build::program("toygres-agent")))
+}
+
+/// Runs Playwright and counts by its report.
+fn counted(playwright: &mut Command) -> anyhow::Result<Count> {
+    let report = tempfile::NamedTempFile::new()?;
+    playwright.args(["--reporter", "list,json"]).env("PLAYWRIGHT_JSON_OUTPUT_NAME", report.path());
+    let ended = command::run(playwright);
     let text = std::fs::read_to_string(report.path())?;
     if text.is_empty() {
         return ended.and_then(|()| anyhow::bail!("Playwright left no report"));
@@ -40,18 +58,19 @@ pub(crate) fn screenshots() -> anyhow::Result<()> {
     setup::for_test()?;
     build::all()?;
     say("Screenshots");
-    command::run(playwright("screenshots")?.env("README", "1"))
+    let mut playwright = playwright(Command::new(PLAYWRIGHT))?;
+    command::run(playwright.args(["--project", "screenshots", "--reporter", "list"]).env("README", "1"))
 }
 
-fn playwright(project: &str) -> anyhow::Result<Command> {
+/// The program with what it needs to find.
+fn playwright(mut playwright: Command) -> anyhow::Result<Command> {
     let dir = root().join("end2end");
     if !dir.join("node_modules/.package-lock.json").exists() {
         command::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&dir))?;
     }
     let chromium = setup::chromium().context("no Chromium on this machine")?;
-    let mut playwright = Command::new("node_modules/.bin/playwright");
     playwright
-        .args(["test", "--project", project, "--reporter", "list,json"])
+        .arg("test")
         .current_dir(&dir)
         .env("CHROMIUM", chromium)
         .env("TOYGRES_SERVER", build::program("toygres-server"))

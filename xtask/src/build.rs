@@ -11,55 +11,107 @@ use crate::setup::WasmCompiler;
 /// The name of the site's files, as `[[workspace.metadata.leptos]]` has it.
 pub(crate) const OUTPUT_NAME: &str = "toygres";
 
+/// How well it is optimised.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Quick to build, slow to run.
+    Dev,
+    /// The reverse.
+    Release,
+}
+
+impl Profile {
+    /// cargo's arguments and directory for programs.
+    fn of_programs(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Dev => (&[], "debug"),
+            Self::Release => (&["--release"], "release"),
+        }
+    }
+
+    /// cargo's profile and directory for the browser's half, and the site's directory.
+    fn of_site(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Dev => ("wasm", "site"),
+            Self::Release => ("wasm-release", "site-release"),
+        }
+    }
+}
+
 /// Where the programs are after [`all`].
 pub(crate) fn program(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
 
 /// Where the site is after [`all`].
-pub(crate) fn site() -> PathBuf {
-    target().join("site")
+pub(crate) fn site(profile: Profile) -> PathBuf {
+    target().join(profile.of_site().1)
 }
 
-fn target() -> PathBuf {
+/// Where all that is built goes.
+pub(crate) fn target() -> PathBuf {
     root().join("target")
 }
 
 /// Builds everything; what is up to date costs a second.
 pub(crate) fn all() -> anyhow::Result<()> {
     programs()?;
-    wasm()?;
-    style()?;
-    copy_all(&root().join("public"), &site())
+    whole_site(Profile::Dev)
+}
+
+/// Builds the site.
+pub(crate) fn whole_site(profile: Profile) -> anyhow::Result<()> {
+    wasm(profile)?;
+    style(profile)?;
+    copy_all(&root().join("public"), &site(profile))
+}
+
+/// Builds programs that need nothing of the system that they run on, and returns their directory.
+pub(crate) fn static_programs(packages: &[&str], profile: Profile) -> anyhow::Result<PathBuf> {
+    say(&format!("Building {} without a need of any library", packages.join(" and ")));
+    let (optimised, directory) = profile.of_programs();
+    // With a target named, the flags are not for build scripts and macros, which cannot be static.
+    let machine = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut build = cargo();
+    build
+        .arg("build")
+        .args(optimised)
+        .args(["--target", &machine, "--target-dir"])
+        .arg(target().join("static"));
+    build.args(packages.iter().flat_map(|package| ["-p", package]));
+    command::run(build.env("RUSTFLAGS", "-C target-feature=+crt-static").env("SQLX_OFFLINE", "true"))?;
+    Ok(target().join("static").join(machine).join(directory))
 }
 
 /// The environment that tells the server where its site is.
 pub(crate) fn site_environment(server: &mut Command) {
     server
         .env("LEPTOS_OUTPUT_NAME", OUTPUT_NAME)
-        .env("LEPTOS_SITE_ROOT", site())
+        .env("LEPTOS_SITE_ROOT", site(Profile::Dev))
         .env("LEPTOS_SITE_PKG_DIR", "pkg");
 }
 
-fn programs() -> anyhow::Result<()> {
+/// Builds the server and the agent for this machine.
+pub(crate) fn programs() -> anyhow::Result<()> {
     say("Building the server and the agent");
     // Queries are checked against `.sqlx/`, so that a build needs no database.
     command::run(cargo().args(["build", "-p", "server", "-p", "agent"]).env("SQLX_OFFLINE", "true"))
 }
 
-fn wasm() -> anyhow::Result<()> {
+fn wasm(profile: Profile) -> anyhow::Result<()> {
     say("Building the browser's half");
+    let (name, _) = profile.of_site();
     let compiler = WasmCompiler::ready().context("no compiler for WebAssembly is ready")?;
     let mut build = cargo();
     build
-        .args(["build", "-p", "app", "--no-default-features", "--features", "hydrate", "--profile", "wasm"])
+        .args(["build", "-p", "app", "--no-default-features", "--features", "hydrate", "--profile", name])
         .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
         // Two compilers that share a directory rebuild everything each time.
         .arg(target().join("wasm"));
     compiler.apply(&mut build);
     command::run(&mut build)?;
-    let wasm = target().join("wasm/wasm32-unknown-unknown/wasm/app.wasm");
-    let pkg = site().join("pkg");
+    let wasm = target().join("wasm/wasm32-unknown-unknown").join(name).join("app.wasm");
+    let pkg = site(profile).join("pkg");
     if is_newer(&wasm, &pkg.join(format!("{OUTPUT_NAME}_bg.wasm"))) {
         say("Binding it to JavaScript");
         wasm_bindgen_cli_support::Bindgen::new()
@@ -84,9 +136,9 @@ fn is_newer(source: &Path, made: &Path) -> bool {
 }
 
 /// One style sheet from the parts that `style/main.css` names, in that order: one request instead of twenty.
-fn style() -> anyhow::Result<()> {
+fn style(profile: Profile) -> anyhow::Result<()> {
     let sheet = inline(&root().join("style/main.css"))?;
-    let pkg = site().join("pkg");
+    let pkg = site(profile).join("pkg");
     std::fs::create_dir_all(&pkg)?;
     std::fs::write(pkg.join(format!("{OUTPUT_NAME}.css")), sheet).context("write the style sheet")
 }
@@ -111,7 +163,8 @@ fn inline(file: &Path) -> anyhow::Result<String> {
     Ok(sheet)
 }
 
-fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// Copies a directory, over what is there.
+pub(crate) fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
         let entry = entry?;

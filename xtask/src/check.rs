@@ -27,6 +27,10 @@ const KEPT_IN: [(&str, &[&str]); 3] = [
     ("tokio-postgres", &["agent", "platform"]),
 ];
 
+/// Everything that is written in shell.
+const SCRIPTS: [&str; 4] =
+    [".ci/run", "deploy/deploy-to-aks.sh", "deploy/make-secrets", "xtask/tests/stand-in.sh"];
+
 /// Checks everything; the first thing that is wrong ends it.
 pub(crate) fn run() -> anyhow::Result<()> {
     say("Formatting");
@@ -34,6 +38,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     say("Layering");
     layering()?;
     browser_is_lean()?;
+    say("Shell scripts");
+    scripts()?;
     say("Clippy");
     command::run(
         cargo()
@@ -84,6 +90,14 @@ fn layering() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is written in shell, by shellcheck.
+fn scripts() -> anyhow::Result<()> {
+    if command::find("shellcheck").is_none() {
+        bail!("There is no shellcheck on this machine. Install it: apt-get install shellcheck");
+    }
+    command::run(Command::new("shellcheck").args(SCRIPTS))
 }
 
 /// Nothing but the model reaches the browser.

@@ -1,6 +1,6 @@
 //! Running other programs so that a failure says which one, and what to do. It knows none of them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -18,7 +18,12 @@ pub(crate) fn say(what: &str) {
 
 /// The toolchain's cargo, so that commands inside commands use the same one.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    Command::new(cargo_program())
+}
+
+/// Its program.
+pub(crate) fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Runs a command with our terminal; fails with its name when it fails.

@@ -3,7 +3,10 @@
 mod browser;
 mod build;
 mod check;
+mod cluster;
 mod command;
+mod image;
+mod kubernetes;
 mod queries;
 mod scratch;
 mod serve;
@@ -26,11 +29,14 @@ enum Command {
     ///
     /// What follows `--` goes to the server: `cargo xtask run -- --listen 127.0.0.1:9000 --data-dir /tmp/toygres`.
     Run {
+        /// Against the cluster that KUBECONFIG names, from outside of it.
+        #[arg(long)]
+        kubernetes: bool,
         /// Arguments for `toygres-server standalone`; see `cargo xtask run -- --help`.
         #[arg(last = true)]
         server: Vec<String>,
     },
-    /// Runs all tests (lint, unit and integration, browser) and closes with one summary.
+    /// Runs all tests (lint, unit and integration, browser, Kubernetes where a cluster is reachable) and closes with one summary.
     Test {
         /// Only these parts.
         #[arg(value_enum)]
@@ -50,6 +56,18 @@ enum Command {
     Queries,
     /// Builds the server, the agent and the site, and says where they are.
     Build,
+    /// Builds the container image from programs that are built outside of it.
+    Image {
+        /// What to call it.
+        #[arg(long, default_value = image::TAG)]
+        tag: String,
+        /// Optimised, and in need of nothing of this machine.
+        #[arg(long)]
+        release: bool,
+        /// Only lays what is in it into target/image.
+        #[arg(long)]
+        context_only: bool,
+    },
 }
 
 fn main() -> std::process::ExitCode {
@@ -65,7 +83,8 @@ fn main() -> std::process::ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<()> {
     std::env::set_current_dir(command::root())?;
     match command {
-        Command::Run { server } => serve::run(&server),
+        Command::Run { kubernetes: true, server } => kubernetes::run(&server),
+        Command::Run { kubernetes: false, server } => serve::run(&server),
         Command::Test { only } => test::run(&only),
         Command::Dev { server } => serve::dev(&server),
         Command::Screenshots => browser::screenshots(),
@@ -75,5 +94,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
             setup::for_run()?;
             build::all()
         }
+        Command::Image { release, context_only: true, .. } => image::context(release).map(drop),
+        Command::Image { tag, release, context_only: false } => image::build(&tag, release).map(drop),
     }
 }

@@ -13,9 +13,14 @@ pub(crate) fn for_run() -> anyhow::Result<()> {
     wasm()
 }
 
-/// What the tests need besides: a browser, Node.js, curl and the extension whose worker connects over TCP.
+/// What building needs.
+pub(crate) fn for_build() -> anyhow::Result<()> {
+    wasm()
+}
+
+/// What the tests need besides: a browser, Node.js, curl, shellcheck and the extension whose worker connects over TCP.
 pub(crate) fn for_test() -> anyhow::Result<()> {
-    packages(&missing(&[Need::Postgres, Need::Chromium, Need::Node, Need::Curl]))?;
+    packages(&missing(&[Need::Postgres, Need::Chromium, Need::Node, Need::Curl, Need::Shellcheck]))?;
     packages(&missing(&[Need::Cron]))?;
     wasm()?;
     cargo_deny().map(drop)
@@ -53,6 +58,7 @@ enum Need {
     Chromium,
     Node,
     Curl,
+    Shellcheck,
     Cron,
 }
 
@@ -63,6 +69,7 @@ impl Need {
             Self::Chromium => chromium().is_some(),
             Self::Node => find("node").is_some() && find("npm").is_some(),
             Self::Curl => find("curl").is_some(),
+            Self::Shellcheck => find("shellcheck").is_some(),
             Self::Cron => postgres_major().is_none_or(|major| {
                 PathBuf::from(format!("/usr/share/postgresql/{major}/extension/pg_cron.control")).exists()
             }),
@@ -75,6 +82,7 @@ impl Need {
             Self::Chromium => &["chromium"],
             Self::Node => &["nodejs", "npm"],
             Self::Curl => &["curl"],
+            Self::Shellcheck => &["shellcheck"],
             Self::Cron => {
                 return postgres_major()
                     .map(|major| format!("postgresql-{major}-cron"))

@@ -1,7 +1,7 @@
 //! `test`: all parts in order, one closing summary that names what failed and what could not run, and why.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::command::{cargo, say};
 use crate::scratch::Scratch;
-use crate::{browser, build, check, setup};
+use crate::{browser, build, check, kubernetes, setup};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -20,6 +20,8 @@ pub(crate) enum Part {
     Rust,
     /// The whole program in a real browser.
     Browser,
+    /// The same in a cluster, where one is reachable.
+    Kubernetes,
 }
 
 /// How a part ended.
@@ -30,6 +32,16 @@ pub(crate) struct Count {
     pub(crate) skipped: u64,
     /// What could not run, and why.
     pub(crate) left_out: Vec<String>,
+}
+
+impl Count {
+    /// Adds another one.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.left_out.extend(other.left_out);
+    }
 }
 
 /// Runs the parts that are named, or all.
@@ -46,6 +58,7 @@ pub(crate) fn run(only: &[Part]) -> anyhow::Result<()> {
             Part::Lint => lint(),
             Part::Rust => rust(),
             Part::Browser => browser::test(),
+            Part::Kubernetes => kubernetes::test(),
         }
         .unwrap_or_else(|error| {
             say(&format!("{part:?}: {error:#}"));
@@ -56,17 +69,15 @@ pub(crate) fn run(only: &[Part]) -> anyhow::Result<()> {
             }
         });
         lines.push(format!(
-            "{:8} {:4} passed {:3} failed {:3} skipped  in {} s",
+            "{:10} {:4} passed {:3} failed {:3} skipped  in {} s",
             format!("{part:?}"),
             count.passed,
             count.failed,
             count.skipped,
             at.elapsed().as_secs()
         ));
-        lines.extend(count.left_out.iter().map(|reason| format!("         not run: {reason}")));
-        total.passed += count.passed;
-        total.failed += count.failed;
-        total.skipped += count.skipped;
+        lines.extend(count.left_out.iter().map(|reason| format!("           not run: {reason}")));
+        total.add(count);
     }
     println!("\n{}\nin {} s", lines.join("\n"), began.elapsed().as_secs());
     println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
@@ -86,12 +97,12 @@ fn lint() -> anyhow::Result<Count> {
 fn rust() -> anyhow::Result<Count> {
     say("Unit and integration tests");
     let scratch = Scratch::start()?;
-    let mut child = cargo()
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .env("DATABASE_URL", scratch.url())
-        .env("SQLX_OFFLINE", "true")
-        .stdout(Stdio::piped())
-        .spawn()?;
+    counted(cargo().args(["test", "--workspace", "--no-fail-fast"]).env("DATABASE_URL", scratch.url()))
+}
+
+/// Runs `cargo test` and counts by the closing lines of its programs.
+pub(crate) fn counted(tests: &mut Command) -> anyhow::Result<Count> {
+    let mut child = tests.env("SQLX_OFFLINE", "true").stdout(Stdio::piped()).spawn()?;
     let mut count = Count::default();
     for line in BufReader::new(child.stdout.take().context("cargo's output")?).lines() {
         let line = line?;

@@ -93,6 +93,10 @@ fn StoreTable(
     test: ServerAction<TestStore>,
     choose: ServerAction<DefaultStore>,
 ) -> impl IntoView {
+    if stores.is_empty() {
+        let text = "New images have nowhere to go until an admin adds one here. The first one is chosen for them.";
+        return view! { <Empty title="No store yet" text/> }.into_any();
+    }
     view! {
         <div class="wrap">
             <table class="cards" role="table">

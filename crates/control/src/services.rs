@@ -22,8 +22,8 @@ pub struct Config {
     pub platform: Arc<dyn Platform>,
     /// The keys that secrets are sealed with.
     pub keys: Keyring,
-    /// The store that a new CMS begins with.
-    pub default_store_url: String,
+    /// The store that a new CMS begins with; none where a person has to add one.
+    pub default_store_url: Option<String>,
     /// This program's version.
     pub app_version: &'static str,
 }
@@ -42,7 +42,7 @@ struct Inner {
 }
 
 impl Services {
-    /// Registers the platform, and the first store if there is none.
+    /// Registers the platform, and the first store if there is none and one is named.
     ///
     /// # Errors
     /// The CMS does not answer.
@@ -59,15 +59,17 @@ impl Services {
         .fetch_one(&config.db)
         .await
         .context("register the platform")?;
-        sqlx::query!(
-            "insert into toygres.store (id, name, url, is_default) select $1, 'default', $2, true
+        if let Some(url) = &config.default_store_url {
+            sqlx::query!(
+                "insert into toygres.store (id, name, url, is_default) select $1, 'default', $2, true
              where not exists (select from toygres.store) on conflict do nothing",
-            Uuid::now_v7(),
-            config.default_store_url
-        )
-        .execute(&config.db)
-        .await
-        .context("register the first store")?;
+                Uuid::now_v7(),
+                url
+            )
+            .execute(&config.db)
+            .await
+            .context("register the first store")?;
+        }
         let inner = Inner {
             db: config.db,
             platform: config.platform,

@@ -48,7 +48,7 @@ pub(crate) async fn default(services: &Services) -> Result<StoreId> {
         .fetch_optional(services.db())
         .await?;
     id.map(StoreId).ok_or_else(|| {
-        Error::Conflict("No store is chosen for new images. Choose one in the settings.".to_owned())
+        Error::Conflict("No store is chosen for new images. Add or choose one in the settings.".to_owned())
     })
 }
 
@@ -73,7 +73,7 @@ pub async fn add(services: &Services, actor: &Actor, name: &str, url: &str) -> R
         probe(url).await.map_err(|error| Error::invalid("url", error.to_string()))?;
         let id = StoreId::new();
         let added = sqlx::query!(
-            "insert into toygres.store (id, name, url) values ($1, $2, $3) on conflict do nothing",
+            "insert into toygres.store (id, name, url, is_default) select $1, $2, $3, not exists (select from toygres.store) on conflict do nothing",
             id.0,
             name.as_str(),
             url

@@ -85,7 +85,7 @@ impl World {
             db: db.clone(),
             platform: Arc::clone(&platform) as _,
             keys,
-            default_store_url: platform.store_url(),
+            default_store_url: Some(platform.store_url()),
             app_version: "test",
         })
         .await

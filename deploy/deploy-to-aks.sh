@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# From an AKS cluster and a storage account to a working page of Toygres. What is there is kept: call it again to go on
+# after a failure, and to upgrade.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: deploy/deploy-to-aks.sh --resource-group GROUP --cluster NAME --storage-account NAME (--acr NAME | --image REF) [options]
+
+  --resource-group GROUP   made if it is missing; cluster, storage account and identities are in it
+  --location REGION        where to make it [default: westeurope]
+  --cluster NAME           an AKS cluster; it gets the OIDC issuer and workload identity if it lacks them
+  --storage-account NAME   made if it is missing
+  --container NAME         for images, made if it is missing [default: toygres-images]
+  --acr NAME               a container registry: the image is built from this directory and pushed there
+  --image REF              an image that the cluster can pull, instead
+  --public-url URL         what people will type, such as the https address of your ingress [default: a port-forward]
+  --dns-label LABEL        a load balancer at http://LABEL.REGION.cloudapp.azure.com (unencrypted: for trials)
+  --subscription ID        [default: the one that az has chosen]
+  --dry-run                print each command, call none
+  --help
+
+From the environment, where it is set: DATABASE_URL (a PostgreSQL for Toygres' own state; without it one is made in the
+cluster), TOYGRES_ADMIN_USERNAME and TOYGRES_ADMIN_PASSWORD (the first account; without it a password is made up).
+Needs az (logged in: az login) and kubectl; with --acr also cargo.
+USAGE
+}
+
+fail() { echo "error: $*" >&2; exit 1; }
+
+group='' location=westeurope cluster='' account='' container=toygres-images acr='' image='' public_url='' dns_label=''
+subscription='' dry_run=''
+while (($#)); do
+  option=$1
+  case $option in
+    --help) usage; exit ;;
+    --dry-run) dry_run=yes; shift; continue ;;
+  esac
+  (($# > 1)) || fail "$option needs a value (--help says which)"
+  case $option in
+    --resource-group) group=$2 ;;
+    --location) location=$2 ;;
+    --cluster) cluster=$2 ;;
+    --storage-account) account=$2 ;;
+    --container) container=$2 ;;
+    --acr) acr=$2 ;;
+    --image) image=$2 ;;
+    --public-url) public_url=$2 ;;
+    --dns-label) dns_label=$2 ;;
+    --subscription) subscription=$2 ;;
+    *) fail "there is no option $option (--help lists them)" ;;
+  esac
+  shift 2
+done
+[[ -n $group ]] || fail "name the resource group with --resource-group"
+[[ -n $cluster ]] || fail "name the AKS cluster with --cluster"
+[[ -n $account ]] || fail "name the storage account with --storage-account"
+[[ -n $acr || -n $image ]] || fail "name a registry to build for with --acr, or a ready image with --image"
+[[ -z $public_url || -z $dns_label ]] || fail "--public-url and --dns-label exclude each other"
+
+here=$(cd "$(dirname "$0")" && pwd)
+system=toygres-system managed=toygres-managed
+umask 077
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+step() { printf '\n== %s\n' "$*"; }
+show() { { printf '+'; printf ' %q' "$@"; echo; } >&2; }
+# run COMMAND…: changes something.
+run() { show "$@"; [[ -n $dry_run ]] || "$@"; }
+# ask PLACEHOLDER COMMAND…: prints what it answers; in a dry run, the placeholder.
+ask() {
+  local placeholder=$1; shift
+  show "$@"
+  if [[ -n $dry_run ]]; then echo "$placeholder"; else "$@"; fi
+}
+# there COMMAND…: whether what it shows exists. az says 3 for what does not; whatever else it says ends all.
+there() {
+  local status=0
+  show "$@"
+  [[ -z $dry_run ]] || return 1
+  "$@" >/dev/null 2>"$work/error" || status=$?
+  case $status in
+    0) return 0 ;;
+    3) return 1 ;;
+    *) cat "$work/error" >&2; exit "$status" ;;
+  esac
+}
+# grant PRINCIPAL ROLE SCOPE
+grant() {
+  local has
+  has=$(ask '' az role assignment list --scope "$3" -o tsv \
+    --query "[?principalId=='$1' && roleDefinitionName=='$2'].id")
+  [[ -n $has ]] || run az role assignment create --assignee-object-id "$1" --assignee-principal-type ServicePrincipal \
+    --role "$2" --scope "$3" -o none
+}
+
+step "Checking"
+if [[ -z $dry_run ]]; then
+  for program in az kubectl; do
+    command -v "$program" >/dev/null || fail "there is no $program on this machine"
+  done
+fi
+[[ -z $subscription ]] || run az account set --subscription "$subscription"
+ask '<subscription>' az account show --query id -o tsv >/dev/null || fail "az is not logged in: az login"
+
+step "Resource group, storage account and container"
+there az group show --name "$group" -o none || run az group create --name "$group" --location "$location" -o none
+there az storage account show --resource-group "$group" --name "$account" -o none ||
+  run az storage account create --resource-group "$group" --name "$account" --location "$location" --sku Standard_ZRS \
+    --kind StorageV2 --min-tls-version TLS1_2 --allow-blob-public-access false -o none
+there az storage container-rm show --resource-group "$group" --storage-account "$account" --name "$container" -o none ||
+  run az storage container-rm create --resource-group "$group" --storage-account "$account" --name "$container" -o none
+account_id=$(ask '<storage account id>' az storage account show --resource-group "$group" --name "$account" --query id -o tsv)
+scope=$account_id/blobServices/default/containers/$container
+
+step "The cluster: OIDC issuer and workload identity"
+there az aks show --resource-group "$group" --name "$cluster" -o none || [[ -n $dry_run ]] ||
+  fail "there is no cluster $cluster in $group. Make one: az aks create -g $group -n $cluster --enable-oidc-issuer --enable-workload-identity"
+enabled=$(ask '' az aks show --resource-group "$group" --name "$cluster" -o tsv \
+  --query 'oidcIssuerProfile.enabled && securityProfile.workloadIdentity.enabled')
+[[ $enabled == true ]] || run az aks update --resource-group "$group" --name "$cluster" --enable-oidc-issuer \
+  --enable-workload-identity -o none
+issuer=$(ask '<issuer>' az aks show --resource-group "$group" --name "$cluster" --query oidcIssuerProfile.issuerUrl -o tsv)
+
+step "Identities of the server and of its jobs"
+# identity NAME NAMESPACE: a managed identity that the service account of that name is, and that may write the container.
+identity() {
+  local name=$1 namespace=$2 principal has
+  local subject=system:serviceaccount:$namespace:$name
+  there az identity show --resource-group "$group" --name "$name" -o none ||
+    run az identity create --resource-group "$group" --name "$name" --location "$location" -o none
+  # By its issuer: a cluster that was made anew under its old name has another one.
+  has=$(ask '' az identity federated-credential list --resource-group "$group" --identity-name "$name" -o tsv \
+    --query "[?issuer=='$issuer' && subject=='$subject'].name")
+  [[ -n $has ]] || run az identity federated-credential create --resource-group "$group" --identity-name "$name" \
+    --name "$cluster" --issuer "$issuer" --subject "$subject" --audiences api://AzureADTokenExchange -o none
+  principal=$(ask "<principal of $name>" az identity show --resource-group "$group" --name "$name" --query principalId -o tsv)
+  grant "$principal" 'Storage Blob Data Contributor' "$scope"
+}
+identity toygres-server "$system"
+identity toygres-job "$managed"
+server_id=$(ask '<client of toygres-server>' az identity show --resource-group "$group" --name toygres-server --query clientId -o tsv)
+job_id=$(ask '<client of toygres-job>' az identity show --resource-group "$group" --name toygres-job --query clientId -o tsv)
+
+if [[ -z $image ]]; then
+  step "The image"
+  version=$(git -C "$here" describe --always --dirty 2>/dev/null || date +%Y%m%d%H%M%S)
+  image=$acr.azurecr.io/toygres:$version
+  # A version that is there is what it was; work that was not committed has no version.
+  if [[ $version == *-dirty ]] || ! there az acr repository show --name "$acr" --image "toygres:$version" -o none; then
+    run cargo xtask image --release --context-only
+    run az acr build --registry "$acr" --image "toygres:$version" "$here/../target/image"
+  fi
+  kubelet=$(ask '<kubelet>' az aks show --resource-group "$group" --name "$cluster" \
+    --query identityProfile.kubeletidentity.objectId -o tsv)
+  registry=$(ask '<registry id>' az acr show --name "$acr" --query id -o tsv)
+  grant "$kubelet" AcrPull "$registry"
+fi
+
+step "Namespaces and secrets"
+# A file of its own: the person's kubeconfig and its current context stay as they are.
+export KUBECONFIG=$work/kubeconfig
+run az aks get-credentials --resource-group "$group" --name "$cluster" --file "$KUBECONFIG"
+run kubectl apply --server-side -f "$here/base/namespaces.yaml"
+has=$(ask '' kubectl --namespace "$system" get secret toygres-secrets --ignore-not-found -o name)
+if [[ -z $has ]]; then
+  [[ -n $dry_run ]] || "$here/make-secrets" "$work/secrets.env" >/dev/null
+  run kubectl --namespace "$system" create secret generic toygres-secrets --from-env-file "$work/secrets.env"
+fi
+# Only whether the key is there: a CMS of its own has a password of its own.
+own_cms=$(ask "$([[ -n ${DATABASE_URL:-} ]] || echo yes)" kubectl --namespace "$system" get secret toygres-secrets \
+  -o go-template='{{if .data.CMS_PASSWORD}}yes{{end}}')
+
+step "Toygres"
+if [[ -n $dns_label ]]; then
+  region=$(ask '<region>' az aks show --resource-group "$group" --name "$cluster" --query location -o tsv)
+  public_url=http://$dns_label.$region.cloudapp.azure.com
+fi
+# The overlay with this place's values, in a copy.
+cp -R "$here" "$work/deploy"
+overlay=$work/deploy/overlays/aks
+printf '%s\n' "TOYGRES_IMAGE=$image" "TOYGRES_PUBLIC_URL=${public_url:-http://localhost:8080}" \
+  "TOYGRES_STORE=az://$account/$container" > "$overlay/settings.env"
+printf '%s\n' "SERVER_CLIENT_ID=$server_id" "JOB_CLIENT_ID=$job_id" > "$overlay/identities.env"
+[[ -z $own_cms ]] || printf '%s\n' 'components:' '  - ../../components/cms' >> "$overlay/kustomization.yaml"
+if [[ -n $dns_label ]]; then
+  sed -i '/^patches:/r /dev/stdin' "$overlay/kustomization.yaml" <<PATCH
+  - target: { kind: Service, name: toygres }
+    patch: |
+      - { op: add, path: /spec/type, value: LoadBalancer }
+      - { op: add, path: /metadata/annotations, value: { service.beta.kubernetes.io/azure-dns-label-name: $dns_label } }
+PATCH
+fi
+run kubectl apply --server-side -k "$overlay"
+[[ -z $own_cms ]] || run kubectl --namespace "$system" rollout status statefulset/toygres-cms --timeout 10m
+for deployment in toygres-api toygres-worker; do
+  run kubectl --namespace "$system" rollout status "deployment/$deployment" --timeout 10m
+done
+
+step "Done"
+login="az aks get-credentials --resource-group $group --name $cluster"
+if [[ -n $public_url ]]; then
+  echo "Toygres is at $public_url"
+else
+  echo "Toygres is at http://localhost:8080 while this runs:"
+  echo "  $login && kubectl --namespace $system port-forward service/toygres 8080:80"
+fi
+echo "The first account is in the Secret toygres-secrets:"
+echo "  kubectl --namespace $system get secret toygres-secrets -o jsonpath='{.data.TOYGRES_ADMIN_PASSWORD}' | base64 -d"
+echo "Keep a copy of its TOYGRES_ENCRYPTION_KEY: without it the CMS is lost."

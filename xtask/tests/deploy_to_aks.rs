@@ -1,0 +1,170 @@
+//! `deploy/deploy-to-aks.sh` with programs that stand in for az, kubectl and cargo: what it calls, what it calls again, and
+//! what it never shows.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const DATABASE_URL: &str = "postgres://toygres:canary-5b1c@db.test/toygres";
+
+/// A machine with the stand-ins, and an Azure that remembers.
+struct Azure {
+    dir: tempfile::TempDir,
+}
+
+impl Azure {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let stand_in = root().join("xtask/tests/stand-in.sh");
+        for program in ["az", "kubectl", "cargo"] {
+            std::os::unix::fs::symlink(&stand_in, dir.path().join(program)).unwrap();
+        }
+        Self { dir }
+    }
+
+    fn deploy(&self, args: &[&str]) -> Command {
+        let mut deploy = Command::new(root().join("deploy/deploy-to-aks.sh"));
+        let path = format!("{}:{}", self.dir.path().display(), std::env::var("PATH").unwrap());
+        deploy
+            .args(["--resource-group", "shop", "--cluster", "blue", "--storage-account", "shopimages"])
+            .args(args)
+            .env("PATH", path)
+            .env("STATE", self.dir.path())
+            .env_remove("DATABASE_URL")
+            .env_remove("TOYGRES_ADMIN_PASSWORD");
+        deploy
+    }
+
+    /// The calls since the last time, without the names of temporary directories.
+    fn calls(&self) -> Vec<String> {
+        let file = self.dir.path().join("calls");
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let _ = std::fs::remove_file(&file);
+        let plain = |word: &str| {
+            if word.starts_with("/tmp/") { "TEMPORARY".to_owned() } else { word.to_owned() }
+        };
+        text.lines().map(|line| line.split(' ').map(plain).collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
+    /// The settings of every overlay that was applied.
+    fn applied(&self) -> Vec<(String, String)> {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap().flatten().map(|entry| entry.path());
+        let overlays = entries.filter(|path| path.display().to_string().contains("/applied-"));
+        let read = |path: PathBuf| {
+            let text = |name| std::fs::read_to_string(path.join(name)).unwrap();
+            (text("settings.env") + &text("identities.env"), text("kustomization.yaml"))
+        };
+        overlays.map(read).collect()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn ran(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn changes(calls: &[String]) -> Vec<&str> {
+    let words = [" create ", " update ", " build ", " apply ", " set "];
+    calls.iter().map(String::as_str).filter(|call| words.iter().any(|word| call.contains(word))).collect()
+}
+
+#[test]
+fn a_dry_run_shows_every_command_and_calls_none() {
+    let azure = Azure::new();
+    let output = ran(&mut azure.deploy(&["--acr", "shop", "--dry-run"]));
+    let shown = String::from_utf8_lossy(&output.stderr);
+    for command in [
+        "az storage container-rm create",
+        "az identity federated-credential create",
+        "Storage\\ Blob\\ Data\\ Contributor",
+        "az aks update",
+        "az acr build",
+        "create secret generic toygres-secrets",
+        "kubectl apply --server-side -k",
+    ] {
+        assert!(shown.contains(command), "{command} is not in {shown}");
+    }
+    assert_eq!(azure.calls(), Vec::<String>::new());
+}
+
+#[test]
+fn a_first_run_makes_all_and_the_next_ones_keep_it() {
+    let azure = Azure::new();
+    ran(&mut azure.deploy(&["--image", "shop.azurecr.io/toygres:1"]));
+    let first = azure.calls();
+    let made = |part: &str| first.iter().filter(|call| call.contains(part)).count();
+    assert_eq!(made("az group create"), 1);
+    assert_eq!(made("az storage account create"), 1);
+    assert_eq!(made("az storage container-rm create"), 1);
+    assert_eq!(made("az aks update"), 1);
+    assert_eq!(made("az identity create"), 2);
+    assert_eq!(made("--subject system:serviceaccount:toygres-system:toygres-server"), 1);
+    assert_eq!(made("--subject system:serviceaccount:toygres-managed:toygres-job"), 1);
+    assert_eq!(made("az role assignment create"), 2);
+    assert_eq!(made("create secret generic"), 1);
+    let secrets = azure.file("secrets");
+    for run in 2..4 {
+        ran(&mut azure.deploy(&["--image", "shop.azurecr.io/toygres:1"]));
+        let again = azure.calls();
+        let applied = ["kubectl apply --server-side -f", "kubectl apply --server-side -k"];
+        let changed = changes(&again);
+        assert_eq!(changed.len(), 2, "run {run}: {changed:?}");
+        assert!(changed.iter().zip(applied).all(|(call, apply)| call.starts_with(apply)), "{changed:?}");
+        assert_eq!(azure.file("secrets"), secrets);
+    }
+    let overlays = azure.applied();
+    assert_eq!(overlays.len(), 3);
+    for (settings, kustomization) in &overlays {
+        assert!(settings.contains("TOYGRES_STORE=az://shopimages/toygres-images"), "{settings}");
+        assert!(settings.contains("TOYGRES_IMAGE=shop.azurecr.io/toygres:1"), "{settings}");
+        assert!(settings.contains("JOB_CLIENT_ID=toygres-job-clientId"), "{settings}");
+        assert!(kustomization.contains("components/cms"), "no CMS was named, and none is made");
+    }
+}
+
+#[test]
+fn secrets_are_made_once_and_shown_nowhere() {
+    let azure = Azure::new();
+    let mut deploy = azure.deploy(&["--image", "toygres:1"]);
+    let output = ran(deploy.env("DATABASE_URL", DATABASE_URL).env("TOYGRES_ADMIN_PASSWORD", "canary-77aa"));
+    let secrets = azure.file("secrets");
+    assert!(secrets.contains(&format!("DATABASE_URL={DATABASE_URL}\n")), "the CMS is not the one that was named");
+    assert!(!secrets.contains("CMS_PASSWORD"), "a CMS of its own has a password though it is not made");
+    let key = secrets.lines().find_map(|line| line.strip_prefix("TOYGRES_ENCRYPTION_KEY=")).unwrap();
+    assert_eq!(key.len(), 44, "a key is 32 bytes in base64");
+    let shown = [&output.stdout[..], &output.stderr[..], azure.calls().join("\n").as_bytes()].concat();
+    let shown = String::from_utf8_lossy(&shown);
+    for secret in ["canary-5b1c", "canary-77aa", key] {
+        assert!(!shown.contains(secret), "{secret} is shown");
+    }
+    assert!(azure.applied().iter().all(|(_, kustomization)| !kustomization.contains("components/cms")));
+}
+
+#[test]
+fn a_failure_that_is_not_absence_ends_it_before_anything_is_made() {
+    let azure = Azure::new();
+    let output =
+        azure.deploy(&["--image", "toygres:1"]).env("REFUSE", "az storage account show").output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("AADSTS700082"));
+    assert_eq!(changes(&azure.calls()), ["az group create --name shop --location westeurope -o none"]);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let azure = Azure::new();
+    let output = azure.deploy(&[]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--acr"));
+    assert_eq!(azure.calls(), Vec::<String>::new());
+}
