@@ -35,7 +35,7 @@ use watch::Watch;
 pub struct KubernetesConfig {
     /// Where instances and jobs live. Nothing else should: whoever may start a job there may read every secret of it.
     pub namespace: String,
-    /// Where Toygres itself lives. None of its Secrets is ever read.
+    /// Where Toygres itself runs; its Secrets are never read.
     pub system_namespace: String,
     /// The Toygres image, from which jobs take the agent.
     pub agent_image: String,
