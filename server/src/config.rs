@@ -1,5 +1,6 @@
 //! The only reader of flags and environment. Every flag has a variable; `--help` says which.
 
+mod accounts;
 mod kubernetes;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,9 +9,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kubernetes::Kubernetes;
-use model::Role;
 use platform::Secret;
 use tracing_subscriber::EnvFilter;
+
+pub(crate) use accounts::{RotateKey, Token, User};
 
 /// Images of PostgreSQL instances, made and restored by point and click.
 #[derive(Parser)]
@@ -161,6 +163,15 @@ impl Serve {
         self.listen.is_some()
     }
 
+    /// Whether people reach it from this machine alone: it listens on loopback, or a port is forwarded to it.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let forwarded = |url: &String| {
+            let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+            host.is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str()))
+        };
+        self.listen().ip().is_loopback() || self.public_url.as_ref().is_some_and(forwarded)
+    }
+
     /// The first store of a new CMS, where somebody said so.
     pub(crate) fn store(&self) -> Option<String> {
         self.store.clone().filter(|url| !url.is_empty())
@@ -198,58 +209,4 @@ impl Serve {
             None => Ok(std::env::current_exe().context("find this program")?.with_file_name("toygres-agent")),
         }
     }
-}
-
-#[derive(Subcommand)]
-pub(crate) enum User {
-    /// Makes an account. The password is read from standard input.
-    Add {
-        #[command(flatten)]
-        state: State,
-        /// Its name.
-        name: String,
-        /// What it may do.
-        #[arg(long, default_value = "viewer", value_parser = role)]
-        role: Role,
-    },
-    /// Sets an account's password, read from standard input; its sessions end.
-    Passwd {
-        #[command(flatten)]
-        state: State,
-        /// Its name.
-        name: String,
-    },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Token {
-    /// Makes a token and prints it, once.
-    Add {
-        #[command(flatten)]
-        state: State,
-        /// What to call it.
-        name: String,
-        /// What it may do.
-        #[arg(long, default_value = "viewer", value_parser = role)]
-        role: Role,
-        /// For how many days it works; for ever if not given.
-        #[arg(long)]
-        days: Option<u16>,
-        /// It needs no second password before it deletes or reveals.
-        #[arg(long)]
-        sudo: bool,
-    },
-}
-
-#[derive(Args)]
-pub(crate) struct RotateKey {
-    #[command(flatten)]
-    pub(crate) state: State,
-    /// The new key: 32 bytes in base64; made, and put into the data directory's file, if not given.
-    #[arg(long, env = "TOYGRES_NEW_ENCRYPTION_KEY", hide_env_values = true, value_name = "BASE64")]
-    pub(crate) new_key: Option<String>,
-}
-
-fn role(text: &str) -> Result<Role, String> {
-    text.parse()
 }

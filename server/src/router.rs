@@ -60,7 +60,7 @@ impl App {
             proxies: Arc::new(options.proxies.clone()),
             public_url: public_url.into(),
             url_was_given: options.has_public_url(),
-            loopback: options.listen().ip().is_loopback(),
+            loopback: options.is_loopback(),
             leptos: LeptosOptions::builder()
                 .output_name(options.output_name.as_str())
                 .site_root(options.site_root.display().to_string())

@@ -29,7 +29,8 @@ fn server(command: &str) -> Command {
 }
 
 fn status(url: &str) -> String {
-    let curl = Command::new("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}", url]).output().unwrap();
+    let curl =
+        Command::new("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}", url]).output().unwrap();
     String::from_utf8(curl.stdout).unwrap()
 }
 

@@ -34,7 +34,10 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     say(&format!("The cluster is {context}"));
     build::all()?;
     let image = cluster::image()?;
-    prepare(&context)?;
+    // Whoever names another namespace has made it.
+    if std::env::var_os("TOYGRES_NAMESPACE").is_none() {
+        prepare(&context)?;
+    }
     say("Starting Toygres");
     let mut server = cluster::program(build::program("toygres-server"));
     build::site_environment(&mut server);

@@ -133,12 +133,34 @@ fn a_first_run_makes_all_and_the_next_ones_keep_it() {
 }
 
 #[test]
+fn with_a_registry_the_image_is_built_there_and_the_cluster_may_pull_it() {
+    let azure = Azure::new();
+    ran(&mut azure.deploy(&["--acr", "shop"]));
+    let calls = azure.calls();
+    let made = |part: &str| calls.iter().any(|call| call.contains(part));
+    assert!(made("cargo xtask image --release --context-only"));
+    assert!(made("az acr build --registry shop --image toygres:"));
+    assert!(made(
+        "az role assignment create --assignee-object-id blue-identityProfile.kubeletidentity.objectId"
+    ));
+    assert!(
+        azure
+            .applied()
+            .iter()
+            .all(|(settings, _)| settings.contains("TOYGRES_IMAGE=shop.azurecr.io/toygres:"))
+    );
+}
+
+#[test]
 fn secrets_are_made_once_and_shown_nowhere() {
     let azure = Azure::new();
     let mut deploy = azure.deploy(&["--image", "toygres:1"]);
     let output = ran(deploy.env("DATABASE_URL", DATABASE_URL).env("TOYGRES_ADMIN_PASSWORD", "canary-77aa"));
     let secrets = azure.file("secrets");
-    assert!(secrets.contains(&format!("DATABASE_URL={DATABASE_URL}\n")), "the CMS is not the one that was named");
+    assert!(
+        secrets.contains(&format!("DATABASE_URL={DATABASE_URL}\n")),
+        "the CMS is not the one that was named"
+    );
     assert!(!secrets.contains("CMS_PASSWORD"), "a CMS of its own has a password though it is not made");
     let key = secrets.lines().find_map(|line| line.strip_prefix("TOYGRES_ENCRYPTION_KEY=")).unwrap();
     assert_eq!(key.len(), 44, "a key is 32 bytes in base64");

@@ -11,7 +11,7 @@ if [[ -n ${REFUSE:-} && $call == *"$REFUSE"* ]]; then
   exit 1
 fi
 case $call in
-  *' create '* | *' update '*) echo "$call" >> "$STATE/made" ;;
+  *' create '* | *' update '* | *' build '*) echo "$call" >> "$STATE/made" ;;
 esac
 case $call in
   'kubectl '*' create secret '*) cat "$(option --from-env-file)" > "$STATE/secrets" ;;
@@ -24,7 +24,8 @@ case $call in
   'az aks show'*workloadIdentity*) made '^az aks update' && echo true ;;
   'az aks show'*issuerUrl*) echo https://issuer.test/ ;;
   'az aks show'*'-o none') ;; # the cluster is there from the beginning
-  'az '*' show '*'-o none') made "^${call%% show *} (create|build) .*(--name|--image) $(option '--name\|--image')( |$)" || exit 3 ;;
+  'az acr repository show'*) made "^az acr build .*--image $(option --image) " || exit 3 ;;
+  'az '*' show '*'-o none') made "^${call%% show *} create .*--name $(option --name)( |$)" || exit 3 ;;
   'az '*' show '*) echo "$(option --name)-$(option --query)" ;;
 esac
 exit 0

@@ -94,7 +94,8 @@ fn StoreTable(
     choose: ServerAction<DefaultStore>,
 ) -> impl IntoView {
     if stores.is_empty() {
-        let text = "New images have nowhere to go until an admin adds one here. The first one is chosen for them.";
+        let text =
+            "New images have nowhere to go until an admin adds one here. The first one is chosen for them.";
         return view! { <Empty title="No store yet" text/> }.into_any();
     }
     view! {
