@@ -39,7 +39,7 @@ pub(crate) struct Written {
 impl Desk {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&format!("file://{}", dir.path().display())).unwrap();
+        let store = Store::open(&format!("file://{}", dir.path().display()), &image::StoreOptions::default()).unwrap();
         Self { dir, store }
     }
 
