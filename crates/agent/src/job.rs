@@ -19,12 +19,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(
-        events: Events,
-        run: Uuid,
-        secrets: Secrets,
-        cancel: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(events: Events, run: Uuid, secrets: Secrets, cancel: CancellationToken) -> Self {
         Self { events, run, secrets, cancel }
     }
 

@@ -85,7 +85,14 @@ impl ImageReader {
         if size != entry.bytes {
             return Err(Error::corrupt(key, format!("it has {size} bytes and should have {}", entry.bytes)));
         }
-        Ok(ObjectReader { store: self.store.clone(), whole, entry, etag: None, offset: 0, hash: Sha256::new() })
+        Ok(ObjectReader {
+            store: self.store.clone(),
+            whole,
+            entry,
+            etag: None,
+            offset: 0,
+            hash: Sha256::new(),
+        })
     }
 
     /// Reads a small object whole; its SHA-256 is checked before it is given.

@@ -61,8 +61,10 @@ impl Azcopy {
                 "azcopy is offered with a workload identity only: open the store by identity, or choose the transfer object_store".to_owned(),
             ));
         }
-        let endpoint = given("endpoint", "AZURE_STORAGE_ENDPOINT")
-            .map_or_else(|| format!("https://{account}.blob.core.windows.net"), |url| super::remote::of_account(&url, account));
+        let endpoint = given("endpoint", "AZURE_STORAGE_ENDPOINT").map_or_else(
+            || format!("https://{account}.blob.core.windows.net"),
+            |url| super::remote::of_account(&url, account),
+        );
         let mut environment = vec![("AZCOPY_AUTO_LOGIN_TYPE", "WORKLOAD".to_owned())];
         for (key, name) in [
             ("client_id", "AZURE_CLIENT_ID"),
@@ -82,7 +84,11 @@ impl Azcopy {
     }
 
     /// Starts it on an object. `store` is asked afterwards what has arrived.
-    pub(crate) fn begin(self: &Arc<Self>, key: &str, store: Arc<dyn ObjectStore>) -> Result<Box<dyn MultipartUpload>> {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        key: &str,
+        store: Arc<dyn ObjectStore>,
+    ) -> Result<Box<dyn MultipartUpload>> {
         let scratch = self.scratch.path();
         let mut command = Command::new(&self.program);
         command
@@ -116,7 +122,12 @@ impl Azcopy {
         });
         let input = child.stdin.take();
         let state = State { child, input, said: Some(said), bytes: 0 };
-        Ok(Box::new(Upload { azcopy: Arc::clone(self), key: key.to_owned(), store, state: Arc::new(Mutex::new(state)) }))
+        Ok(Box::new(Upload {
+            azcopy: Arc::clone(self),
+            key: key.to_owned(),
+            store,
+            state: Arc::new(Mutex::new(state)),
+        }))
     }
 }
 
@@ -190,10 +201,17 @@ impl MultipartUpload for Upload {
         state.end().await?;
         let there = self.store.head(&path(&self.key).map_err(generic)?).await?;
         if there.size != state.bytes {
-            let words = format!("azcopy says that it succeeded, and the store has {} of {} bytes", there.size, state.bytes);
+            let words = format!(
+                "azcopy says that it succeeded, and the store has {} of {} bytes",
+                there.size, state.bytes
+            );
             return Err(generic(words));
         }
-        Ok(PutResult { e_tag: there.e_tag, version: there.version, extensions: object_store::Extensions::default() })
+        Ok(PutResult {
+            e_tag: there.e_tag,
+            version: there.version,
+            extensions: object_store::Extensions::default(),
+        })
     }
 
     async fn abort(&mut self) -> object_store::Result<()> {
@@ -213,7 +231,12 @@ fn generic(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object
 fn words(output: &str, status: &str) -> String {
     let messages = output.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let errors: Vec<String> = messages
-        .filter(|message| message["MessageType"] == "Error" || message["MessageContent"].as_str().is_some_and(|text| text.contains("\"JobStatus\":\"Failed\"")))
+        .filter(|message| {
+            message["MessageType"] == "Error"
+                || message["MessageContent"]
+                    .as_str()
+                    .is_some_and(|text| text.contains("\"JobStatus\":\"Failed\""))
+        })
         .filter_map(|message| message["MessageContent"].as_str().map(str::to_owned))
         .collect();
     let text = errors.join(" ");

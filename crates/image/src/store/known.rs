@@ -60,18 +60,39 @@ const KNOWN: &[Known] = &[
         "AuthenticationFailed",
         "{place} does not accept the signature or token: the account key or SAS is wrong or has expired, or this machine's clock is more than 15 minutes off",
     )),
-    denied("InvalidAuthenticationInfo", "{place} does not understand who we say we are: give the account key, SAS or identity again"),
-    denied("NoAuthenticationInformation", "{place} was asked without key or identity: say how the store is opened"),
-    denied("AuthorizationProtocolMismatch", "the SAS is for https only, or for another protocol than the endpoint's"),
-    denied("AuthorizationSourceIPMismatch", "the SAS does not let this machine's address in: make one for it"),
+    denied(
+        "InvalidAuthenticationInfo",
+        "{place} does not understand who we say we are: give the account key, SAS or identity again",
+    ),
+    denied(
+        "NoAuthenticationInformation",
+        "{place} was asked without key or identity: say how the store is opened",
+    ),
+    denied(
+        "AuthorizationProtocolMismatch",
+        "the SAS is for https only, or for another protocol than the endpoint's",
+    ),
+    denied(
+        "AuthorizationSourceIPMismatch",
+        "the SAS does not let this machine's address in: make one for it",
+    ),
     denied("AuthorizationServiceMismatch", "the SAS is not for blobs: make one for the blob service"),
-    denied("AuthorizationResourceTypeMismatch", "the SAS is not for containers and objects: make one for both"),
-    denied("InsufficientAccountPermissions", "the account may not do this in {place}: look at its state in the portal"),
+    denied(
+        "AuthorizationResourceTypeMismatch",
+        "the SAS is not for containers and objects: make one for both",
+    ),
+    denied(
+        "InsufficientAccountPermissions",
+        "the account may not do this in {place}: look at its state in the portal",
+    ),
     denied("AccountIsDisabled", "the storage account is disabled: look at its state in the portal"),
     wrong("ContainerNotFound", "{place} does not exist: make it, or correct the address"),
     wrong("ContainerBeingDeleted", "{place} is being deleted: choose another"),
     wrong("ContainerDisabled", "{place} is disabled: look at it in the portal"),
-    wrong("BlobImmutableDueToPolicy", "{place} has an immutability policy that this goes against: change the policy, or use another container"),
+    wrong(
+        "BlobImmutableDueToPolicy",
+        "{place} has an immutability policy that this goes against: change the policy, or use another container",
+    ),
     // Microsoft Entra.
     identity(
         "AADSTS70021",
@@ -81,11 +102,26 @@ const KNOWN: &[Known] = &[
         "AADSTS700213",
         "the identity has no federated credential with this token's subject: add one, or correct its subject (a new one takes some minutes to count)",
     ),
-    identity("AADSTS700211", "the identity has no federated credential with this token's issuer: correct its issuer to the cluster's"),
-    identity("AADSTS700212", "the identity has no federated credential with this token's audience: it must be api://AzureADTokenExchange"),
-    identity("AADSTS700024", "the token has expired or is not valid yet: look at the clocks of this machine and the cluster"),
-    identity("AADSTS50027", "Microsoft Entra cannot read the token: look at the issuer's keys (its .well-known/openid-configuration)"),
-    wrong("AADSTS700016", "there is no such application or managed identity in the tenant: correct the client id or the tenant id"),
+    identity(
+        "AADSTS700211",
+        "the identity has no federated credential with this token's issuer: correct its issuer to the cluster's",
+    ),
+    identity(
+        "AADSTS700212",
+        "the identity has no federated credential with this token's audience: it must be api://AzureADTokenExchange",
+    ),
+    identity(
+        "AADSTS700024",
+        "the token has expired or is not valid yet: look at the clocks of this machine and the cluster",
+    ),
+    identity(
+        "AADSTS50027",
+        "Microsoft Entra cannot read the token: look at the issuer's keys (its .well-known/openid-configuration)",
+    ),
+    wrong(
+        "AADSTS700016",
+        "there is no such application or managed identity in the tenant: correct the client id or the tenant id",
+    ),
     wrong("AADSTS90002", "there is no such tenant: correct the tenant id"),
     wrong("AADSTS900023", "the tenant id is none: correct it"),
     // S3.
@@ -93,14 +129,29 @@ const KNOWN: &[Known] = &[
         "AccessDenied",
         "the key or role may not do this in {place}: allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects and s3:ListBucket on the bucket; for a role, look at who may assume it",
     ),
-    denied("SignatureDoesNotMatch", "the secret access key is not that of the access key id: give both again; some servers also say so for a wrong region"),
+    denied(
+        "SignatureDoesNotMatch",
+        "the secret access key is not that of the access key id: give both again; some servers also say so for a wrong region",
+    ),
     denied("InvalidAccessKeyId", "there is no such access key: give another, or correct the endpoint"),
-    denied("ExpiredToken", "the credentials have expired: give new ones, or use a web identity, which renews them"),
-    denied("InvalidToken", "the session token is not valid: give access key, secret key and session token again"),
+    denied(
+        "ExpiredToken",
+        "the credentials have expired: give new ones, or use a web identity, which renews them",
+    ),
+    denied(
+        "InvalidToken",
+        "the session token is not valid: give access key, secret key and session token again",
+    ),
     denied("RequestTimeTooSkewed", "this machine's clock is more than 15 minutes off: set it"),
     denied("AllAccessDisabled", "{place} is disabled: choose another"),
-    identity("InvalidIdentityToken", "the role's trust policy or the identity provider does not fit this token: correct its issuer and audience"),
-    identity("ExpiredTokenException", "the token has expired: look at the clocks of this machine and the cluster"),
+    identity(
+        "InvalidIdentityToken",
+        "the role's trust policy or the identity provider does not fit this token: correct its issuer and audience",
+    ),
+    identity(
+        "ExpiredTokenException",
+        "the token has expired: look at the clocks of this machine and the cluster",
+    ),
     identity("IDPRejectedClaim", "the identity provider refuses this token: correct the role's trust policy"),
     wrong("NoSuchBucket", "{place} does not exist: make it, or correct the address or the region"),
     wrong("InvalidBucketName", "that is no name of a bucket: correct the address"),

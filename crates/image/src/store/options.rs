@@ -76,7 +76,10 @@ impl StoreOptions {
     /// Those that are the library's.
     pub(crate) fn library(&self) -> impl Iterator<Item = (&str, &str)> {
         let ours = |key: &str| key == ROOT_CERTIFICATE || key == TRANSFER;
-        self.values.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(move |(key, _)| !ours(key))
+        self.values
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .filter(move |(key, _)| !ours(key))
     }
 
     /// Everything in them that must never be shown.

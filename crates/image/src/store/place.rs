@@ -60,10 +60,9 @@ impl Place {
         }
         match (&error, answer.status) {
             (object_store::Error::NotFound { .. }, _) | (_, Some(404)) => Error::Missing(key.to_owned()),
-            (
-                object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
-                _,
-            ) => Error::Exists(key.to_owned()),
+            (object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }, _) => {
+                Error::Exists(key.to_owned())
+            }
             (_, Some(401 | 403)) => {
                 let code = answer.code.as_deref().unwrap_or("no more than that");
                 Error::Denied(format!(
@@ -102,10 +101,14 @@ impl Place {
 
     /// What the token says of itself that tells the provider who we are.
     fn token(&self) -> String {
-        let (Self::Azure { token_file, .. } | Self::S3 { token_file, .. }) = self else { return String::new() };
+        let (Self::Azure { token_file, .. } | Self::S3 { token_file, .. }) = self else {
+            return String::new();
+        };
         match token_file.as_deref().and_then(known::claims) {
             Some((issuer, subject, audience)) => {
-                format!(". The token here has the issuer {issuer}, the subject {subject} and the audience {audience}")
+                format!(
+                    ". The token here has the issuer {issuer}, the subject {subject} and the audience {audience}"
+                )
             }
             None => String::new(),
         }

@@ -39,11 +39,7 @@ pub(crate) fn azure(
     if let Some(endpoint) = &endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    let place = Place::Azure {
-        account: account.to_owned(),
-        container: container.to_owned(),
-        token_file,
-    };
+    let place = Place::Azure { account: account.to_owned(), container: container.to_owned(), token_file };
     let built = builder
         .with_account(account)
         .with_container_name(container)
@@ -111,8 +107,11 @@ fn below(store: impl ObjectStore, prefix: &str) -> Arc<dyn ObjectStore> {
 
 /// The library's ten tries may be over in a few seconds; what counts is the time.
 fn retries(options: &StoreOptions) -> RetryConfig {
-    let backoff =
-        BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(5), base: 2. };
+    let backoff = BackoffConfig {
+        init_backoff: Duration::from_millis(200),
+        max_backoff: Duration::from_secs(5),
+        base: 2.,
+    };
     RetryConfig { backoff, max_retries: 1000, retry_timeout: options.patience }
 }
 
@@ -124,13 +123,17 @@ fn client(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOption
     let mut client = ClientOptions::new()
         .with_timeout(timeout)
         .with_connect_timeout(Duration::from_secs(5))
-        .with_user_agent(object_store::HeaderValue::from_static(concat!("toygres/", env!("CARGO_PKG_VERSION"))))
+        .with_user_agent(object_store::HeaderValue::from_static(concat!(
+            "toygres/",
+            env!("CARGO_PKG_VERSION")
+        )))
         .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")));
     if let Some(pem) = options.get(ROOT_CERTIFICATE) {
         let certificates = Certificate::from_pem_bundle(pem.as_bytes()).ok().filter(|all| !all.is_empty());
         let certificates = certificates.ok_or_else(|| {
             Error::Settings(
-                "the store's root certificate is no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned(),
+                "the store's root certificate is no certificate in PEM (-----BEGIN CERTIFICATE-----)"
+                    .to_owned(),
             )
         })?;
         for certificate in certificates {
