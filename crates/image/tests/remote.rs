@@ -1,16 +1,16 @@
 //! Stores of Azure and S3, against Azurite and moto: whole images, identities, and what goes wrong on the way.
 
-mod remote;
+mod emulators;
 #[expect(dead_code, reason = "these tests need no directory")]
 mod scratch;
 
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use emulators::proxy::{Fault, Proxy};
+use emulators::{ACCOUNT, KEY, SUBJECT, World, options, sas};
 use image::{Error, ImageReader, ImageWriter, Store, StoreOptions};
 use model::{ExitClass, ImageId};
-use remote::proxy::{Fault, Proxy};
-use remote::{ACCOUNT, KEY, SUBJECT, World, options, sas};
 use scratch::{Written, manifest_of, random};
 
 /// Writes an image, reads every byte of it, refuses to write it again, and deletes it.
@@ -59,11 +59,13 @@ async fn whole_image(url: &str, options: &StoreOptions) {
 #[ignore = "needs Azurite, which cargo xtask test installs"]
 async fn an_image_in_azure_by_key_by_sas_and_by_identity() {
     let world = World::new();
-    let (plain, tls, tokens) = (world.azurite(false).await, world.azurite(true).await, world.token_endpoint(3600));
+    let (plain, tls, tokens) =
+        (world.azurite(false).await, world.azurite(true).await, world.token_endpoint(3600));
     let url = format!("az://{ACCOUNT}/images/below/here");
     let endpoint = plain.url(false);
     whole_image(&url, &options(&[("endpoint", &endpoint), ("account_key", KEY)])).await;
-    let signed = options(&[("endpoint", &endpoint), ("sas_token", &sas("rwdlac")), ("credential_type", "sas_token")]);
+    let signed =
+        options(&[("endpoint", &endpoint), ("sas_token", &sas("rwdlac")), ("credential_type", "sas_token")]);
     whole_image(&format!("az://{ACCOUNT}/images"), &signed).await;
     world.write_token(SUBJECT, "first", 600);
     whole_image(&url, &world.identity(&tls, &tokens)).await;
@@ -83,11 +85,16 @@ async fn an_image_in_s3_by_keys_and_by_web_identity() {
     whole_image("s3://images", &world.role(&moto, &tokens)).await;
     assert!(tokens.said().iter().any(|line| line.contains(r#""exchange":"sts","code":"ok""#)));
 
-    let none = Store::open("s3://nobodys-bucket", &keys).expect("opened").probe().await.expect_err("no bucket");
+    let none =
+        Store::open("s3://nobodys-bucket", &keys).expect("opened").probe().await.expect_err("no bucket");
     assert_eq!(none.class(), ExitClass::Configuration, "{none}");
-    assert!(none.to_string().contains("NoSuchBucket") && none.to_string().contains("does not exist"), "{none}");
+    assert!(
+        none.to_string().contains("NoSuchBucket") && none.to_string().contains("does not exist"),
+        "{none}"
+    );
     // Nothing but the bucket is missing: that is no damage to an image.
-    let gone = ImageReader::open(Store::open("s3://nobodys-bucket", &keys).expect("opened"), "images/a/1").await;
+    let gone =
+        ImageReader::open(Store::open("s3://nobodys-bucket", &keys).expect("opened"), "images/a/1").await;
     assert_eq!(gone.expect_err("no bucket").class(), ExitClass::Configuration);
 }
 
@@ -99,7 +106,8 @@ async fn an_upload_outlives_its_tokens() {
     let world = World::new();
     let (azurite, tokens) = (world.azurite(true).await, world.token_endpoint(2));
     world.write_token(SUBJECT, "token-0", 2);
-    let store = Store::open(&format!("az://{ACCOUNT}/images"), &world.identity(&azurite, &tokens)).expect("opened");
+    let store =
+        Store::open(&format!("az://{ACCOUNT}/images"), &world.identity(&azurite, &tokens)).expect("opened");
     let writer = ImageWriter::new(store, "images/a/1", ImageId::new());
     let mut object = writer.object("0/schema.dump", "test", None).await.expect("begun");
     for n in 1..=4 {
@@ -128,7 +136,7 @@ async fn an_identity_that_does_not_fit_is_told_what_to_correct() {
     world.write_token(other, "a", 600);
     let (class, words) = told(&world.identity(&azurite, &tokens)).await;
     assert_eq!(class, ExitClass::Authentication);
-    for part in ["AADSTS700213", "federated credential", other, remote::ISSUER, "AzureADTokenExchange"] {
+    for part in ["AADSTS700213", "federated credential", other, emulators::ISSUER, "AzureADTokenExchange"] {
         assert!(words.contains(part), "{part}: {words}");
     }
     world.write_token(SUBJECT, "b", -60);
@@ -169,7 +177,10 @@ async fn what_azure_refuses_has_its_code_and_the_fix() {
     let read_only = sas("rl");
     let (class, words) = told("images", &[keyed[0], ("sas_token", &read_only)]).await;
     assert_eq!(class, ExitClass::Authentication, "{words}");
-    assert!(words.contains("AuthorizationPermissionMismatch") && words.contains("Blob Data Contributor"), "{words}");
+    assert!(
+        words.contains("AuthorizationPermissionMismatch") && words.contains("Blob Data Contributor"),
+        "{words}"
+    );
     let signature = read_only.rsplit_once("sig=").expect("signed").1;
     assert!(!words.contains(signature), "{words}");
 
@@ -209,10 +220,16 @@ async fn a_store_that_is_busy_for_half_a_minute_is_waited_for() {
 async fn what_breaks_on_the_way_is_repeated_and_never_taken_for_good() {
     let world = World::new();
     let (azurite, moto) = (world.azurite(false).await, world.moto().await);
-    let keys = [("account_key", KEY), ("access_key_id", "a"), ("secret_access_key", "b"), ("region", "eu-central-1")];
-    for (url, target, keys) in
-        [(format!("az://{ACCOUNT}/images"), azurite.url(false), &keys[..1]), ("s3://images".to_owned(), moto.url(false), &keys[1..])]
-    {
+    let keys = [
+        ("account_key", KEY),
+        ("access_key_id", "a"),
+        ("secret_access_key", "b"),
+        ("region", "eu-central-1"),
+    ];
+    for (url, target, keys) in [
+        (format!("az://{ACCOUNT}/images"), azurite.url(false), &keys[..1]),
+        ("s3://images".to_owned(), moto.url(false), &keys[1..]),
+    ] {
         let proxy = Proxy::before(target, world.client()).await;
         let endpoint = [("endpoint", proxy.url.as_str())];
         let store = Store::open(&url, &options(&[keys, &endpoint[..]].concat())).expect("opened");
@@ -252,7 +269,13 @@ async fn codes_that_no_emulator_answers_with_have_the_right_words() {
     let s3 = ("s3://images", vec![("access_key_id", "a"), ("secret_access_key", "b")]);
     let (denied, wrong) = (ExitClass::Authentication, ExitClass::Configuration);
     for ((url, keys), status, code, class, part) in [
-        (&azure, 403, "AuthorizationPermissionMismatch", denied, "Storage Blob Data Contributor on this container"),
+        (
+            &azure,
+            403,
+            "AuthorizationPermissionMismatch",
+            denied,
+            "Storage Blob Data Contributor on this container",
+        ),
         (&azure, 403, "AuthorizationFailure", denied, "firewall"),
         (&azure, 403, "KeyBasedAuthenticationNotPermitted", denied, "workload identity"),
         (&azure, 403, "SomethingNew", denied, "SomethingNew"),
@@ -264,13 +287,17 @@ async fn codes_that_no_emulator_answers_with_have_the_right_words() {
         (&s3, 403, "RequestTimeTooSkewed", denied, "clock"),
         (&s3, 301, "PermanentRedirect", wrong, "region"),
     ] {
-        let answer = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>No.</Message></Error>");
+        let answer =
+            format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>No.</Message></Error>");
         proxy.set(Fault::Answer(StatusCode::from_u16(status).expect("one"), answer));
         let given: Vec<_> = keys.iter().copied().chain([("endpoint", proxy.url.as_str())]).collect();
         let store = Store::open(url, &options(&given)).expect("opened");
         let refused = store.put("images/a/1/x", "x").await.expect_err(code);
         assert_eq!(refused.class(), class, "{code}: {refused}");
-        assert!(refused.to_string().contains(part) && refused.to_string().contains(code), "{code}: {refused}");
+        assert!(
+            refused.to_string().contains(part) && refused.to_string().contains(code),
+            "{code}: {refused}"
+        );
         assert_eq!(store.list("images").await.expect_err(code).class(), class, "{code} of a list");
         // This question is answered without a body: the words come from another.
         assert_eq!(store.size("images/a/1/x").await.expect_err(code).class(), class, "{code} of a size");

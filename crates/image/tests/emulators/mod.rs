@@ -110,7 +110,8 @@ impl World {
         let modulus = make("rsa -in issuer.key -noout -modulus");
         let modulus = String::from_utf8(modulus).unwrap().trim().split_once('=').unwrap().1.to_owned();
         let n = URL_SAFE_NO_PAD.encode(hex::decode(modulus).unwrap());
-        let keys = serde_json::json!({"keys": [{"kty": "RSA", "kid": "1", "alg": "RS256", "n": n, "e": "AQAB"}]});
+        let keys =
+            serde_json::json!({"keys": [{"kty": "RSA", "kid": "1", "alg": "RS256", "n": n, "e": "AQAB"}]});
         std::fs::write(dir.path().join("jwks.json"), keys.to_string()).unwrap();
         Self { dir }
     }
@@ -132,7 +133,8 @@ impl World {
             "iss": ISSUER, "aud": [AUDIENCE], "sub": subject, "iat": now, "nbf": now, "exp": now + life, "jti": id,
         });
         let text = [head, body].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
-        let signature = openssl(&["dgst", "-sha256", "-sign", "issuer.key"], self.dir.path(), text.as_bytes());
+        let signature =
+            openssl(&["dgst", "-sha256", "-sign", "issuer.key"], self.dir.path(), text.as_bytes());
         let token = format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature));
         std::fs::write(self.path("token.new"), token).unwrap();
         std::fs::rename(self.path("token.new"), self.path("token")).unwrap();
@@ -159,7 +161,14 @@ impl World {
         let mut command = Command::new(tool("TOYGRES_AZURITE", "azurite/node_modules/.bin/azurite-blob"));
         command.args(["--blobPort", "0", "--inMemoryPersistence", "--skipApiVersionCheck"]);
         if tls {
-            command.args(["--oauth", "basic", "--cert", &self.path("tls.pem"), "--key", &self.path("tls.key")]);
+            command.args([
+                "--oauth",
+                "basic",
+                "--cert",
+                &self.path("tls.pem"),
+                "--key",
+                &self.path("tls.key"),
+            ]);
         }
         let azurite = Program::start(command.current_dir(self.dir.path()), "successfully listens on");
         let url = format!("{}/{ACCOUNT}/images?restype=container&{}", azurite.url(tls), sas("rwdlac"));
@@ -225,10 +234,14 @@ pub(crate) fn options(pairs: &[(&str, &str)]) -> StoreOptions {
 
 /// A signature for the whole account, as the portal makes them.
 pub(crate) fn sas(permissions: &str) -> String {
-    let text = format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n2099-01-01T00:00:00Z\n\nhttps,http\n2019-12-12\n");
+    let text =
+        format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n2099-01-01T00:00:00Z\n\nhttps,http\n2019-12-12\n");
     let key = format!("hexkey:{}", hex::encode(STANDARD.decode(KEY).unwrap()));
     let dir = std::env::temp_dir();
-    let mac = openssl(&["dgst", "-sha256", "-mac", "HMAC", "-macopt", &key, "-binary"], &dir, text.as_bytes());
+    let mac =
+        openssl(&["dgst", "-sha256", "-mac", "HMAC", "-macopt", &key, "-binary"], &dir, text.as_bytes());
     let signature = STANDARD.encode(mac).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-    format!("sv=2019-12-12&ss=b&srt=sco&sp={permissions}&se=2099-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig={signature}")
+    format!(
+        "sv=2019-12-12&ss=b&srt=sco&sp={permissions}&se=2099-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig={signature}"
+    )
 }

@@ -73,7 +73,8 @@ fn once(left: &mut usize, wanted: bool) -> bool {
 async fn pass(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let reads = parts.method == http::Method::GET && !parts.uri.query().is_some_and(|query| query.contains("list"));
+    let reads =
+        parts.method == http::Method::GET && !parts.uri.query().is_some_and(|query| query.contains("list"));
     let is_head = parts.method == http::Method::HEAD;
     let writes = parts.method == http::Method::PUT;
     let (mut cut, mut flip, mut forget) = (false, false, false);
@@ -114,7 +115,10 @@ async fn pass(State(shared): State<Shared>, request: Request) -> Response {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Err(std::io::Error::other("cut"))
         }));
-        return response.header("content-length", bytes.len().max(1)).body(Body::from_stream(broken)).unwrap();
+        return response
+            .header("content-length", bytes.len().max(1))
+            .body(Body::from_stream(broken))
+            .unwrap();
     }
     response.body(Body::from(bytes)).unwrap()
 }
