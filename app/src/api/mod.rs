@@ -12,6 +12,7 @@ pub mod overview;
 pub mod restore;
 pub mod runs;
 pub mod settings;
+pub mod stores;
 
 #[cfg(feature = "ssr")]
 mod caller;

@@ -1,10 +1,10 @@
-//! Server functions about accounts, tokens, stores, the audit and how pages look.
+//! Server functions about accounts, tokens, the audit and how pages look.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 use model::page::Page;
 use model::user::{AuditRow, User};
-use model::{Role, StoreId, TokenId, UserId};
+use model::{Role, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -28,23 +28,6 @@ pub struct TokenRow {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was last used.
     pub last_used_at: Option<DateTime<Utc>>,
-}
-
-/// A store for images.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreRow {
-    /// Its id.
-    pub id: StoreId,
-    /// Its name.
-    pub name: String,
-    /// Where it is.
-    pub url: String,
-    /// Whether new images go there.
-    pub is_default: bool,
-    /// How many images are there.
-    pub images: i64,
-    /// Bytes of them.
-    pub stored_bytes: i64,
 }
 
 /// All accounts.
@@ -162,50 +145,6 @@ pub async fn fresh_token() -> Result<Option<String>> {
 pub async fn revoke_token(token: TokenId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
     super::to_sudo_if_asked(control::tokens::revoke(&services, &actor, token).await)?;
-    Ok(())
-}
-
-/// All stores.
-#[server(prefix = "/api/fn", endpoint = "stores")]
-pub async fn list_stores() -> Result<Vec<StoreRow>> {
-    let (services, _) = super::caller(Role::Viewer)?;
-    let stores = control::stores::list(&services).await?;
-    Ok(stores
-        .into_iter()
-        .map(|store| StoreRow {
-            id: store.id,
-            name: store.name,
-            url: store.url,
-            is_default: store.is_default,
-            images: store.images,
-            stored_bytes: store.stored_bytes,
-        })
-        .collect())
-}
-
-/// Writes, reads, lists and deletes an object in a store.
-#[server(prefix = "/api/fn", endpoint = "test-store")]
-pub async fn test_store(store: StoreId) -> Result<()> {
-    let (services, actor) = super::caller(Role::Operator)?;
-    control::stores::test(&services, &actor, store).await?;
-    leptos_axum::redirect("/settings?at=stores&tested=ok");
-    Ok(())
-}
-
-/// Adds a store.
-#[server(prefix = "/api/fn", endpoint = "add-store")]
-pub async fn add_store(name: String, url: String) -> Result<()> {
-    let (services, actor) = super::caller(Role::Admin)?;
-    let added = control::stores::add(&services, &actor, &name, &url).await;
-    super::to_sudo_if_asked(added).map_err(|error| error.typed([("name", &*name), ("url", &*url)]))?;
-    Ok(())
-}
-
-/// Has new images go to a store.
-#[server(prefix = "/api/fn", endpoint = "default-store")]
-pub async fn default_store(store: StoreId) -> Result<()> {
-    let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::stores::set_default(&services, &actor, store).await)?;
     Ok(())
 }
 

@@ -101,6 +101,47 @@ pub fn TextField(
     .into_any()
 }
 
+/// Several lines of text.
+#[component]
+pub fn AreaField(
+    /// The field's name in the form; its id too.
+    name: &'static str,
+    /// The label.
+    #[prop(into)]
+    label: String,
+    /// The form's refusal.
+    #[prop(into)]
+    refused: Refused,
+    /// What it means, under it.
+    #[prop(into)]
+    hint: String,
+    /// What stands in it at first.
+    #[prop(into)]
+    value: String,
+) -> impl IntoView {
+    let error = error_of(refused, name);
+    let note = format!("{name}-note");
+    let described = note.clone();
+    view! {
+        <p class="field">
+            <label for=name>{label}</label>
+            <textarea
+                id=name
+                name=name
+                class="mono"
+                rows="3"
+                spellcheck="false"
+                aria-invalid=move || error.get().map(|_| "true")
+                aria-describedby=described
+            >
+                {value}
+            </textarea>
+            <FieldNote id=note error hint=Some(hint)/>
+        </p>
+    }
+    .into_any()
+}
+
 /// One of several choices.
 #[component]
 pub fn SelectField(

@@ -18,4 +18,6 @@ pub mod runs;
 pub mod settings;
 pub mod settings_access;
 pub mod settings_state;
+pub mod settings_store_form;
+pub mod settings_stores;
 pub mod sudo;

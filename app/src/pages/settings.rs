@@ -6,7 +6,8 @@ use leptos_router::hooks::use_query_map;
 use model::{Actor, Role};
 
 use super::settings_access::{Tokens, Users};
-use super::settings_state::{Audit, Stores};
+use super::settings_state::Audit;
+use super::settings_stores::Stores;
 use crate::api::settings::SetAppearance;
 use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};

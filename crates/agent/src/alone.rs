@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result};
-use image::{ImageReader, Store};
+use image::{ImageReader, Store, StoreOptions};
 use model::{AgentTask, ExitClass, Location, Manifest, Outcome, Work};
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::cli::{ImageArgs, RestoreArgs};
 use crate::events::Show;
 use crate::failure::{class_of, fail, sentence};
 use crate::run::{cancelled_by_signals, complain, location_of, work};
-use crate::secret::Secret;
+use crate::secret::{Secret, Secrets};
 
 /// The environment variable that a restore takes the password from.
 const ENV_PASSWORD: &str = "TOYGRES_PASSWORD";
@@ -71,7 +71,8 @@ async fn do_it(work_to_do: Work, password: Option<Secret>, json: bool) -> ExitCl
     let task =
         AgentTask { run: Uuid::now_v7(), step: "alone".to_owned(), attempt: 1, work: work_to_do, log: None };
     let show = if json { Show::Json } else { Show::Words };
-    let result = work(&task, password, show, cancelled_by_signals()).await;
+    let secrets = Secrets { password, store: StoreOptions::default() };
+    let result = work(&task, secrets, show, cancelled_by_signals()).await;
     if !json && let Some(outcome) = &result.outcome {
         print(&match outcome {
             Outcome::Verify { objects, bytes } => {
@@ -81,14 +82,14 @@ async fn do_it(work_to_do: Work, password: Option<Secret>, json: bool) -> ExitCl
                 "Restored: PostgreSQL {version}, {} tables with {} rows, {} sequences, {} large objects, all as in the image.",
                 receipt.tables, receipt.rows, receipt.sequences, receipt.large_objects
             ),
-            Outcome::Backup { .. } | Outcome::Probe { .. } => String::new(),
+            Outcome::Backup { .. } | Outcome::Probe { .. } | Outcome::ProbeStore => String::new(),
         });
     }
     result.class
 }
 
 async fn open(at: &Location) -> Result<ImageReader> {
-    Ok(ImageReader::open(Store::existing(&at.store)?, &at.prefix).await?)
+    Ok(ImageReader::open(Store::existing(&at.store, &StoreOptions::default())?, &at.prefix).await?)
 }
 
 fn describe(manifest: &Manifest) -> String {

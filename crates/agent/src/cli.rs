@@ -58,7 +58,10 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    /// Where the image is: the directory that holds its manifest.json, as file:///… URL or path.
+    /// Where the image is: the prefix that holds its manifest.json, as path or URL (file:///…, az://ACCOUNT/CONTAINER/…,
+    /// s3://BUCKET/…). Remote stores are opened with what the environment has: AZURE_STORAGE_ACCOUNT_KEY,
+    /// AZURE_STORAGE_SAS_TOKEN or a workload identity (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_FEDERATED_TOKEN_FILE);
+    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE; AWS_REGION.
     pub(crate) url: String,
     /// Print JSON: the manifest, or events one a line.
     #[arg(long)]

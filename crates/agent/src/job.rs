@@ -1,30 +1,26 @@
 //! What every kind of work is given: the way out for events, the secrets, the run's id. It does no work itself.
 
+use image::StoreOptions;
 use model::{ExitClass, Level, Progress};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::events::Events;
 use crate::failure::fail;
-use crate::secret::Secret;
+use crate::secret::{Secret, Secrets};
 use crate::tools::level_of;
 
 /// A job at work.
 pub(crate) struct Job {
     events: Events,
     run: Uuid,
-    password: Option<Secret>,
+    secrets: Secrets,
     cancel: CancellationToken,
 }
 
 impl Job {
-    pub(crate) fn new(
-        events: Events,
-        run: Uuid,
-        password: Option<Secret>,
-        cancel: CancellationToken,
-    ) -> Self {
-        Self { events, run, password, cancel }
+    pub(crate) fn new(events: Events, run: Uuid, secrets: Secrets, cancel: CancellationToken) -> Self {
+        Self { events, run, secrets, cancel }
     }
 
     /// Waits until somebody asks the job to stop: the error to stop with.
@@ -40,7 +36,12 @@ impl Job {
 
     /// The password of the task's connection, or of the instance to be.
     pub(crate) fn password(&self) -> Option<&str> {
-        self.password.as_ref().map(Secret::reveal)
+        self.secrets.password.as_ref().map(Secret::reveal)
+    }
+
+    /// How the task's store is opened.
+    pub(crate) fn store(&self) -> &StoreOptions {
+        &self.secrets.store
     }
 
     /// Says something.

@@ -12,6 +12,7 @@ mod job;
 mod job_dir;
 mod private;
 mod probe;
+mod probe_store;
 mod programs;
 mod restore;
 mod result;

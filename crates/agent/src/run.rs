@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use futures::FutureExt as _;
 use image::Store;
-use model::agent::SECRET_PASSWORD;
 use model::{AgentResult, AgentTask, ExitClass, Level, Location, Outcome, Work};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -17,9 +16,9 @@ use crate::events::{Events, Show};
 use crate::failure::{class_of, fail, outcome_of, sentence};
 use crate::job::Job;
 use crate::restore::{self, Restore};
-use crate::secret::{Redactor, Secret};
+use crate::secret::{Redactor, Secrets};
 use crate::segments::Segments;
-use crate::{probe, result, verify};
+use crate::{probe, probe_store, result, verify};
 
 /// Where a task's files are.
 pub(crate) struct Files {
@@ -35,8 +34,8 @@ pub(crate) async fn from_files(files: &Files) -> ExitClass {
     // A terminal that closes is nothing to a job: it outlives whoever started it.
     let _hangup = signal(SignalKind::hangup());
     let (class, result) = match read(files) {
-        Ok((task, secret)) => {
-            let ended = work(&task, secret, Show::Json, cancel).await;
+        Ok((task, secrets)) => {
+            let ended = work(&task, secrets, Show::Json, cancel).await;
             (ended.class, ended)
         }
         Err(error) => {
@@ -53,28 +52,26 @@ pub(crate) async fn from_files(files: &Files) -> ExitClass {
     class
 }
 
-fn read(files: &Files) -> Result<(AgentTask, Option<Secret>)> {
+fn read(files: &Files) -> Result<(AgentTask, Secrets)> {
     let wrong = |words: String| fail(ExitClass::Configuration, words);
     let path = files.task.display();
     let text =
         std::fs::read(&files.task).map_err(|error| wrong(format!("cannot read the task {path}: {error}")))?;
     let task = serde_json::from_slice(&text).map_err(|error| wrong(format!("{path} is no task: {error}")))?;
-    let secret = match &files.secrets {
-        Some(dir) => Secret::read(&dir.join(SECRET_PASSWORD))?,
-        None => None,
-    };
-    Ok((task, secret))
+    let secrets = files.secrets.as_deref().map(Secrets::read).transpose()?.unwrap_or_default();
+    Ok((task, secrets))
 }
 
 /// Does a task; however it ends, there is a result, and it was shown.
 pub(crate) async fn work(
     task: &AgentTask,
-    password: Option<Secret>,
+    secrets: Secrets,
     show: Show,
     cancel: CancellationToken,
 ) -> AgentResult {
-    let redactor = Redactor::new(&password);
-    let segments = match task.log.as_ref().map(Segments::start).transpose() {
+    let redactor = secrets.redactor();
+    let log = task.log.as_ref().map(|log| Segments::start(log, &secrets.store));
+    let segments = match log.transpose() {
         Ok(segments) => segments.unwrap_or_else(Segments::none),
         Err(error) => {
             complain(&format!("the log goes to standard output only: {error}"));
@@ -82,7 +79,7 @@ pub(crate) async fn work(
         }
     };
     let events = Events::new(show, redactor, segments);
-    let job = Job::new(events.clone(), task.run, password, cancel);
+    let job = Job::new(events.clone(), task.run, secrets, cancel);
     let done = match AssertUnwindSafe(dispatch(&job, &task.work)).catch_unwind().await {
         Ok(done) => done,
         Err(panic) => Err(crashed(panic.as_ref())),
@@ -103,7 +100,7 @@ pub(crate) async fn work(
 async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
     match work.clone() {
         Work::Backup { image, to, source, image_type, databases, streams, bin_dir } => {
-            let store = Store::open(&to.store)?;
+            let store = Store::open(&to.store, job.store())?;
             let what = Backup { image, to: to.clone(), source, image_type, databases, streams, bin_dir };
             let made = or_cancelled(job, backup::backup(job, &what, &store)).await;
             if made.is_err() {
@@ -112,7 +109,7 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
             made
         }
         Work::Restore { from, data_dir, superuser, streams, bin_dir } => {
-            let store = Store::existing(&from.store)?;
+            let store = Store::existing(&from.store, job.store())?;
             let what = Restore { from, data_dir, superuser, streams, bin_dir };
             restore::restore(job, &what, store).await
         }
@@ -121,6 +118,7 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
             or_cancelled(job, probe::probe(job, &target, dns_seconds)).await
         }
         Work::Talk { lines } => or_cancelled(job, talk(job, lines)).await,
+        Work::ProbeStore { store } => or_cancelled(job, probe_store::probe(job, &store)).await,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use image::StoreOptions;
 use model::ExitClass;
+use model::agent::{SECRET_PASSWORD, SECRET_STORE};
 use zeroize::Zeroizing;
 
 use crate::failure::fail;
@@ -38,6 +40,30 @@ impl Secret {
 
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+/// The secrets of a task.
+#[derive(Clone, Default)]
+pub(crate) struct Secrets {
+    /// Of its connection, or of the instance to be.
+    pub(crate) password: Option<Secret>,
+    /// How its store is opened.
+    pub(crate) store: StoreOptions,
+}
+
+impl Secrets {
+    /// Reads those that are there.
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let store = Secret::read(&dir.join(SECRET_STORE))?;
+        let store = store.map(|text| StoreOptions::from_json(text.reveal().as_bytes())).transpose()?;
+        Ok(Self { password: Secret::read(&dir.join(SECRET_PASSWORD))?, store: store.unwrap_or_default() })
+    }
+
+    /// Takes all of them out of text.
+    pub(crate) fn redactor(&self) -> Redactor {
+        let store: Vec<Secret> = self.store.secrets().into_iter().map(Secret::new).collect();
+        Redactor::new(self.password.iter().chain(&store))
     }
 }
 

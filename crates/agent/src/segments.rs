@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use image::Store;
+use image::{Store, StoreOptions};
 use model::Location;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
@@ -37,9 +37,9 @@ impl Segments {
     }
 
     /// Below a prefix of a store; starts the task that writes them.
-    pub(crate) fn start(location: &Location) -> image::Result<Self> {
+    pub(crate) fn start(location: &Location, options: &StoreOptions) -> image::Result<Self> {
         let inner = Arc::new(Inner {
-            store: Store::open(&location.store)?,
+            store: Store::open(&location.store, options)?,
             prefix: location.prefix.clone(),
             pending: Mutex::default(),
             full: Notify::new(),

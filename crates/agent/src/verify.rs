@@ -9,7 +9,7 @@ use crate::job::Job;
 
 /// Verifies the image at a place.
 pub(crate) async fn verify(job: &Job, from: &Location) -> Result<Outcome> {
-    let image = ImageReader::open(Store::existing(&from.store)?, &from.prefix).await?;
+    let image = ImageReader::open(Store::existing(&from.store, job.store())?, &from.prefix).await?;
     let manifest = &image.manifest;
     job.log(
         Level::Info,

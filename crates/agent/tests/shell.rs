@@ -56,7 +56,11 @@ fn image_in(dir: &Path) -> Location {
         tools: std::collections::BTreeMap::new(),
     };
     let write = async {
-        let writer = ImageWriter::new(Store::open(&location.store)?, location.prefix.as_str(), image);
+        let writer = ImageWriter::new(
+            Store::open(&location.store, &image::StoreOptions::default())?,
+            location.prefix.as_str(),
+            image,
+        );
         writer.write("0/schema.dump", "pg_dump-custom", None, &vec![9; 3_000_000]).await?;
         writer.write(&Index::key(0), "jsonl", Some("zstd"), &Index::default().pack()?).await?;
         writer.commit(manifest).await

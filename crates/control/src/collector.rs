@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use model::agent::{AgentResult, EventBody};
-use model::{AgentEvent, Level, RunId};
+use model::{AgentEvent, Level, RunId, StoreId};
 use platform::{JobEnd, JobState};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::logs::{self, Line};
 use crate::services::Services;
+use crate::stores;
 
 /// How long a job is one worker's, without being renewed.
 const LEASE: f64 = 30.0;
@@ -32,7 +33,7 @@ struct Followed {
     run_id: Uuid,
     step: String,
     position: i32,
-    store_url: Option<String>,
+    store: Option<Uuid>,
     log_prefix: Option<String>,
     seq: i64,
     epoch: i64,
@@ -83,7 +84,7 @@ async fn claim(services: &Services, worker: &str) -> sqlx::Result<Vec<Followed>>
                where ended_at is null and platform = $1 and (lease_until is null or lease_until < clock_timestamp())
                order by created_at limit 32 for update skip locked) open
          where j.name = open.name
-         returning j.name, j.run_id, j.step, j.position, j.store_url, j.log_prefix, j.seq, j.epoch",
+         returning j.name, j.run_id, j.step, j.position, j.store, j.log_prefix, j.seq, j.epoch",
         services.platform_id().0,
         worker,
         LEASE
@@ -208,7 +209,7 @@ async fn bridge(
     if next <= known + 1 {
         return Ok(());
     }
-    let mut found = segments(job).await;
+    let mut found = segments(services, job).await;
     let mut missing = 0_u64;
     for seq in known + 1..next {
         match found.remove(&seq) {
@@ -230,10 +231,10 @@ async fn bridge(
 }
 
 /// The events that the job wrote into the store, by number. A store that does not answer has none.
-async fn segments(job: &Followed) -> BTreeMap<u64, AgentEvent> {
+async fn segments(services: &Services, job: &Followed) -> BTreeMap<u64, AgentEvent> {
     let mut found = BTreeMap::new();
-    let (Some(url), Some(prefix)) = (&job.store_url, &job.log_prefix) else { return found };
-    let Ok(store) = image::Store::open(url) else { return found };
+    let (Some(store), Some(prefix)) = (job.store, &job.log_prefix) else { return found };
+    let Ok(store) = stores::access::open(services, StoreId(store)).await else { return found };
     for (key, _) in store.list(prefix).await.unwrap_or_default() {
         let is_segment =
             key.rsplit('/').next().is_some_and(|name| name.starts_with("log-") && name.ends_with(".jsonl"));

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
-use model::agent::{AgentResult, Connection, Location, Outcome, SECRET_PASSWORD, Work};
-use model::{AgentTask, ExitClass, InstanceId};
+use model::agent::{AgentResult, Connection, Location, Outcome, SECRET_PASSWORD, SECRET_STORE, Work};
+use model::{AgentTask, ExitClass, InstanceId, StoreId};
 use platform::{JobSpec, JobState, Secret, job_name};
 use uuid::Uuid;
 use workflow::{Cx, Failure, Progress, Workflow};
 
 use crate::error::{Error, Result};
 use crate::services::Services;
+use crate::stores::access::{self, Opening};
 use crate::stores::sentence;
 
 /// How long a step waits for a job before it looks by itself; the collector wakes it when the job has ended.
@@ -25,6 +26,8 @@ pub(crate) const DNS_SECONDS: u64 = 120;
 pub(crate) struct Plan {
     pub(crate) work: Work,
     pub(crate) password: Option<Secret>,
+    /// The store that the work and the log are in.
+    pub(crate) store: Option<StoreId>,
     pub(crate) volume: Option<InstanceId>,
     pub(crate) major: Option<i32>,
     pub(crate) log: Option<Location>,
@@ -63,10 +66,14 @@ async fn launch<W: Workflow<Services = Services>>(
     plan: Plan,
 ) -> std::result::Result<(), Failure> {
     let services = &cx.services;
+    let opening = match plan.store {
+        Some(store) => Some(access::opening(services, store).await.map_err(of_store)?),
+        None => None,
+    };
     // The intent first: whatever happens from here on, somebody knows of the job.
     let mut tx = cx.fenced().await?;
     sqlx::query!(
-        "insert into toygres.job (name, platform, run_id, step, attempt, position, store_url, log_prefix)
+        "insert into toygres.job (name, platform, run_id, step, attempt, position, store, log_prefix)
          select $1, $2, $3, $4, $5, position, $6, $7 from toygres.step where run_id = $3 and name = $4
          on conflict do nothing",
         name,
@@ -74,7 +81,7 @@ async fn launch<W: Workflow<Services = Services>>(
         cx.run.0,
         cx.step,
         cx.attempt,
-        plan.log.as_ref().map(|log| &*log.store),
+        plan.store.map(|store| store.0),
         plan.log.as_ref().map(|log| &*log.prefix)
     )
     .execute(&mut *tx)
@@ -90,13 +97,28 @@ async fn launch<W: Workflow<Services = Services>>(
     let job = JobSpec {
         name: name.to_owned(),
         task,
-        secrets: plan.password.map(|password| (SECRET_PASSWORD.to_owned(), password)).into_iter().collect(),
+        secrets: secrets(plan.password, opening.as_ref()),
         volume: plan.volume,
         major: plan.major,
-        identity: None,
+        identity: opening.and_then(|opening| opening.identity),
         deadline: plan.deadline,
     };
     services.platform().launch(&job).await.map_err(of_platform)
+}
+
+/// The files that a job is given.
+fn secrets(password: Option<Secret>, opening: Option<&Opening>) -> BTreeMap<String, Secret> {
+    let password = password.map(|password| (SECRET_PASSWORD.to_owned(), password));
+    let store = opening.and_then(Opening::secret).map(|store| (SECRET_STORE.to_owned(), store));
+    password.into_iter().chain(store).collect()
+}
+
+/// A store that cannot be opened as its row says is not tried again; what does not answer is.
+fn of_store(error: Error) -> Failure {
+    match error {
+        Error::Unavailable(_) | Error::Internal(_) => Failure::retry(anyhow::anyhow!("{error}")),
+        told => Failure::fatal(anyhow::anyhow!("{told}")),
+    }
 }
 
 /// What is impossible is not tried again.
@@ -163,16 +185,25 @@ async fn wait_for_harvest(db: &sqlx::PgPool, name: &str) -> std::result::Result<
 
 /// Connects to a server by a job of its own, outside of any run, and waits for what it finds out.
 pub(crate) async fn probe(services: &Services, target: Connection, password: Secret) -> Result<Outcome> {
+    alone(services, Work::Probe { target, dns_seconds: 0 }, Some(password), None).await
+}
+
+/// Does work by a job of its own, outside of any run, and waits for what it finds out.
+pub(crate) async fn alone(
+    services: &Services,
+    work: Work,
+    password: Option<Secret>,
+    opening: Option<&Opening>,
+) -> Result<Outcome> {
     let id = Uuid::new_v4();
     let name = job_name(id, "probe", 1);
-    let work = Work::Probe { target, dns_seconds: 0 };
     let job = JobSpec {
         name: name.clone(),
         task: AgentTask { run: id, step: "probe".to_owned(), attempt: 1, work, log: None },
-        secrets: BTreeMap::from([(SECRET_PASSWORD.to_owned(), password)]),
+        secrets: secrets(password, opening),
         volume: None,
         major: None,
-        identity: None,
+        identity: opening.and_then(|opening| opening.identity.clone()),
         deadline: Duration::from_secs(60),
     };
     let platform = services.platform();
@@ -186,7 +217,7 @@ pub(crate) async fn probe(services: &Services, target: Connection, password: Sec
     platform.stop(&name, Duration::ZERO).await?;
     platform.remove(&name).await?;
     let Ok(state) = state else {
-        return Err(Error::Conflict("The server did not answer within a minute.".to_owned()));
+        return Err(Error::Conflict("No answer came within a minute.".to_owned()));
     };
     let JobState::Ended(end) = state? else {
         return Err(Error::Internal(anyhow::anyhow!("a probe vanished")));

@@ -30,6 +30,8 @@ pub enum Kind {
     InstancePassword,
     /// That of the source of an image, as of the time of the backup.
     ImagePassword,
+    /// The keys that open a store.
+    StoreCredential,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
         match self {
             Self::InstancePassword => "instance-password",
             Self::ImagePassword => "image-password",
+            Self::StoreCredential => "store-credential",
         }
     }
 }

@@ -155,7 +155,7 @@ impl World {
             sqlx::query_scalar("select prefix from toygres.image where prefix is not null")
                 .fetch_all(db)
                 .await?;
-        let store = image::Store::open(&self.platform.store_url())?;
+        let store = image::Store::open(&self.platform.store_url(), &image::StoreOptions::default())?;
         for (key, _) in store.list("images").await? {
             anyhow::ensure!(
                 prefixes.iter().any(|prefix| key.starts_with(prefix)),

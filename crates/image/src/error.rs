@@ -27,9 +27,18 @@ pub enum Error {
     /// Something is there already and is not to be overwritten.
     #[error("the store has {0} already; an image is written only once")]
     Exists(String),
-    /// The store does not let us.
+    /// The store's directory does not let us.
     #[error("the store refuses access to {0}: let the user that jobs run as read and write there")]
     Refused(String),
+    /// A provider does not let us; the words have its code and the fix.
+    #[error("{0}")]
+    Denied(String),
+    /// The way to a provider is closed.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A store's options, or what they name, are wrong.
+    #[error("{0}")]
+    Settings(String),
     /// No space is left.
     #[error(
         "the store is full: no space left while writing {0}. Delete images that nobody needs, or make it larger"
@@ -57,10 +66,13 @@ impl Error {
     pub fn class(&self) -> ExitClass {
         match self {
             Self::Missing(_) | Self::NoImage(_) | Self::Corrupt { .. } => ExitClass::Verification,
-            Self::Exists(_) | Self::Full(_) | Self::ReadOnly(_) | Self::Unsupported(_) => {
-                ExitClass::Configuration
-            }
-            Self::Refused(_) => ExitClass::Authentication,
+            Self::Exists(_)
+            | Self::Full(_)
+            | Self::ReadOnly(_)
+            | Self::Settings(_)
+            | Self::Unsupported(_) => ExitClass::Configuration,
+            Self::Refused(_) | Self::Denied(_) => ExitClass::Authentication,
+            Self::Unreachable(_) => ExitClass::Unreachable,
             Self::Transient { .. } => ExitClass::Transient,
         }
     }
@@ -69,7 +81,7 @@ impl Error {
         Self::Corrupt { key: key.to_owned(), why: why.into() }
     }
 
-    /// Sorts what the library says about `key`.
+    /// Sorts what the library says about `key` in a directory.
     pub(crate) fn of(key: &str, error: object_store::Error) -> Self {
         use std::io::ErrorKind;
         let key = key.to_owned();

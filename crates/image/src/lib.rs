@@ -12,6 +12,7 @@
 //! RESTORE.md              how to restore with stock tools
 //! ```
 
+mod clean;
 mod error;
 mod guide;
 mod index;
@@ -26,7 +27,7 @@ pub use error::{Error, Result};
 pub use index::{Index, IndexLine, SequenceLine, TableLine};
 pub use reader::{Frame, ImageReader, ObjectReader, RowsReader};
 pub use rows::{Piece, RowsWriter};
-pub use store::Store;
+pub use store::{ROOT_CERTIFICATE, Store, StoreOptions, TRANSFER};
 pub use verify::Verified;
 pub use writer::{ImageWriter, ObjectWriter};
 

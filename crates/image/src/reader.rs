@@ -2,7 +2,6 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use model::image::{Manifest, Object};
-use object_store::ObjectStoreExt;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 use zstd::zstd_safe;
@@ -11,10 +10,8 @@ use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::manifest;
 use crate::rows::LARGEST_FRAME;
-use crate::store::{Store, path};
+use crate::store::Store;
 
-/// Bytes of one request: small enough for memory, large enough for a store across a network.
-const CHUNK: u64 = 1024 * 1024;
 /// What memory is lent for.
 const LARGEST_MANIFEST: u64 = 64 * 1024 * 1024;
 
@@ -88,7 +85,14 @@ impl ImageReader {
         if size != entry.bytes {
             return Err(Error::corrupt(key, format!("it has {size} bytes and should have {}", entry.bytes)));
         }
-        Ok(ObjectReader { store: self.store.clone(), whole, entry, offset: 0, hash: Sha256::new() })
+        Ok(ObjectReader {
+            store: self.store.clone(),
+            whole,
+            entry,
+            etag: None,
+            offset: 0,
+            hash: Sha256::new(),
+        })
     }
 
     /// Reads a small object whole; its SHA-256 is checked before it is given.
@@ -129,6 +133,8 @@ pub struct ObjectReader {
     store: Store,
     whole: String,
     entry: Object,
+    /// The version that is read, once the store has named it: all ranges are of one.
+    etag: Option<String>,
     offset: u64,
     hash: Sha256,
 }
@@ -152,13 +158,9 @@ impl ObjectReader {
         if self.offset > self.entry.bytes {
             return Ok(None);
         }
-        let end = (self.offset + CHUNK).min(self.entry.bytes);
-        let bytes = self
-            .store
-            .inner
-            .get_range(&path(&self.whole)?, self.offset..end)
-            .await
-            .map_err(|error| Error::of(&self.entry.key, error))?;
+        let end = (self.offset + self.store.chunk()).min(self.entry.bytes);
+        let (bytes, etag) = self.store.range(&self.whole, self.offset..end, self.etag.clone()).await?;
+        self.etag = self.etag.take().or(etag);
         if bytes.len() as u64 != end - self.offset {
             return Err(Error::corrupt(&self.entry.key, "it became shorter while it was read"));
         }
@@ -200,7 +202,7 @@ impl RowsReader {
                 return self.decode(length).map(Some);
             }
             // A frame and what its headers take; whatever is longer is no frame of ours.
-            if self.pending.len() as u64 > LARGEST_FRAME + CHUNK * 2 {
+            if self.pending.len() as u64 > LARGEST_FRAME + self.object.store.chunk() * 2 {
                 return Err(self.corrupt("a frame is larger than any that Toygres writes"));
             }
             match self.object.next().await? {

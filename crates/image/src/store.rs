@@ -1,70 +1,90 @@
-//! An object store by its address. Directories today; other kinds are other arms of [`Store::open`] and nothing else.
+//! An object store by its address: small objects in and out, lists, deletions. It knows nothing of what an image is but
+//! the name of its manifest.
 
-use std::path::PathBuf;
+mod address;
+mod answer;
+mod azcopy;
+mod directory;
+mod known;
+mod options;
+mod place;
+mod remote;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::{
+    GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
 use tokio::task::JoinSet;
 
+use self::address::Address;
+pub(crate) use self::address::path;
+use self::azcopy::Azcopy;
+pub use self::options::{ROOT_CERTIFICATE, StoreOptions, TRANSFER};
+use self::place::Place;
 use crate::error::{Error, Result};
 
 /// An object store.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub(crate) inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn ObjectStore>,
     url: String,
-    /// Where it is, if it is a directory: a killed writer's staging files are found only there.
-    directory: Option<PathBuf>,
+    place: Place,
     /// Bytes of a part of an upload at first.
     pub(crate) part: usize,
+    /// What carries large objects, if not the library.
+    azcopy: Option<Arc<Azcopy>>,
     /// Uploads that were dropped and are being aborted.
     abandoned: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// The smallest part that every object store takes (S3's limit).
 const SMALLEST_PART: usize = 5 * 1024 * 1024;
+/// Bytes of one read: small enough for memory, large enough for the way there.
+const CHUNK_HERE: u64 = 1024 * 1024;
+const CHUNK_FAR: u64 = 4 * 1024 * 1024;
 
 impl Store {
-    /// Opens the store at `url`: `file:///absolute/path`. Other kinds of store follow here.
+    /// Opens the store at `url`: `file:///absolute/path`, `pvc://claim/prefix`, `az://account/container/prefix`,
+    /// `s3://bucket/prefix`. A directory that is not there is made; nothing else is, and nobody is asked yet.
     ///
     /// # Errors
-    /// The address is of no kind that this program knows, or the directory cannot be made or read.
-    pub fn open(url: &str) -> Result<Self> {
-        let directory = directory_of(url)?;
-        if !directory.is_dir() {
-            make_private(&directory).map_err(|error| Error::io(&directory.display().to_string(), error))?;
+    /// The address or the options are wrong, or the directory cannot be made or read.
+    pub fn open(url: &str, options: &StoreOptions) -> Result<Self> {
+        if let Address::Directory(directory) | Address::Claim { directory, .. } = mounted(url)?
+            && !directory.is_dir()
+        {
+            directory::make_private(&directory)?;
         }
-        Self::existing(url)
+        Self::existing(url, options)
     }
 
     /// Opens the store at `url` to read from: nothing is made there.
     ///
     /// # Errors
-    /// The address is of no kind that this program knows, or there is no such directory.
-    pub fn existing(url: &str) -> Result<Self> {
-        let directory = directory_of(url)?;
-        if !directory.is_dir() {
-            let place = directory.display();
-            let words = format!(
-                "the store's directory {place} does not exist: mount what belongs there, or correct the URL"
-            );
-            return Err(Error::Unsupported(words));
-        }
-        let inner = LocalFileSystem::new_with_prefix(&directory)
-            .map_err(|error| Error::of(url, error))?
-            .with_fsync(true)
-            .with_automatic_cleanup(true);
-        Ok(Self {
-            inner: Arc::new(inner),
-            url: url.to_owned(),
-            directory: Some(directory),
-            part: 1024 * 1024,
-            abandoned: Arc::default(),
-        })
+    /// The address or the options are wrong, or there is no such directory.
+    pub fn existing(url: &str, options: &StoreOptions) -> Result<Self> {
+        let mut azcopy = None;
+        let (inner, place) = match mounted(url)? {
+            Address::Directory(directory) | Address::Claim { directory, .. } => {
+                if !directory.is_dir() {
+                    let place = directory.display();
+                    return Err(Error::Settings(format!(
+                        "the store's directory {place} does not exist: mount what belongs there, or correct the URL"
+                    )));
+                }
+                (directory::open(&directory)?, Place::Directory(directory))
+            }
+            Address::Azure { account, container, prefix } => {
+                azcopy = Azcopy::chosen(&account, &container, &prefix, options)?.map(Arc::new);
+                remote::azure(&account, &container, &prefix, options)?
+            }
+            Address::S3 { bucket, prefix } => remote::s3(&bucket, &prefix, options)?,
+        };
+        let (url, part) = (url.to_owned(), 1024 * 1024);
+        Ok(Self { inner, url, place, part, azcopy, abandoned: Arc::default() })
     }
 
     /// Its address.
@@ -77,10 +97,28 @@ impl Store {
     /// (10,000), parts grow with the object, so that little memory is taken by objects of ordinary size.
     pub(crate) fn part_size(&self, number: u64) -> usize {
         match number {
-            _ if self.directory.is_some() => self.part,
+            _ if self.place.directory().is_some() => self.part,
             0..2000 => self.part.max(SMALLEST_PART),
             2000..5000 => self.part.max(SMALLEST_PART) * 2,
             _ => self.part.max(SMALLEST_PART) * 4,
+        }
+    }
+
+    /// Bytes of one read.
+    pub(crate) fn chunk(&self) -> u64 {
+        if self.place.directory().is_some() { CHUNK_HERE } else { CHUNK_FAR }
+    }
+
+    /// Sorts what the library says about `key`.
+    pub(crate) fn error(&self, key: &str, error: object_store::Error) -> Error {
+        self.place.error(key, error)
+    }
+
+    /// Begins an upload.
+    pub(crate) async fn begin(&self, key: &str) -> Result<Box<dyn MultipartUpload>> {
+        match &self.azcopy {
+            Some(azcopy) => azcopy.begin(key, Arc::clone(&self.inner)),
+            None => self.inner.put_multipart(&path(key)?).await.map_err(|error| self.error(key, error)),
         }
     }
 
@@ -89,8 +127,27 @@ impl Store {
     /// # Errors
     /// It is not there, or the store does not give it.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
-        let got = self.inner.get(&path(key)?).await.map_err(|error| Error::of(key, error))?;
-        got.bytes().await.map_err(|error| Error::of(key, error))
+        let got = self.inner.get(&path(key)?).await.map_err(|error| self.error(key, error))?;
+        got.bytes().await.map_err(|error| self.error(key, error))
+    }
+
+    /// Reads a range of the object whose version is `etag` (any, if none is known yet), and says which version it is.
+    pub(crate) async fn range(
+        &self,
+        key: &str,
+        range: std::ops::Range<u64>,
+        etag: Option<String>,
+    ) -> Result<(Bytes, Option<String>)> {
+        let options =
+            GetOptions { range: Some(GetRange::Bounded(range)), if_match: etag, ..GetOptions::default() };
+        let got = match self.inner.get_opts(&path(key)?, options).await {
+            Err(object_store::Error::Precondition { .. }) => {
+                return Err(Error::corrupt(key, "it was written over while it was read"));
+            }
+            other => other.map_err(|error| self.error(key, error))?,
+        };
+        let etag = got.meta.e_tag.clone();
+        Ok((got.bytes().await.map_err(|error| self.error(key, error))?, etag))
     }
 
     /// Writes a small object, over one that is there.
@@ -99,18 +156,23 @@ impl Store {
     /// The store does not take it.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let payload = PutPayload::from_bytes(bytes.into());
-        self.inner.put(&path(key)?, payload).await.map(drop).map_err(|error| Error::of(key, error))
+        self.inner.put(&path(key)?, payload).await.map(drop).map_err(|error| self.error(key, error))
     }
 
-    /// Writes a small object if there is none of that key.
+    /// Writes a small object if there is none of that key. What is there and equal is taken for our own: a request whose
+    /// answer was lost is sent again.
     ///
     /// # Errors
     /// [`Error::Exists`], or the store does not take it.
     pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
-        let payload = PutPayload::from_bytes(bytes.into());
+        let bytes = bytes.into();
+        let payload = PutPayload::from_bytes(bytes.clone());
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = self.inner.put_opts(&path(key)?, payload, options).await;
-        put.map(drop).map_err(|error| Error::of(key, error))
+        match put.map_err(|error| self.error(key, error)) {
+            Err(Error::Exists(_)) if self.get(key).await.is_ok_and(|there| there == bytes) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// How many bytes an object has.
@@ -118,7 +180,14 @@ impl Store {
     /// # Errors
     /// It is not there, or the store does not say.
     pub async fn size(&self, key: &str) -> Result<u64> {
-        self.inner.head(&path(key)?).await.map(|meta| meta.size).map_err(|error| Error::of(key, error))
+        match self.inner.head(&path(key)?).await {
+            Ok(meta) => Ok(meta.size),
+            // The answer to this question has no body, so no code of the provider's: asked for bytes, it says why not.
+            Err(error) => match self.range(key, 0..1, None).await {
+                Err(told @ (Error::Denied(_) | Error::Settings(_))) => Err(told),
+                _ => Err(self.error(key, error)),
+            },
+        }
     }
 
     /// Keys and sizes of everything below a prefix, the keys relative to the store.
@@ -131,7 +200,7 @@ impl Store {
             .map_ok(|meta| (meta.location.to_string(), meta.size))
             .try_collect()
             .await
-            .map_err(|error| Error::of(prefix, error))
+            .map_err(|error| self.error(prefix, error))
     }
 
     /// Deletes an object; one that is not there is fine.
@@ -139,41 +208,24 @@ impl Store {
     /// # Errors
     /// The store does not let us.
     pub async fn delete(&self, key: &str) -> Result<()> {
-        match self.inner.delete(&path(key)?).await.map_err(|error| Error::of(key, error)) {
-            Ok(()) | Err(Error::Missing(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.delete_all(&[key.to_owned()]).await
     }
 
-    /// Deletes an image or what an attempt at one left: the manifest first, so that what remains of a half-done deletion
-    /// is no image. Repeating it is fine.
+    /// Deletes objects, many by one request where the store can; those that are not there are fine.
     ///
     /// # Errors
     /// The store does not let us.
-    pub async fn delete_image(&self, prefix: &str) -> Result<()> {
-        self.delete(&format!("{prefix}/{}", crate::MANIFEST)).await?;
-        for (key, _) in self.list(prefix).await? {
-            self.delete(&key).await?;
-        }
-        self.sweep(prefix).await.map(drop)
-    }
-
-    /// Takes away what an attempt wrote that did not come to its end, all but its log. Repeating it is fine.
-    ///
-    /// # Errors
-    /// [`Error::Exists`] if there is a manifest, for then it is an image; or the store does not let us.
-    pub async fn discard(&self, prefix: &str) -> Result<()> {
-        let all = self.list(prefix).await?;
-        let manifest = format!("{prefix}/{}", crate::MANIFEST);
-        if all.iter().any(|(key, _)| *key == manifest) {
-            return Err(Error::Exists(manifest));
-        }
-        for (key, _) in all {
-            if !key.strip_prefix(prefix).and_then(|key| key.strip_prefix('/')).is_some_and(crate::is_log) {
-                self.delete(&key).await?;
+    pub(crate) async fn delete_all(&self, keys: &[String]) -> Result<()> {
+        let paths: Vec<_> = keys.iter().map(|key| path(key)).collect::<Result<_>>()?;
+        let mut deleted = self.inner.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
+        let shown = keys.first().map_or("", String::as_str);
+        while let Some(one) = deleted.next().await {
+            match one.map_err(|error| self.error(shown, error)) {
+                Ok(_) | Err(Error::Missing(_)) => {}
+                Err(error) => return Err(error),
             }
         }
-        self.sweep(prefix).await.map(drop)
+        Ok(())
     }
 
     /// Removes the files that uploads into a directory left when their process was killed (`name#1`), which a list does
@@ -182,9 +234,9 @@ impl Store {
     /// # Errors
     /// The store does not let us.
     pub async fn sweep(&self, prefix: &str) -> Result<u64> {
-        let Some(directory) = &self.directory else { return Ok(0) };
+        let Some(directory) = self.place.directory() else { return Ok(0) };
         let below = directory.join(path(prefix)?.as_ref());
-        let swept = tokio::task::spawn_blocking(move || sweep(&below)).await;
+        let swept = tokio::task::spawn_blocking(move || directory::sweep(&below)).await;
         let swept =
             swept.map_err(|error| Error::Transient { key: prefix.to_owned(), cause: error.to_string() })?;
         swept.map_err(|error| Error::io(prefix, error))
@@ -205,112 +257,16 @@ impl Store {
     }
 }
 
-/// Removes staging files below a directory, and the directories that are empty then.
-fn sweep(directory: &std::path::Path) -> std::io::Result<u64> {
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        other => other?,
-    };
-    let mut swept = 0;
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            swept += sweep(&entry.path())?;
-        } else if is_staging(&entry.file_name().to_string_lossy()) {
-            std::fs::remove_file(entry.path())?;
-            swept += 1;
-        }
+/// The address, a claim's only where the claim is mounted: a directory that is made in its stead would not be on it.
+fn mounted(url: &str) -> Result<Address> {
+    let address = Address::parse(url)?;
+    if let Address::Claim { claim, mount, .. } = &address
+        && !mount.is_dir()
+    {
+        let mount = mount.display();
+        return Err(Error::Settings(format!(
+            "the claim {claim} is not mounted here: mount it at {mount}, in the server's pods as in those of jobs (which Toygres does)"
+        )));
     }
-    // It stays where something is in it, as it should.
-    let _ = std::fs::remove_dir(directory);
-    Ok(swept)
-}
-
-fn is_staging(name: &str) -> bool {
-    name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Images hold password verifiers: nobody but the owner looks in.
-fn make_private(directory: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-/// A key as the store takes it: what would be changed on the way, or lead out of the store, is refused.
-pub(crate) fn path(key: &str) -> Result<Path> {
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(letter);
-    if key.len() > 512 || !key.split('/').all(part) {
-        let words = format!("{key:?} is no key of a store: use letters, digits, - _ . and single slashes");
-        return Err(Error::Unsupported(words));
-    }
-    Ok(Path::from(key))
-}
-
-/// The directory that a URL names.
-fn directory_of(url: &str) -> Result<PathBuf> {
-    let refused = |words: String| Err(Error::Unsupported(words));
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return refused(format!("{url:?} is not a store's URL: write file:///a/directory"));
-    };
-    match scheme {
-        "file" => decode(rest).filter(|path| path.is_absolute()).map_or_else(
-            || {
-                refused(format!(
-                    "{url:?} names no absolute path: write file:///a/directory, with three slashes"
-                ))
-            },
-            Ok,
-        ),
-        "az" | "azure" | "abfs" | "abfss" | "s3" | "s3a" => refused(format!(
-            "this build of Toygres keeps images in directories only ({scheme}:// is not in it yet): use a file:///… URL"
-        )),
-        _ => refused(format!("{scheme}:// is no kind of store that Toygres knows: use a file:///… URL")),
-    }
-}
-
-/// The path of a file URL, its %XX decoded.
-fn decode(rest: &str) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt as _;
-
-    let mut bytes = Vec::with_capacity(rest.len());
-    let mut left = rest.bytes();
-    while let Some(byte) = left.next() {
-        if byte == b'%' {
-            let digits = [left.next()?, left.next()?];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    (!bytes.contains(&0)).then(|| PathBuf::from(std::ffi::OsString::from_vec(bytes)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_that_name_no_store_are_refused_with_the_reason() {
-        for (url, word) in [
-            ("/var/images", "not a store's URL"),
-            ("file://var/images", "three slashes"),
-            ("s3://bucket/x", "directories only"),
-            ("az://account/x", "directories only"),
-            ("ftp://x", "no kind of store"),
-            ("file:///%zz", "no absolute path"),
-        ] {
-            let refused = Store::open(url).expect_err(url);
-            assert!(refused.to_string().contains(word), "{url}: {refused}");
-            assert_eq!(refused.class(), model::ExitClass::Configuration);
-        }
-    }
-
-    #[test]
-    fn keys_that_leave_the_prefix_are_refused() {
-        for key in ["", "/a", "a/", "a//b", "../a", "a/../b", ".a", "a#1", "a b", "a\n", "ä"] {
-            assert!(path(key).is_err(), "{key:?}");
-        }
-        assert_eq!(path("images/0-1/1/rows-0-1.zst").expect("a key").as_ref(), "images/0-1/1/rows-0-1.zst");
-    }
+    Ok(address)
 }

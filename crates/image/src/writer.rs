@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use model::ImageId;
 use model::image::{Manifest, Object};
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, PutPayload};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::manifest;
-use crate::store::{Store, path};
+use crate::store::Store;
 
 /// Writes one attempt at an image. Clones write the same one.
 #[derive(Clone, Debug)]
@@ -41,8 +41,7 @@ impl ImageWriter {
     /// The store does not take it.
     pub async fn object(&self, key: &str, format: &str, compression: Option<&str>) -> Result<ObjectWriter> {
         let whole = format!("{}/{key}", self.prefix);
-        let upload =
-            self.store.inner.put_multipart(&path(&whole)?).await.map_err(|error| Error::of(&whole, error))?;
+        let upload = self.store.begin(&whole).await?;
         Ok(ObjectWriter {
             image: self.clone(),
             upload: Some(upload),
@@ -155,7 +154,7 @@ impl ObjectWriter {
         let landed = part
             .await
             .map_err(|error| Error::Transient { key: self.object.key.clone(), cause: error.to_string() })?;
-        landed.map_err(|error| Error::of(&self.object.key, error))
+        landed.map_err(|error| self.image.store.error(&self.object.key, error))
     }
 
     async fn send(&mut self) -> Result<()> {
@@ -184,7 +183,7 @@ impl ObjectWriter {
                 // Best effort: the error that counts is the one of completing.
                 upload.abort().await.ok();
             }
-            completed.map_err(|error| Error::of(&self.object.key, error))?;
+            completed.map_err(|error| self.image.store.error(&self.object.key, error))?;
         }
         self.object.sha256 = hex::encode(std::mem::take(&mut self.hash).finalize());
         let object = self.object.clone();

@@ -160,7 +160,8 @@ impl Mount {
     }
 
     fn store(&self) -> Store {
-        Store::open(&format!("file://{}", self.0.path().display())).expect("a store")
+        Store::open(&format!("file://{}", self.0.path().display()), &image::StoreOptions::default())
+            .expect("a store")
     }
 }
 

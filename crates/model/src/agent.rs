@@ -18,6 +18,9 @@ pub const ENV_TASK: &str = "TOYGRES_TASK";
 pub const ENV_RESULT: &str = "TOYGRES_RESULT";
 /// The secret in [`ENV_SECRETS`] that holds the password of [`Connection`].
 pub const SECRET_PASSWORD: &str = "password";
+/// The secret in [`ENV_SECRETS`] that holds the options of the task's store: a JSON object of texts, by the names that the
+/// object store's library gives them. They win over what the environment says.
+pub const SECRET_STORE: &str = "store.json";
 /// The longest log message in bytes; longer ones are cut and end in `…`.
 pub const MAX_MESSAGE: usize = 8 * 1024;
 /// The longest result in bytes of JSON: what a termination message holds.
@@ -41,7 +44,7 @@ pub struct AgentTask {
 /// A prefix in an object store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
-    /// The store: `file:///…` (later `az://…`, `s3://…`).
+    /// The store: `file:///…`, `pvc://…`, `az://…` or `s3://…`; its options are the secret [`SECRET_STORE`].
     pub store: String,
     /// The prefix below it, UUIDs and numbers only, no slash at either end.
     pub prefix: String,
@@ -112,6 +115,11 @@ pub enum Work {
     Talk {
         /// How many lines.
         lines: u64,
+    },
+    /// Writes, reads, lists and deletes an object in a store: whether jobs can use it.
+    ProbeStore {
+        /// The store's address.
+        store: String,
     },
 }
 
@@ -267,4 +275,6 @@ pub enum Outcome {
         /// Whether the user is a superuser.
         superuser: bool,
     },
+    /// Of a store's probe: it was written, read, listed and deleted from.
+    ProbeStore,
 }

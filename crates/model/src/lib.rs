@@ -9,6 +9,7 @@ pub mod overview;
 pub mod page;
 pub mod restore;
 pub mod run;
+pub mod store;
 pub mod user;
 
 mod text_enum;
@@ -25,4 +26,5 @@ pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
 pub use name::{Name, NameError};
 pub use page::Page;
 pub use run::{LogLine, Progress, Receipt, Run, RunState, StepRow, StepState};
+pub use store::{StoreAccess, StoreAuth, StoreAuthKind, Transfer};
 pub use user::{Actor, Role};

@@ -162,7 +162,15 @@ impl Step for RunBackupJob {
                 streams: 2,
                 bin_dir: None,
             };
-            Ok(Plan { work, password, volume: None, major: instance.major, log: Some(to), deadline: A_DAY })
+            Ok(Plan {
+                work,
+                password,
+                store: Some(stores::of_image(&cx.services, cx.input.image).await?),
+                volume: None,
+                major: instance.major,
+                log: Some(to),
+                deadline: A_DAY,
+            })
         })
         .await?;
         Ok(match outcome {
@@ -179,8 +187,11 @@ impl Step for RunBackupJob {
 
 /// Deletes what attempts up to number `last` left in the store.
 async fn sweep(cx: &Cx<CreateImage>, last: i32) -> Result<(), Failure> {
-    let Some(record) = cx.output_if_done::<CreateImageRecord>()? else { return Ok(()) };
-    let store = image::Store::open(&record.store)?;
+    if cx.output_if_done::<CreateImageRecord>()?.is_none() {
+        return Ok(());
+    }
+    let store = stores::of_image(&cx.services, cx.input.image).await?;
+    let store = stores::access::open(&cx.services, store).await?;
     for attempt in 1..=last {
         store.delete_image(&attempt_prefix(cx, attempt)).await?;
     }
@@ -205,6 +216,7 @@ impl Step for VerifyImage {
             Ok(Plan {
                 work: Work::Verify { from },
                 password: None,
+                store: Some(stores::of_image(&cx.services, cx.input.image).await?),
                 volume: None,
                 major: None,
                 log: None,
@@ -228,9 +240,9 @@ impl Step for UpdateImageStatus {
     type Output = ();
 
     async fn run(cx: &Cx<CreateImage>) -> Result<Progress<()>, Failure> {
-        let record = cx.output::<CreateImageRecord>()?;
         let backup = cx.output::<RunBackupJob>()?;
-        let store = image::Store::open(&record.store)?;
+        let store = stores::of_image(&cx.services, cx.input.image).await?;
+        let store = stores::access::open(&cx.services, store).await?;
         let reader = image::ImageReader::open(store.clone(), &backup.prefix).await?;
         let manifest = &reader.manifest;
         let text = serde_json::to_value(manifest)?;
@@ -275,7 +287,7 @@ pub(super) async fn location(services: &Services, image: ImageId) -> Result<Loca
         .await?
         .ok_or_else(|| Failure::fatal(anyhow!("The image is gone.")))?;
     let prefix = row.prefix.ok_or_else(|| Failure::fatal(anyhow!("The image has no objects.")))?;
-    let store = stores::url(services, model::StoreId(row.store))
+    let (store, _) = stores::access::row(services, model::StoreId(row.store))
         .await
         .map_err(|error| Failure::fatal(anyhow!("{error}")))?;
     Ok(Location { store, prefix })

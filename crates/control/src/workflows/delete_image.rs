@@ -1,6 +1,5 @@
 //! Deletes an image: its manifest first, so that what remains of a half-done deletion is no image.
 
-use anyhow::anyhow;
 use model::ImageId;
 use serde::{Deserialize, Serialize};
 use workflow::{Cx, Failure, Lock, Progress, Step, Steps, Workflow};
@@ -44,10 +43,8 @@ impl Step for DeleteImageObjects {
             .fetch_optional(cx.services.db())
             .await?;
         if let Some((store, prefix)) = row.and_then(|row| Some((row.store, row.prefix?))) {
-            let url = stores::url(&cx.services, model::StoreId(store))
-                .await
-                .map_err(|error| Failure::fatal(anyhow!("{error}")))?;
-            image::Store::open(&url)?.delete_image(&prefix).await?;
+            let store = stores::access::open(&cx.services, model::StoreId(store)).await?;
+            store.delete_image(&prefix).await?;
         }
         Ok(Progress::Done(()))
     }

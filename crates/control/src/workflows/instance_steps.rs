@@ -146,6 +146,7 @@ impl<W: MakesInstance> Step for TestConnection<W> {
             Ok(Plan {
                 work,
                 password: Some(password),
+                store: None,
                 volume: None,
                 major,
                 log: None,

@@ -19,6 +19,7 @@ use crate::instances::instance_key;
 use crate::jobs::{self, Plan};
 use crate::secrets::Kind;
 use crate::services::Services;
+use crate::stores;
 
 /// How long a restore may take.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -121,6 +122,7 @@ impl Step for RunRestoreJob {
             Ok(Plan {
                 work,
                 password,
+                store: Some(stores::of_image(&cx.services, cx.input.image).await?),
                 volume: Some(instance.id),
                 major: instance.major,
                 log: None,

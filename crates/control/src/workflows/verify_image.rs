@@ -11,6 +11,7 @@ use super::create_image::location;
 use crate::images::image_key;
 use crate::jobs::{self, Plan};
 use crate::services::Services;
+use crate::stores;
 
 /// Reads every byte of an image back.
 #[derive(Serialize, Deserialize)]
@@ -45,7 +46,9 @@ impl Step for RunVerifyJob {
     async fn run(cx: &Cx<VerifyImage>) -> Result<Progress<Outcome>, Failure> {
         let ended = jobs::run(cx, async || {
             let work = Work::Verify { from: location(&cx.services, cx.input.image).await? };
-            Ok(Plan { work, password: None, volume: None, major: None, log: None, deadline: Self::DEADLINE })
+            let store = Some(stores::of_image(&cx.services, cx.input.image).await?);
+            let (log, deadline) = (None, Self::DEADLINE);
+            Ok(Plan { work, password: None, store, volume: None, major: None, log, deadline })
         })
         .await;
         if let Err(failure) = &ended

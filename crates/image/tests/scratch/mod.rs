@@ -39,7 +39,8 @@ pub(crate) struct Written {
 impl Desk {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&format!("file://{}", dir.path().display())).unwrap();
+        let store = Store::open(&format!("file://{}", dir.path().display()), &image::StoreOptions::default())
+            .unwrap();
         Self { dir, store }
     }
 
@@ -63,9 +64,16 @@ impl Desk {
 
     /// Writes an image with one database: tables of random rows, one of them over several objects, one empty.
     pub(crate) async fn write(&self, random: &mut StdRng) -> Written {
+        Written::into(&self.store, random).await
+    }
+}
+
+impl Written {
+    /// The same in any store.
+    pub(crate) async fn into(store: &Store, random: &mut StdRng) -> Self {
         let image = ImageId::new();
         let prefix = image::prefix(image, uuid::Uuid::from_u128(random.random()));
-        let writer = ImageWriter::new(self.store.clone(), prefix.as_str(), image);
+        let writer = ImageWriter::new(store.clone(), prefix.as_str(), image);
         let mut schema = vec![0; 2_500_000];
         random.fill(&mut schema[..]);
         writer
@@ -117,7 +125,7 @@ impl Desk {
         });
         writer.write(&Index::key(0), "jsonl", Some("zstd"), &index.pack().unwrap()).await.unwrap();
         let (manifest, sha256) = writer.commit(manifest_of(image, &tables)).await.unwrap();
-        Written { image, prefix, manifest, sha256, tables, schema, index }
+        Self { image, prefix, manifest, sha256, tables, schema, index }
     }
 }
 
