@@ -19,6 +19,7 @@ mod run;
 mod run_as;
 mod secret;
 mod segments;
+mod talk;
 mod tls;
 mod tools;
 mod verify;

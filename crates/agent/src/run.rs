@@ -19,7 +19,7 @@ use crate::job::Job;
 use crate::restore::{self, Restore};
 use crate::secret::{Redactor, Secret};
 use crate::segments::Segments;
-use crate::{probe, result, verify};
+use crate::{probe, result, talk, verify};
 
 /// Where a task's files are.
 pub(crate) struct Files {
@@ -120,6 +120,7 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
         Work::Probe { target, dns_seconds } => {
             or_cancelled(job, probe::probe(job, &target, dns_seconds)).await
         }
+        Work::Talk { lines } => or_cancelled(job, talk::talk(job, lines)).await,
     }
 }
 

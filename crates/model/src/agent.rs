@@ -108,6 +108,11 @@ pub enum Work {
         /// How long to go on while the name does not resolve, in seconds.
         dns_seconds: u64,
     },
+    /// Says so many lines; for tests of the log's way.
+    Talk {
+        /// How many.
+        lines: u64,
+    },
 }
 
 text_enum! {
@@ -261,5 +266,10 @@ pub enum Outcome {
         workers: Vec<String>,
         /// Whether the user is a superuser.
         superuser: bool,
+    },
+    /// Of talk: all was said.
+    Talk {
+        /// Lines said.
+        lines: u64,
     },
 }
