@@ -99,7 +99,7 @@ async fn serve(
             stop.cancelled().await;
             return Ok(());
         };
-        let app = router::build(&services, options, public_url, stop.clone())?;
+        let app = router::build(&services, options, public_url, stop.clone());
         println!("Toygres is at {public_url}");
         let _ = std::io::stdout().flush();
         let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
