@@ -97,9 +97,7 @@ async fn identify(app: &App, session: &Session, headers: &HeaderMap) -> Result<C
 /// What a request without the right to be here gets: 401 or 403 under /api, a way on for a page.
 fn gate(caller: &Caller, request: &Request) -> Option<Response> {
     let path = request.uri().path();
-    let open = ["/login", "/health", "/ready", "/favicon.svg", "/robots.txt"].contains(&path)
-        || path.starts_with("/pkg/");
-    if open {
+    if path == "/login" || path == "/robots.txt" {
         return None;
     }
     let api = path.starts_with("/api/") || path == "/metrics";

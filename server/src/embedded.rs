@@ -10,13 +10,19 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::config::State;
 
-/// How to end a session whose client is gone, and no statement may last for ever.
-const OPTIONS: [(&str, &str); 5] = [
+/// How to end a session whose client is gone, so that its locks go with it, and no statement may last for ever.
+const OPTIONS: [(&str, &str); 9] = [
     ("TimeZone", "UTC"),
     ("statement_timeout", "30s"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "60s"),
+    // A client whose process is gone, while a statement is at work.
     ("client_connection_check_interval", "1s"),
+    // A client whose machine is gone, at any time.
+    ("tcp_keepalives_idle", "30s"),
+    ("tcp_keepalives_interval", "10s"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60s"),
 ];
 
 /// A connected, migrated CMS.

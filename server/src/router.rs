@@ -9,19 +9,22 @@ use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, post};
 use axum::{Router, http};
 use control::Services;
+use futures::future::BoxFuture;
 use leptos::prelude::*;
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list};
 use model::Actor;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::services::ServeDir;
+use tower_http::services::{ServeDir, ServeFile};
 use tower_sessions::cookie::SameSite;
 use tower_sessions::cookie::time::Duration as CookieDuration;
 use tower_sessions::{Expiry, SessionManagerLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::auth::Caller;
 use crate::config::Serve;
@@ -52,6 +55,11 @@ pub(crate) struct App {
 
 impl App {
     fn new(services: &Services, options: &Serve, public_url: &str, stop: CancellationToken) -> Self {
+        let leptos = LeptosOptions::builder()
+            .output_name(options.output_name.as_str())
+            .site_root(options.site_root.display().to_string())
+            .site_pkg_dir(options.site_pkg_dir.as_str())
+            .build();
         Self {
             services: services.clone(),
             stop,
@@ -61,11 +69,7 @@ impl App {
             public_url: public_url.into(),
             url_was_given: options.has_public_url(),
             loopback: options.is_loopback(),
-            leptos: LeptosOptions::builder()
-                .output_name(options.output_name.as_str())
-                .site_root(options.site_root.display().to_string())
-                .site_pkg_dir(options.site_pkg_dir.as_str())
-                .build(),
+            leptos,
         }
     }
 
@@ -98,29 +102,39 @@ pub(crate) fn build(
     options: &Serve,
     public_url: &str,
     stop: CancellationToken,
-) -> anyhow::Result<Router> {
+) -> Router {
     let app = App::new(services, options, public_url, stop);
-    let sessions = sessions(&app);
-    let site = options.site_root.join(&options.site_pkg_dir);
-    let router = Router::new()
-        .merge(rest())
+    // Who asks is looked up for what depends on it: the rest is there while the CMS is away, too.
+    let inside = Router::new()
+        .merge(routes().split_for_parts().0)
         .merge(pages(&app))
-        .nest_service(
-            &format!("/{}", options.site_pkg_dir),
-            ServeDir::new(site).precompressed_br().precompressed_gzip(),
-        )
-        .fallback(leptos_axum::file_and_error_handler_with_context::<App, _>(context(&app), shell))
-        .layer(CompressionLayer::new().compress_when(not_a_stream))
+        .fallback(no_page(&app))
         .layer(from_fn_with_state(app.clone(), auth::who))
-        .layer(sessions)
+        .layer(sessions(&app));
+    let outside = Router::new().merge(open_routes().split_for_parts().0).merge(files(options));
+    Router::new()
+        .merge(inside)
+        .merge(outside)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CompressionLayer::new().compress_when(not_a_stream))
         .layer(from_fn_with_state(app.clone(), auth::same_origin))
         .layer(from_fn(within))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .layer(from_fn(in_our_words))
         .layer(from_fn_with_state(app.clone(), headers::secure))
-        .with_state(app);
-    Ok(router)
+        .with_state(app)
+}
+
+/// The files of the built site.
+fn files(options: &Serve) -> Router<App> {
+    let site = options.site_root.join(&options.site_pkg_dir);
+    Router::new()
+        .nest_service(
+            &format!("/{}", options.site_pkg_dir),
+            ServeDir::new(site).precompressed_br().precompressed_gzip(),
+        )
+        .route_service("/favicon.svg", ServeFile::new(options.site_root.join("favicon.svg")))
 }
 
 /// What a worker alone serves: what watches over it, nothing that changes anything.
@@ -131,10 +145,10 @@ pub(crate) fn build_for_worker(
     stop: CancellationToken,
 ) -> Router {
     let app = App::new(services, options, public_url, stop);
-    let sessions = sessions(&app);
-    watching()
-        .route_layer(from_fn_with_state(app.clone(), auth::who))
-        .route_layer(sessions)
+    let inside = OpenApiRouter::new().routes(routes!(metrics::metrics)).split_for_parts().0;
+    let inside = inside.route_layer(from_fn_with_state(app.clone(), auth::who)).route_layer(sessions(&app));
+    inside
+        .merge(open_routes().split_for_parts().0)
         .layer(from_fn(within))
         .layer(from_fn_with_state(app.clone(), headers::secure))
         .with_state(app)
@@ -153,86 +167,69 @@ fn sessions(app: &App) -> SessionManagerLayer<session::Store> {
         .with_expiry(Expiry::OnInactivity(CookieDuration::minutes(IDLE_MINUTES)))
 }
 
-/// What programs use. The OpenAPI document's test reads this list.
-#[cfg(test)]
-pub(crate) const API: [(&str, &[&str]); 24] = [
-    ("/health", &["get"]),
-    ("/ready", &["get"]),
-    ("/metrics", &["get"]),
-    ("/login", &["post"]),
-    ("/logout", &["post"]),
-    ("/api/sudo", &["post"]),
-    ("/api/instances", &["get", "post"]),
-    ("/api/instances/external", &["post"]),
-    ("/api/instances/{name}", &["get", "delete"]),
-    ("/api/instances/{name}/start", &["post"]),
-    ("/api/instances/{name}/stop", &["post"]),
-    ("/api/instances/{name}/restore-plan", &["get"]),
-    ("/api/images", &["get", "post"]),
-    ("/api/images/{id}", &["get", "delete"]),
-    ("/api/images/{id}/verify", &["post"]),
-    ("/api/runs", &["get"]),
-    ("/api/runs/{id}", &["get"]),
-    ("/api/runs/{id}/log", &["get"]),
-    ("/api/runs/{id}/cancel", &["post"]),
-    ("/api/runs/{id}/retry", &["post"]),
-    ("/api/runs/{id}/accept", &["post"]),
-    ("/api/runs/{id}/events", &["get"]),
-    ("/api/events", &["get"]),
-    ("/api/openapi.json", &["get"]),
-];
-
-/// For whoever watches over this process.
-fn watching() -> Router<App> {
-    Router::new()
-        .route("/health", get(metrics::health))
-        .route("/ready", get(metrics::ready))
-        .route("/metrics", get(metrics::metrics))
-}
-
-fn rest() -> Router<App> {
-    let wrong_method = || async {
-        Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "This address takes other methods.",
-        )
-    };
-    watching()
-        .route("/logout", post(doors::logout))
-        .route("/api/sudo", post(doors::api_sudo))
-        .route("/api/instances", get(instances::list).post(instances::create))
-        .route("/api/instances/external", post(instances::add))
-        .route("/api/instances/{name}", get(instances::get).delete(instances::delete))
-        .route("/api/instances/{name}/start", post(instances::start))
-        .route("/api/instances/{name}/stop", post(instances::stop))
-        .route("/api/instances/{name}/restore-plan", get(instances::plan))
-        .route("/api/images", get(images::list).post(images::create))
-        .route("/api/images/{id}", get(images::get).delete(images::delete))
-        .route("/api/images/{id}/verify", post(images::verify))
-        .route("/api/runs", get(runs::list))
-        .route("/api/runs/{id}", get(runs::get))
-        .route("/api/runs/{id}/log", get(runs::log))
-        .route("/api/runs/{id}/cancel", post(runs::cancel))
-        .route("/api/runs/{id}/retry", post(runs::retry))
-        .route("/api/runs/{id}/accept", post(runs::accept))
-        .route("/api/runs/{id}/events", get(events::run))
-        .route("/api/events", get(events::all))
-        .route("/api/openapi.json", get(openapi::document))
+/// What programs use: each address, method and description comes from its handler, and the OpenAPI document from here.
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(doors::login))
+        .routes(routes!(doors::logout))
+        .routes(routes!(doors::api_sudo))
+        .routes(routes!(instances::list, instances::create))
+        .routes(routes!(instances::add))
+        .routes(routes!(instances::get, instances::delete))
+        .routes(routes!(instances::start))
+        .routes(routes!(instances::stop))
+        .routes(routes!(instances::plan))
+        .routes(routes!(images::list, images::create))
+        .routes(routes!(images::get, images::delete))
+        .routes(routes!(images::verify))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::get))
+        .routes(routes!(runs::log))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(runs::accept))
+        .routes(routes!(events::run))
+        .routes(routes!(events::all))
+        .routes(routes!(openapi::document))
         .route("/api/fn/{*function}", any(server_function))
         .route("/api/{*rest}", any(|| async { Refusal::no_route() }))
-        .method_not_allowed_fallback(wrong_method)
 }
 
-/// The pages, and the forms that belong to three of them.
+/// The same for whom nobody needs to know.
+pub(crate) fn open_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(metrics::health)).routes(routes!(metrics::ready))
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address takes other methods.")
+}
+
+/// The pages, and the forms that belong to two of them.
 fn pages(app: &App) -> Router<App> {
     let routes = generate_route_list(Pages);
     let shell_options = app.leptos.clone();
     Router::new()
-        .route("/login", post(doors::login))
         .route("/sudo", post(doors::sudo))
         .route("/password", post(doors::password))
         .leptos_routes_with_context(app, routes, context(app), move || shell(shell_options.clone()))
+}
+
+/// The page that says that there is none. Leptos' own handler for this also serves files, and lends their answers whatever
+/// the page at work on the same thread has said of its own so far: its policy, its status, its cookies.
+fn no_page(app: &App) -> impl Fn(Request) -> BoxFuture<'static, Response> + Clone + Send + Sync + 'static {
+    let options = app.leptos.clone();
+    let render = leptos_axum::render_app_async_with_context(context(app), move || shell(options.clone()));
+    move |request| {
+        let page = render(request);
+        Box::pin(async move {
+            let mut response = page.await;
+            if response.status() == StatusCode::OK {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+            }
+            response
+        })
+    }
 }
 
 async fn server_function(State(app): State<App>, request: Request) -> Response {

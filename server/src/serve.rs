@@ -140,7 +140,7 @@ impl Server<'_> {
     async fn answer(&self, services: &Services, listener: TcpListener) -> anyhow::Result<()> {
         let stop = self.stop.clone();
         let app = if self.parts.http {
-            let app = router::build(services, self.options, self.public_url, stop.clone())?;
+            let app = router::build(services, self.options, self.public_url, stop.clone());
             println!("Toygres is at {}", self.public_url);
             let _ = std::io::stdout().flush();
             app

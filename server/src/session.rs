@@ -1,6 +1,8 @@
 //! Sessions in the CMS: found by the hash of the cookie, saved only while they are there, so that a slow request cannot
 //! bring back what was logged out.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -15,8 +17,10 @@ pub(crate) const ACCOUNT: &str = "account";
 pub(crate) const EPOCH: &str = "epoch";
 /// The data's key for the end of sudo mode, in seconds since 1970.
 pub(crate) const SUDO_UNTIL: &str = "sudo_until";
+/// The data's key for when somebody logged in: a session that gets another id, as at sudo, is no new one.
+const SINCE: &str = "since";
 /// How long a session lasts, whatever is done in it, in hours.
-const LONGEST_HOURS: f64 = 12.0;
+const LONGEST_HOURS: i32 = 12;
 
 /// The sessions of the CMS.
 #[derive(Clone, Debug)]
@@ -42,15 +46,19 @@ impl SessionStore for Store {
         let account = record.data.get(ACCOUNT).and_then(|value| value.as_str()?.parse::<Uuid>().ok());
         let account = account.ok_or_else(|| backend("a session belongs to an account"))?;
         let epoch = record.data.get(EPOCH).and_then(serde_json::Value::as_i64).unwrap_or(0);
+        let since = record.data.get(SINCE).and_then(serde_json::Value::as_f64);
         let data = serde_json::to_value(&record.data).map_err(backend)?;
         sqlx::query!(
-            "insert into toygres.session (hash, account, auth_epoch, data, expires_at)
-             values ($1, $2, $3, $4, to_timestamp($5))",
+            "insert into toygres.session (hash, account, auth_epoch, data, created_at, expires_at)
+             select $1, $2, $3, $4, since, least(to_timestamp($5), since + make_interval(hours => $7))
+             from coalesce(to_timestamp($6), clock_timestamp()) as since",
             hash(record.id),
             account,
             epoch,
             data,
-            seconds(record.expiry_date)
+            seconds(record.expiry_date),
+            since,
+            LONGEST_HOURS
         )
         .execute(&self.0)
         .await
@@ -63,13 +71,13 @@ impl SessionStore for Store {
         let data = serde_json::to_value(&record.data).map_err(backend)?;
         sqlx::query!(
             "update toygres.session set data = $2, auth_epoch = $3, seen_at = clock_timestamp(),
-                 expires_at = least(to_timestamp($4), created_at + make_interval(hours => $5::int))
+                 expires_at = least(to_timestamp($4), created_at + make_interval(hours => $5))
              where hash = $1",
             hash(record.id),
             data,
             epoch,
             seconds(record.expiry_date),
-            LONGEST_HOURS as i32
+            LONGEST_HOURS
         )
         .execute(&self.0)
         .await
@@ -79,7 +87,8 @@ impl SessionStore for Store {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let row = sqlx::query!(
-            r#"select data, extract(epoch from expires_at)::bigint as "expires!" from toygres.session
+            r#"select data, extract(epoch from created_at)::float8 as "since!",
+                   extract(epoch from expires_at)::bigint as "expires!" from toygres.session
                where hash = $1 and expires_at > clock_timestamp()"#,
             hash(*id)
         )
@@ -87,9 +96,12 @@ impl SessionStore for Store {
         .await
         .map_err(backend)?;
         let Some(row) = row else { return Ok(None) };
+        let mut data: HashMap<String, serde_json::Value> =
+            serde_json::from_value(row.data).map_err(backend)?;
+        data.insert(SINCE.to_owned(), row.since.into());
         Ok(Some(Record {
             id: *id,
-            data: serde_json::from_value(row.data).map_err(backend)?,
+            data,
             expiry_date: OffsetDateTime::from_unix_timestamp(row.expires).map_err(backend)?,
         }))
     }

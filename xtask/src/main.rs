@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, serves and tests Toygres. It parses and dispatches; each command is a file.
 
+mod bench;
 mod browser;
 mod build;
 mod check;
@@ -54,6 +55,12 @@ enum Command {
     Lint,
     /// Writes `.sqlx/` anew: what the checked queries look like to PostgreSQL, for builds without a database.
     Queries,
+    /// Measures the agent's backup and restore beside pg_dump and pg_restore, and prints how they compare.
+    Bench {
+        /// pgbench's scale: about 15 MB each.
+        #[arg(long, default_value_t = 70)]
+        scale: u32,
+    },
     /// Builds the server, the agent and the site, and says where they are.
     Build,
     /// Builds the container image from programs that are built outside of it.
@@ -90,6 +97,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Screenshots => browser::screenshots(),
         Command::Lint => check::run(),
         Command::Queries => queries::write(),
+        Command::Bench { scale } => bench::run(scale),
         Command::Build => {
             setup::for_run()?;
             build::all()

@@ -56,9 +56,18 @@ impl Scratch {
         format!("postgres://toygres@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A program of its version, as the user that it runs as.
     pub(crate) fn program(&self, name: &str) -> anyhow::Result<Command> {
-        let mut command = Command::new(self.bin.join(name));
+        self.as_its_user(Command::new(self.bin.join(name)))
+    }
+
+    /// A command as the user that the server runs as.
+    pub(crate) fn as_its_user(&self, mut command: Command) -> anyhow::Result<Command> {
         command.current_dir("/");
         if rustix::process::geteuid().is_root() {
             let id = |flag| command::output(Command::new("id").args([flag, "postgres"]));

@@ -22,6 +22,8 @@ pub struct WantedRuns {
     pub instance: String,
     /// An image's id, or nothing.
     pub image: String,
+    /// What to search for, or nothing.
+    pub search: String,
     /// The page, from 1.
     pub page: i64,
 }
@@ -44,6 +46,7 @@ pub async fn list_runs(wanted: WantedRuns) -> Result<Page<Run>> {
         workflow: Some(wanted.workflow.replace('\0', "")).filter(|name| !name.is_empty()),
         instance: wanted.instance.parse().ok(),
         image: wanted.image.parse().ok(),
+        search: Some(wanted.search),
         page: wanted.page,
         per_page: 25,
         active: false,

@@ -33,6 +33,7 @@ pub fn Runs() -> impl IntoView {
             workflow: text("workflow"),
             instance: text("instance"),
             image: text("image"),
+            search: text("q"),
             page: text("page").parse().unwrap_or(1),
         }
     });
@@ -86,6 +87,7 @@ fn address(wanted: &WantedRuns) -> String {
         ("workflow", &wanted.workflow),
         ("instance", &wanted.instance),
         ("image", &wanted.image),
+        ("q", &wanted.search),
     ];
     let mut query: Vec<String> = pairs
         .iter()
@@ -106,6 +108,10 @@ fn Filters(wanted: WantedRuns) -> impl IntoView {
     };
     view! {
         <form class="filters" method="get" action="/runs" role="search" aria-label="Filter the runs">
+            <p class="field">
+                <label for="q">"Search"</label>
+                <input id="q" name="q" type="search" value=wanted.search placeholder="title, instance, image, error"/>
+            </p>
             <p class="field">
                 <label for="state">"State"</label>
                 <select id="state" name="state">

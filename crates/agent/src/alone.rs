@@ -82,7 +82,9 @@ async fn do_it(work_to_do: Work, password: Option<Secret>, json: bool) -> ExitCl
                 "Restored: PostgreSQL {version}, {} tables with {} rows, {} sequences, {} large objects, all as in the image.",
                 receipt.tables, receipt.rows, receipt.sequences, receipt.large_objects
             ),
-            Outcome::Backup { .. } | Outcome::Probe { .. } | Outcome::ProbeStore => String::new(),
+            Outcome::Backup { .. } | Outcome::Probe { .. } | Outcome::ProbeStore | Outcome::Talk { .. } => {
+                String::new()
+            }
         });
     }
     result.class

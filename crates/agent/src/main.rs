@@ -20,6 +20,7 @@ mod run;
 mod run_as;
 mod secret;
 mod segments;
+mod talk;
 mod tls;
 mod tools;
 mod verify;

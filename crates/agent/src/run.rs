@@ -18,7 +18,7 @@ use crate::job::Job;
 use crate::restore::{self, Restore};
 use crate::secret::{Redactor, Secrets};
 use crate::segments::Segments;
-use crate::{probe, probe_store, result, verify};
+use crate::{probe, probe_store, result, talk, verify};
 
 /// Where a task's files are.
 pub(crate) struct Files {
@@ -117,20 +117,9 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
         Work::Probe { target, dns_seconds } => {
             or_cancelled(job, probe::probe(job, &target, dns_seconds)).await
         }
-        Work::Talk { lines } => or_cancelled(job, talk(job, lines)).await,
+        Work::Talk { lines } => or_cancelled(job, talk::talk(job, lines)).await,
         Work::ProbeStore { store } => or_cancelled(job, probe_store::probe(job, &store)).await,
     }
-}
-
-/// Says so many lines, each with its number.
-async fn talk(job: &Job, lines: u64) -> Result<Outcome> {
-    for n in 1..=lines {
-        job.log(Level::Info, format!("line {n} of {lines}"));
-        if n % 100 == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(Outcome::Verify { objects: 0, bytes: 0 })
 }
 
 /// Whatever comes first. What is dropped in the middle ends its programs and aborts its uploads.

@@ -16,8 +16,9 @@ use tokio::task::JoinHandle;
 use crate::failure::fail;
 use crate::run_as::RunAs;
 
-/// What a program inherits from the agent's environment; all else is taken away.
-const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ"];
+/// What a program inherits from the agent's environment; all else is taken away. The last one tells whose it is: should the
+/// agent be killed, the platform finds by it what is left at work.
+const PASSED_ON: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", model::agent::ENV_RESULT];
 /// How many of a program's last complaints an error keeps.
 const KEPT_LINES: usize = 12;
 /// The longest complaint that is kept, in bytes.

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::audit;
 use crate::error::{Error, Result, Started};
 use crate::instances::start_run;
+use crate::search;
 use crate::services::Services;
 use crate::users::{need, need_admin_in_sudo};
 use crate::workflows::{CreateImage, DeleteImage, VerifyImage};
@@ -60,11 +61,7 @@ pub(crate) use images;
 pub async fn list(services: &Services, query: ImageQuery) -> Result<Page<Image>> {
     let per_page = if query.per_page <= 0 { 25 } else { query.per_page.min(200) };
     let page = query.page.clamp(1, 1_000_000);
-    let search =
-        query.search.as_deref().map(|text| text.replace('\0', "")).filter(|text| !text.trim().is_empty());
-    let search = search.map(|text| {
-        format!("%{}%", text.trim().replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"))
-    });
+    let search = search::pattern(query.search.as_deref());
     let (status, instance) = (query.status.map(ImageStatus::as_str), query.instance.map(|id| id.0));
     let sort =
         if ["name", "instance", "size", "rows"].contains(&&*query.sort) { &*query.sort } else { "created" };

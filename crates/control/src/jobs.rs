@@ -45,7 +45,7 @@ where
 {
     let name = job_name(cx.run.0, cx.step, cx.attempt);
     let row = sqlx::query!(
-        r#"select ended_at is not null as "ended!", result as "result: sqlx::types::Json<AgentResult>", reason
+        r#"select ended_at is not null as "ended!", result as "result: sqlx::types::Json<AgentResult>", reason, fatal
            from toygres.job where name = $1"#,
         name
     )
@@ -54,7 +54,8 @@ where
     if let Some(row) = &row
         && row.ended
     {
-        return ended(row.result.as_ref().map(|result| &result.0), row.reason.as_deref()).map(Progress::Done);
+        let result = row.result.as_ref().map(|result| &result.0);
+        return ended(result, row.reason.as_deref(), row.fatal).map(Progress::Done);
     }
     launch(cx, &name, plan().await?).await?;
     Ok(Progress::Wait(LOOK))
@@ -129,19 +130,29 @@ pub(crate) fn of_platform(error: platform::Error) -> Failure {
     }
 }
 
-/// What the end of a job means for its step.
-fn ended(result: Option<&AgentResult>, reason: Option<&str>) -> std::result::Result<Outcome, Failure> {
-    let Some(result) = result else {
-        return Err(Failure::retry(anyhow::anyhow!("{}", reason.unwrap_or("The job left no result."))));
+/// Whether another attempt would end the same way.
+pub(crate) fn is_final(class: ExitClass) -> bool {
+    matches!(class, ExitClass::Configuration | ExitClass::Authentication | ExitClass::Verification)
+}
+
+/// What the end of a job means for its step: its own result counts, and where it left none, what the platform knows.
+fn ended(
+    result: Option<&AgentResult>,
+    reason: Option<&str>,
+    fatal: bool,
+) -> std::result::Result<Outcome, Failure> {
+    let failed = |fatal: bool, words: &str| {
+        let error = anyhow::anyhow!("{}", sentence(words));
+        Err(if fatal { Failure::fatal(error) } else { Failure::retry(error) })
     };
-    let words = sentence(result.error.as_deref().unwrap_or("the job failed without a word"));
+    let Some(result) = result else { return failed(fatal, reason.unwrap_or("the job left no result")) };
+    let words = result.error.as_deref().unwrap_or("the job failed without a word");
     match (result.class, &result.outcome) {
         (ExitClass::Ok, Some(outcome)) => Ok(outcome.clone()),
-        (ExitClass::Ok, None) => {
-            Err(Failure::fatal(anyhow::anyhow!("The job says that it succeeded, and not at what.")))
-        }
-        (ExitClass::Unreachable | ExitClass::Transient, _) => Err(Failure::retry(anyhow::anyhow!("{words}"))),
-        _ => Err(Failure::fatal(anyhow::anyhow!("{words}"))),
+        (ExitClass::Ok, None) => failed(true, "the job says that it succeeded, and not at what"),
+        // Not by its run, which would not ask: a machine that is emptied, a deadline.
+        (ExitClass::Cancelled, _) => failed(fatal, reason.unwrap_or("somebody stopped the job")),
+        (class, _) => failed(is_final(class), words),
     }
 }
 
@@ -168,7 +179,7 @@ pub(crate) async fn undo<W: Workflow<Services = Services>>(cx: &Cx<W>) -> std::r
 }
 
 async fn wait_for_harvest(db: &sqlx::PgPool, name: &str) -> std::result::Result<(), Failure> {
-    for _ in 0..200 {
+    for _ in 0..300 {
         let open = sqlx::query_scalar!(
             r#"select ended_at is null as "open!" from toygres.job where name = $1"#,
             name
@@ -222,5 +233,6 @@ pub(crate) async fn alone(
     let JobState::Ended(end) = state? else {
         return Err(Error::Internal(anyhow::anyhow!("a probe vanished")));
     };
-    ended(end.result.as_ref(), end.reason.as_deref()).map_err(|failure| Error::Conflict(failure.message()))
+    ended(end.result.as_ref(), end.reason.as_deref(), end.fatal)
+        .map_err(|failure| Error::Conflict(failure.message()))
 }

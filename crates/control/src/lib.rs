@@ -14,6 +14,7 @@ mod migrate;
 pub mod overview;
 mod restore_plan;
 pub mod runs;
+mod search;
 pub mod secrets;
 mod services;
 pub mod stores;

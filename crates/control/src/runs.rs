@@ -13,6 +13,7 @@ use workflow::CommandError;
 
 use crate::audit;
 use crate::error::{Error, Result};
+use crate::search;
 use crate::services::Services;
 use crate::users::need;
 
@@ -27,6 +28,8 @@ pub struct RunQuery {
     pub instance: Option<InstanceId>,
     /// Only about this image.
     pub image: Option<ImageId>,
+    /// Only those of whose title, names, starter or error this text is a part.
+    pub search: Option<String>,
     /// The page, from 1.
     pub page: i64,
     /// Rows of a page; 25 if 0, at most 200.
@@ -113,15 +116,20 @@ pub async fn list(services: &Services, query: RunQuery) -> Result<Page<Run>> {
     let page = query.page.clamp(1, 1_000_000);
     let state = query.state.map(RunState::as_str);
     let (instance, image) = (query.instance.map(|id| id.0), query.image.map(|id| id.0));
+    let search = search::pattern(query.search.as_deref());
     let rows = runs!(
         "where ($1::text is null or state = $1) and ($2::text is null or workflow = $2)
            and ($3::uuid is null or instance = $3) and ($4::uuid is null or image = $4)
-           and (not $5 or finished_at is null) order by created_at desc limit $6 offset $7",
+           and (not $5 or finished_at is null)
+           and ($6::text is null or title ilike $6 or workflow ilike $6 or instance_name ilike $6 or image_name ilike $6
+                or started_by ilike $6 or error ilike $6)
+         order by created_at desc limit $7 offset $8",
         state,
         query.workflow.as_deref(),
         instance,
         image,
         query.active,
+        search,
         per_page,
         (page - 1) * per_page
     )
@@ -131,12 +139,15 @@ pub async fn list(services: &Services, query: RunQuery) -> Result<Page<Run>> {
         r#"select count(*) as "count!" from toygres.run_seen
            where ($1::text is null or state = $1) and ($2::text is null or workflow = $2)
              and ($3::uuid is null or instance = $3) and ($4::uuid is null or image = $4)
-             and (not $5 or finished_at is null)"#,
+             and (not $5 or finished_at is null)
+             and ($6::text is null or title ilike $6 or workflow ilike $6 or instance_name ilike $6 or image_name ilike $6
+                  or started_by ilike $6 or error ilike $6)"#,
         state,
         query.workflow.as_deref(),
         instance,
         image,
-        query.active
+        query.active,
+        search
     )
     .fetch_one(services.db())
     .await?;

@@ -2,24 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+mod world;
 
+use control::Keyring;
 use control::workflows::{
     CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, VerifyImage,
 };
-use control::{Config, Keyring, Services};
+use model::InstanceId;
 use model::image::NewImage;
 use model::instance::NewInstance;
-use model::{Actor, ImageId, InstanceId, Role, UserId};
 use platform::Platform;
-use platform::local::{LocalConfig, LocalPlatform};
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
-use workflow::testing::{Fault, meet_all_faults, perform};
-use workflow::{Plan, RunId, Workflow};
+use workflow::testing::{Fault, meet_all_faults};
+use workflow::{Plan, RunId};
+use world::{World, somebody, status};
 
 /// What a change of which needs a new version, as long as runs of the old one live.
 #[test]
@@ -59,145 +55,6 @@ fn the_lists_of_steps_are_what_runs_in_flight_expect() {
     for (plan, name, version, steps) in expected {
         assert_eq!((plan.name, plan.version, &*plan.steps), (name, version, steps));
     }
-}
-
-/// A Toygres without HTTP: the CMS of a test, a platform in a directory of its own.
-struct World {
-    services: Services,
-    platform: Arc<LocalPlatform>,
-    dir: tempfile::TempDir,
-    stop: CancellationToken,
-}
-
-impl World {
-    async fn new(db: &PgPool) -> Self {
-        let dir = tempfile::Builder::new().prefix("toygres-control-test-").tempdir().unwrap();
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let config = LocalConfig {
-            data_dir: dir.path().join("data"),
-            agent_program: agent(),
-            user: None,
-            bin_dirs: Vec::new(),
-        };
-        let platform = Arc::new(LocalPlatform::open(config).await.unwrap());
-        let keys = Keyring::open(db, None, &dir.path().join("key")).await.unwrap();
-        let services = Services::open(Config {
-            db: db.clone(),
-            platform: Arc::clone(&platform) as _,
-            keys,
-            default_store_url: Some(platform.store_url()),
-            app_version: "test",
-        })
-        .await
-        .unwrap();
-        let stop = CancellationToken::new();
-        tokio::spawn(control::worker::beside(services.clone(), "test".to_owned(), stop.clone()));
-        Self { services, platform, dir, stop }
-    }
-
-    fn pool(&self) -> String {
-        self.services.platform_id().to_string()
-    }
-
-    async fn finish<W: Workflow<Services = Services>>(&self, run: model::RunId) {
-        let state =
-            perform::<W>(self.services.db(), self.services.clone(), &self.pool(), Fault::None, RunId(run.0))
-                .await;
-        assert_eq!(state.unwrap(), "succeeded");
-    }
-
-    async fn instance(&self, name: &str) -> InstanceId {
-        let new = NewInstance { name: name.to_owned(), ..NewInstance::default() };
-        let started = control::instances::create(&self.services, &somebody(), new).await.unwrap();
-        self.finish::<CreateInstance>(started.run_id).await;
-        started.id
-    }
-
-    async fn image(&self, instance: InstanceId, name: &str) -> ImageId {
-        let new = NewImage { name: name.to_owned(), instance_id: Some(instance), ..NewImage::default() };
-        let started = control::images::create(&self.services, &somebody(), new).await.unwrap();
-        self.finish::<CreateImage>(started.run_id).await;
-        started.id
-    }
-
-    /// What must hold after any run that has ended: no lock, no job, no secret without an owner, no object without an image.
-    async fn is_clean(&self) -> anyhow::Result<()> {
-        let db = self.services.db();
-        let locks: i64 = sqlx::query_scalar("select count(*) from toygres.run_lock").fetch_one(db).await?;
-        anyhow::ensure!(locks == 0, "{locks} locks are left");
-        let orphans: i64 = sqlx::query_scalar(
-            "select count(*) from toygres.secret where owner not in (select id from toygres.instance where status <> 'failed'
-                 union select id from toygres.image where status <> 'failed') and kind <> 'instance-password'",
-        )
-        .fetch_one(db)
-        .await?;
-        anyhow::ensure!(orphans == 0, "{orphans} secrets are left");
-        // The collector takes an ended job away a moment after its run went on.
-        for _ in 0..100 {
-            let runs: Vec<String> =
-                self.platform.jobs().await?.into_iter().filter(|name| !name.contains("-probe-")).collect();
-            if runs.is_empty() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let jobs: Vec<String> =
-            self.platform.jobs().await?.into_iter().filter(|name| !name.contains("-probe-")).collect();
-        anyhow::ensure!(jobs.is_empty(), "jobs are left: {jobs:?}");
-        let known: Vec<uuid::Uuid> =
-            sqlx::query_scalar("select id from toygres.instance where status <> 'failed'")
-                .fetch_all(db)
-                .await?;
-        for id in self.platform.instances().await? {
-            anyhow::ensure!(known.contains(&id.0), "the volume of {id} is left");
-        }
-        let prefixes: Vec<String> =
-            sqlx::query_scalar("select prefix from toygres.image where prefix is not null")
-                .fetch_all(db)
-                .await?;
-        let store = image::Store::open(&self.platform.store_url(), &image::StoreOptions::default())?;
-        for (key, _) in store.list("images").await? {
-            anyhow::ensure!(
-                prefixes.iter().any(|prefix| key.starts_with(prefix)),
-                "the object {key} is left"
-            );
-        }
-        Ok(())
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        for id in self.platform.instances().await.unwrap() {
-            self.platform.delete_volume(id).await.unwrap();
-        }
-        drop(self.dir);
-    }
-}
-
-fn somebody() -> Actor {
-    Actor { user: UserId::new(), name: "test".to_owned(), role: Role::Admin, sudo: true }
-}
-
-/// The agent that `cargo xtask test` has built; built here where it is missing.
-fn agent() -> PathBuf {
-    let target = std::env::current_exe().unwrap();
-    let debug = target.ancestors().nth(2).unwrap();
-    let agent = debug.join("toygres-agent");
-    if !agent.exists() {
-        assert!(
-            std::process::Command::new(env!("CARGO"))
-                .args(["build", "-p", "agent"])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-    agent
-}
-
-async fn status(db: &PgPool, table: &str, id: uuid::Uuid) -> Option<String> {
-    let sql = format!("select status from toygres.{table} where id = $1");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(db).await.unwrap()
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -330,6 +187,46 @@ async fn restoring_an_image(db: PgPool) {
         world.is_clean().await
     };
     meet_all_faults::<RestoreImage, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
+        .await
+        .unwrap();
+    world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn deleting_an_instance(db: PgPool) {
+    let world = World::new(&db).await;
+    let number = std::cell::Cell::new(0);
+    let at_hand = std::cell::RefCell::new((InstanceId::new(), String::new()));
+    let delete = async |name: String| {
+        let started = control::instances::delete(&world.services, &somebody(), &name, &name).await?;
+        anyhow::Ok(RunId(started.run_id.0))
+    };
+    let begin = async |_| {
+        number.set(number.get() + 1);
+        let name = format!("going-{}", number.get());
+        let id = world.instance(&name).await;
+        at_hand.replace((id, name.clone()));
+        delete(name).await
+    };
+    let check = async |fault: Fault, _| {
+        let (id, name) = at_hand.borrow().clone();
+        let found = status(&db, "instance", id.0).await;
+        match (fault.ends(), found.as_deref()) {
+            ("succeeded", None) | ("failed" | "cancelled", Some("failed") | None) => {}
+            (ends, found) => anyhow::bail!("after a run that {ends} the instance is {found:?}"),
+        }
+        if found.is_some() {
+            // What could not be deleted whole can be deleted again.
+            let run = delete(name).await?;
+            world.finish::<DeleteInstance>(model::RunId(run.0)).await;
+        }
+        anyhow::ensure!(status(&db, "instance", id.0).await.is_none(), "the row is left");
+        anyhow::ensure!(world.platform.instances().await?.is_empty(), "something is left on the platform");
+        let secrets: i64 = sqlx::query_scalar("select count(*) from toygres.secret").fetch_one(&db).await?;
+        anyhow::ensure!(secrets == 0, "{secrets} secrets are left");
+        world.is_clean().await
+    };
+    meet_all_faults::<DeleteInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
         .unwrap();
     world.end().await;

@@ -111,9 +111,9 @@ pub enum Work {
         /// How long to go on while the name does not resolve, in seconds.
         dns_seconds: u64,
     },
-    /// Says many lines as fast as it can: for tests of the log's way. It ends as a verification of nothing.
+    /// Says so many lines; for tests of the log's way.
     Talk {
-        /// How many lines.
+        /// How many.
         lines: u64,
     },
     /// Writes, reads, lists and deletes an object in a store: whether jobs can use it.
@@ -274,6 +274,11 @@ pub enum Outcome {
         workers: Vec<String>,
         /// Whether the user is a superuser.
         superuser: bool,
+    },
+    /// Of talk: all was said.
+    Talk {
+        /// Lines said.
+        lines: u64,
     },
     /// Of a store's probe: it was written, read, listed and deleted from.
     ProbeStore,

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::{CANARY, Tested, connect, end_of, spec, waiting_job};
-use model::{ImageType, InstanceId};
+use futures::TryStreamExt;
+use model::agent::Connection;
+use model::{EventBody, ExitClass, ImageId, ImageType, InstanceId, Location, TlsMode, Work};
 use platform::cluster::{PRIVATE_PORT, PRIVATE_USER, PrivateCluster};
 use platform::local::{LocalConfig, LocalPlatform, find_installations, lock};
-use platform::{Error, InstanceSpec, JobState, Secret, ServerState};
+use platform::{Error, InstanceSpec, JobSpec, JobState, Platform, Secret, ServerState};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A machine's data directory of its own.
@@ -257,6 +259,92 @@ async fn a_job_that_vanished_is_seen_by_whoever_looks() {
         assert_eq!((end.code, end.result), (None, None));
         assert!(end.reason.is_some_and(|words| words.starts_with("The job's process ")));
     }
+}
+
+/// The processes that have this in their arguments or environment.
+fn processes(needle: &str) -> Vec<i32> {
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let has = |pid: &i32| {
+        ["cmdline", "environ"].iter().any(|file| {
+            let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            text.windows(needle.len()).any(|window| window == needle.as_bytes())
+        })
+    };
+    pids.filter(has).collect()
+}
+
+#[tokio::test]
+async fn what_a_killed_job_had_started_is_ended_by_the_next_server() {
+    use std::os::unix::fs::PermissionsExt;
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let spec = spec(&platform).await;
+    platform.deploy_server(&spec, &Secret::new(CANARY.to_owned())).await.expect("deploy");
+    // Programs that take their time.
+    let bin_dir = machine.dir.path().join("slow");
+    std::fs::create_dir(&bin_dir).expect("made");
+    for program in ["pg_dump", "pg_dumpall"] {
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] && echo '{program} (PostgreSQL) {}.99' && exit\nexec sleep 6001\n",
+            spec.major
+        );
+        let path = bin_dir.join(program);
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    }
+    let endpoint = platform.endpoint(spec.id).await.expect("endpoint").expect("there");
+    let image = ImageId::new();
+    let mut job = waiting_job(1);
+    job.task.work = Work::Backup {
+        image,
+        to: Location { store: machine.open().await.store_url(), prefix: format!("images/{image}/1") },
+        source: Connection {
+            host: endpoint.host,
+            port: endpoint.port,
+            username: "postgres".to_owned(),
+            database: "postgres".to_owned(),
+            tls: TlsMode::Disable,
+        },
+        image_type: ImageType::Stock,
+        databases: vec![],
+        streams: 1,
+        bin_dir: Some(bin_dir.display().to_string()),
+    };
+    // A server that starts a job and is gone, with all that waits for it.
+    let (launcher, of_launcher) = (machine.open().await, job.clone());
+    let gone = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(launcher.launch(&of_launcher)).expect("launch");
+        runtime.shutdown_background();
+    });
+    gone.join().expect("launched");
+    let mark = machine.job(&job.name).join("result.json").display().to_string();
+    let sleeps = || processes(&mark).iter().any(|pid| processes("sleep\u{0}6001").contains(pid));
+    until("a program is at work", async || sleeps()).await;
+    signal(first_number(&machine.job(&job.name).join("pid")), Signal::KILL);
+
+    let next = machine.platform().await;
+    let end = end_of(&next, &job.name).await;
+    assert_eq!((end.code, end.result), (None, None));
+    assert_eq!(processes(&mark), Vec::<i32>::new(), "something is at work still");
+    platform.delete_volume(spec.id).await.expect("delete");
+}
+
+#[tokio::test]
+async fn a_job_that_has_had_its_time_is_stopped() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let job = JobSpec { deadline: Duration::from_secs(1), ..waiting_job(300) };
+    platform.launch(&job).await.expect("launch");
+    // Whoever follows it enforces it, also a server that did not launch it.
+    let later = machine.platform().await;
+    let events: Vec<_> =
+        later.events(&job.name, 0).await.expect("follow").try_collect().await.expect("events");
+    assert!(matches!(events.last().map(|event| &event.body), Some(EventBody::Result(_))), "{events:?}");
+    let end = end_of(&later, &job.name).await;
+    assert_eq!(end.result.map(|result| result.class), Some(ExitClass::Cancelled));
+    assert!(end.reason.is_some_and(|words| words.contains("took longer than it may")));
 }
 
 #[tokio::test]

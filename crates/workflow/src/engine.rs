@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -120,34 +120,14 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
     /// # Errors
     /// None as of now; a database that does not answer is waited for.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let quick = Arc::new(Notify::new());
-        let active: Arc<Mutex<HashMap<Uuid, Arc<Notify>>>> = Arc::default();
-        let listening = {
-            let (quick, active) = (Arc::clone(&quick), Arc::clone(&active));
-            crate::listener::listen(self.core.db.clone(), stop.clone(), move |run| {
-                let active = active.lock().unwrap_or_else(PoisonError::into_inner);
-                match run.and_then(|run| active.get(&run)) {
-                    Some(look) => look.notify_one(),
-                    None => quick.notify_one(),
-                }
-            })
-        };
-        let listener = tokio::spawn(listening);
+        let (quick, active) = (Arc::new(Notify::new()), Active::default());
+        let listener = listen(&self.core.db, &stop, &quick, &active);
         let core = Arc::new(self.core);
-        let (names, versions): (Vec<String>, Vec<i32>) = self.workflows.keys().cloned().unzip();
+        let known: (Vec<String>, Vec<i32>) = self.workflows.keys().cloned().unzip();
         let mut tasks: JoinSet<Uuid> = JoinSet::new();
         loop {
-            let room = i64::try_from(self.most.saturating_sub(tasks.len())).unwrap_or(0);
-            let claimed = if room == 0 || stop.is_cancelled() {
-                Vec::new()
-            } else {
-                claim::claim(&core.db, &self.worker, &self.pools, &names, &versions, core.timing.lease, room)
-                    .await
-                    .unwrap_or_else(|error| {
-                        tracing::warn!(%error, "no runs could be claimed; trying again");
-                        Vec::new()
-                    })
-            };
+            let room = if stop.is_cancelled() { 0 } else { self.most.saturating_sub(tasks.len()) };
+            let claimed = claim_some(&core, &self.worker, &self.pools, &known, room).await;
             for held in claimed {
                 let Some(workflow) = self.workflows.get(&(held.name.clone(), held.version)) else { continue };
                 let look = Arc::new(Notify::new());
@@ -157,7 +137,7 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
             if stop.is_cancelled() && tasks.is_empty() {
                 break;
             }
-            let pause = pause(&core, &self.pools, (&names, &versions), tasks.len() < self.most).await;
+            let pause = pause(&core, &self.pools, &known, tasks.len() < self.most).await;
             tokio::select! {
                 Some(ended) = tasks.join_next() => {
                     if let Ok(run) = ended {
@@ -172,6 +152,40 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
         listener.abort();
         Ok(())
     }
+}
+
+/// The runs that are worked on here, each with what makes its performance look at its row.
+type Active = Arc<Mutex<HashMap<Uuid, Arc<Notify>>>>;
+
+/// Tells whoever works on a run that it changed, and the loop when it is nobody's here.
+fn listen(db: &PgPool, stop: &CancellationToken, quick: &Arc<Notify>, active: &Active) -> JoinHandle<()> {
+    let (quick, active) = (Arc::clone(quick), Arc::clone(active));
+    tokio::spawn(crate::listener::listen(db.clone(), stop.clone(), move |run| {
+        let active = active.lock().unwrap_or_else(PoisonError::into_inner);
+        match run.and_then(|run| active.get(&run)) {
+            Some(look) => look.notify_one(),
+            None => quick.notify_one(),
+        }
+    }))
+}
+
+/// Takes at most so many of the runs that are due.
+async fn claim_some<S>(
+    core: &Core<S>,
+    worker: &str,
+    pools: &[String],
+    (names, versions): &(Vec<String>, Vec<i32>),
+    room: usize,
+) -> Vec<Held> {
+    if room == 0 {
+        return Vec::new();
+    }
+    let room = i64::try_from(room).unwrap_or(i64::MAX);
+    let claimed = claim::claim(&core.db, worker, pools, names, versions, core.timing.lease, room).await;
+    claimed.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no runs could be claimed; trying again");
+        Vec::new()
+    })
 }
 
 async fn one<S: Clone + Send + Sync + 'static>(
@@ -190,7 +204,7 @@ async fn one<S: Clone + Send + Sync + 'static>(
 async fn pause<S>(
     core: &Core<S>,
     pools: &[String],
-    (names, versions): (&[String], &[i32]),
+    (names, versions): &(Vec<String>, Vec<i32>),
     has_room: bool,
 ) -> Duration {
     let jitter = core.timing.poll.mul_f64(0.75 + rand::random::<f64>() / 2.0);

@@ -84,20 +84,23 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
         if standing.undoing { self.undo(&standing, rules).await } else { self.step(&standing, rules).await }
     }
 
+    /// Why the step is not begun any more, if it is not: the error of the run, or none where somebody cancelled it.
+    fn turns_back(&self, standing: &Standing) -> Option<Option<String>> {
+        if standing.cancel {
+            return Some(None);
+        }
+        if standing.overdue {
+            return Some(Some("The step took longer than it may.".to_owned()));
+        }
+        let lost = self.held.claims > MAX_CLAIMS;
+        lost.then(|| Some(format!("{MAX_CLAIMS} workers in a row ended while they did this step.")))
+    }
+
     async fn step(&mut self, standing: &Standing, rules: StepRules) -> Recorded<Next> {
         let position = standing.position;
         let (db, held) = (&self.core.db, &self.held);
-        if standing.cancel {
-            record::turn_back(db, held, position, None).await?;
-            return Ok(Next::GoOn);
-        }
-        if standing.overdue {
-            record::turn_back(db, held, position, Some("The step took longer than it may.")).await?;
-            return Ok(Next::GoOn);
-        }
-        if held.claims > MAX_CLAIMS {
-            let error = format!("{MAX_CLAIMS} workers in a row ended while they did this step.");
-            record::turn_back(db, held, position, Some(&error)).await?;
+        if let Some(error) = self.turns_back(standing) {
+            record::turn_back(db, held, position, error.as_deref()).await?;
             return Ok(Next::GoOn);
         }
         let attempt = record::begin(db, held, position).await?;

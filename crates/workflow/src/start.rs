@@ -4,6 +4,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use crate::definition::StepDefinition;
 use crate::step::Workflow;
 
 /// One execution of a workflow.
@@ -99,7 +100,17 @@ pub async fn start<W: Workflow>(
     )
     .execute(&mut **tx)
     .await?;
-    let steps = W::steps().list;
+    write_steps(tx, id, &W::steps().list).await?;
+    write_locks(tx, id, &locks).await?;
+    Ok(RunId(id))
+}
+
+/// All of them at once: the whole plan is there before the first step begins.
+async fn write_steps<W: Workflow>(
+    tx: &mut PgConnection,
+    run: Uuid,
+    steps: &[StepDefinition<W>],
+) -> sqlx::Result<()> {
     let positions: Vec<i32> = (0_i32..).take(steps.len()).collect();
     let names: Vec<String> = steps.iter().map(|step| step.name.to_owned()).collect();
     let attempts: Vec<i32> = steps.iter().map(|step| step.retry.attempts.max(1)).collect();
@@ -108,25 +119,29 @@ pub async fn start<W: Workflow>(
         "insert into toygres.step (run_id, position, name, attempts, allowed)
          select $1, s.position, s.name, s.attempts, make_interval(secs => s.allowed)
          from unnest($2::int[], $3::text[], $4::int[], $5::float8[]) as s (position, name, attempts, allowed)",
-        id,
+        run,
         &positions,
         &names,
         &attempts,
         &allowed
     )
-    .execute(&mut **tx)
-    .await?;
-    for lock in &locks {
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+async fn write_locks(tx: &mut PgConnection, run: Uuid, locks: &[Lock]) -> sqlx::Result<()> {
+    for lock in locks {
         sqlx::query!(
             "insert into toygres.run_lock (run_id, key, shared) values ($1, $2, $3)",
-            id,
+            run,
             lock.key,
             lock.shared
         )
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
     }
-    Ok(RunId(id))
+    Ok(())
 }
 
 /// Whoever wants a key waits here until everybody who is just taking it has committed.

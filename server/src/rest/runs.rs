@@ -24,6 +24,7 @@ pub(crate) struct ListQuery {
     instance: Option<InstanceId>,
     image: Option<ImageId>,
     active: bool,
+    q: Option<String>,
     page: i64,
     per_page: i64,
 }
@@ -31,7 +32,7 @@ pub(crate) struct ListQuery {
 /// Runs, the newest first; how many there are in all is in `X-Total-Count`.
 #[utoipa::path(get, path = "/api/runs", tag = "runs",
     params(("state" = Option<RunState>, Query), ("workflow" = Option<String>, Query), ("instance" = Option<uuid::Uuid>, Query), ("image" = Option<uuid::Uuid>, Query),
-        ("active" = Option<bool>, Query), ("page" = Option<i64>, Query), ("per_page" = Option<i64>, Query)),
+        ("active" = Option<bool>, Query), ("q" = Option<String>, Query), ("page" = Option<i64>, Query), ("per_page" = Option<i64>, Query)),
     responses((status = 200, body = Vec<Run>), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(crate) async fn list(
     State(app): State<App>,
@@ -43,6 +44,7 @@ pub(crate) async fn list(
         workflow: query.workflow.map(|name| name.replace('\0', "")),
         instance: query.instance,
         image: query.image,
+        search: query.q,
         page: query.page,
         per_page: query.per_page,
         active: query.active,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(unreachable_pub, reason = "shared by test files")]
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -32,19 +33,30 @@ pub fn psql(database: &str, sql: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 impl Toygres {
     /// Starts it at a free port.
     pub fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self::start_at(port)
+        Self::start_at(free_port())
     }
 
     pub fn start_at(port: u16) -> Self {
+        Self::start_with(port, |_| {})
+    }
+
+    /// Starts it with more flags or variables.
+    pub fn start_with(port: u16, change: impl Fn(&mut Command)) -> Self {
+        // The client that tests use brings none of its own.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let database = format!("server_test_{port}_{}", std::process::id());
         psql("postgres", &format!("create database {database}"));
         let dir = tempfile::Builder::new().prefix("toygres-server-test-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let child = spawn(port, dir.path(), &database);
+        let child = spawn(port, dir.path(), &database, change);
         let mut toygres = Self { child, port, dir, database };
         toygres.wait_until_ready();
         toygres
@@ -63,8 +75,25 @@ impl Toygres {
         }
     }
 
+    /// A command on this server's CMS and data directory.
+    pub fn tool(&self, arguments: &[&str]) -> Command {
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_toygres-server"));
+        tool.args(arguments)
+            .env("DATABASE_URL", database_url(&self.database))
+            .env("TOYGRES_DATA_DIR", self.dir.path().join("data"))
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null());
+        tool
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Starts it again, after it was stopped.
+    pub fn start_again(&mut self, change: impl Fn(&mut Command)) {
+        self.child = spawn(self.port, self.dir.path(), &self.database, change);
+        self.wait_until_ready();
     }
 
     /// SIGTERM; how it ended.
@@ -72,6 +101,36 @@ impl Toygres {
         let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap()
+    }
+}
+
+/// Logs in; what follows carries the cookie.
+pub async fn log_in(toygres: &Toygres) -> reqwest::Client {
+    let client = reqwest::Client::builder().cookie_store(true).redirect(reqwest::redirect::Policy::none());
+    let client = client.build().unwrap();
+    let form = [("username", NAME), ("password", PASSWORD)];
+    assert_eq!(client.post(toygres.url("/login")).form(&form).send().await.unwrap().status(), 200);
+    client
+}
+
+/// The state that a run is in.
+pub async fn state_of(client: &reqwest::Client, toygres: &Toygres, run: &str) -> String {
+    let answer = client.get(toygres.url(&format!("/api/runs/{run}"))).send().await.unwrap();
+    let detail: serde_json::Value = answer.json().await.unwrap();
+    detail["state"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Waits until a run has ended well.
+pub async fn succeeds(client: &reqwest::Client, toygres: &Toygres, run: &str) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        match state_of(client, toygres, run).await.as_str() {
+            "succeeded" => return,
+            // Also nothing at all, while the server's own database is away.
+            "running" | "" => assert!(Instant::now() < deadline, "{run} does not end: {}", toygres.log()),
+            other => panic!("{run} is {other}: {}", toygres.log()),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -89,9 +148,11 @@ pub fn command(port: u16, dir: &std::path::Path, database: &str) -> Command {
     server
 }
 
-fn spawn(port: u16, dir: &std::path::Path, database: &str) -> Child {
+fn spawn(port: u16, dir: &std::path::Path, database: &str, change: impl Fn(&mut Command)) -> Child {
     let log = std::fs::File::create(dir.join("log")).unwrap();
-    command(port, dir, database).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    let mut server = command(port, dir, database);
+    change(&mut server);
+    server.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
 /// The agent beside the server, which `cargo xtask test` has built.

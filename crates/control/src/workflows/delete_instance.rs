@@ -4,6 +4,7 @@ use model::{InstanceId, Origin};
 use serde::{Deserialize, Serialize};
 use workflow::{Cx, Failure, Lock, Progress, Step, Steps, Workflow};
 
+use crate::error::Error;
 use crate::instances::{self, instance_key};
 use crate::jobs::of_platform;
 use crate::secrets::{Keyring, Kind};
@@ -30,10 +31,13 @@ impl Workflow for DeleteInstance {
     }
 }
 
-/// Whether there is anything on the platform that is Toygres' own.
-async fn is_managed(cx: &Cx<DeleteInstance>) -> bool {
-    let instance = instances::by_id(cx.services.db(), cx.input.instance).await;
-    instance.is_ok_and(|instance| instance.origin == Origin::Managed)
+/// Whether there may be anything on the platform that is Toygres' own. A CMS that does not answer does not say no.
+async fn is_managed(cx: &Cx<DeleteInstance>) -> Result<bool, Failure> {
+    match instances::by_id(cx.services.db(), cx.input.instance).await {
+        Ok(instance) => Ok(instance.origin == Origin::Managed),
+        Err(Error::NotFound(_)) => Ok(true),
+        Err(error) => Err(Failure::retry(anyhow::anyhow!("{error}"))),
+    }
 }
 
 /// Stops the server and takes it away.
@@ -46,7 +50,7 @@ impl Step for DeletePostgres {
     type Output = ();
 
     async fn run(cx: &Cx<DeleteInstance>) -> Result<Progress<()>, Failure> {
-        if is_managed(cx).await {
+        if is_managed(cx).await? {
             cx.services.platform().delete_server(cx.input.instance).await.map_err(of_platform)?;
         }
         Ok(Progress::Done(()))
@@ -77,7 +81,7 @@ impl Step for DeletePvc {
     type Output = ();
 
     async fn run(cx: &Cx<DeleteInstance>) -> Result<Progress<()>, Failure> {
-        if is_managed(cx).await {
+        if is_managed(cx).await? {
             cx.services.platform().delete_volume(cx.input.instance).await.map_err(of_platform)?;
         }
         Ok(Progress::Done(()))

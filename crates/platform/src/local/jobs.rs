@@ -1,5 +1,5 @@
 //! Jobs as detached processes: a directory each, whose files outlive this process and the job's. The agent itself takes
-//! the directory's lock; whoever finds it held knows that the job works.
+//! the directory's lock; whoever finds it held knows that the job works. It follows nobody.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,23 +7,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::Utc;
-use futures::stream::BoxStream;
-use model::agent::{ENV_RESULT, ENV_SECRETS, ENV_TASK, EventBody};
-use model::{AgentEvent, Level};
+use chrono::{DateTime, Utc};
+use model::agent::{ENV_RESULT, ENV_SECRETS, ENV_TASK};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::process::{Child, Command};
 
 use super::LocalPlatform;
-use super::process::Process;
+use super::process::{Process, end_carriers};
 use crate::{Error, JobEnd, JobSpec, JobState, Result};
 
 /// How often a job that is waited for is looked at.
-const LOOK: Duration = Duration::from_millis(100);
-/// The longest line that is taken for one; an agent's are shorter.
-const LONGEST_LINE: usize = 64 * 1024;
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a job that has had its time may take to stop.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// How a process ended, written by whoever started it.
 #[derive(Serialize, Deserialize)]
@@ -70,6 +68,8 @@ impl LocalPlatform {
         for (name, secret) in &job.secrets {
             self.account.write(&secrets.join(name), secret.reveal().as_bytes(), 0o600)?;
         }
+        let until = (Utc::now() + job.deadline).to_rfc3339();
+        self.account.write(&staging.join("deadline"), until.as_bytes(), 0o600)?;
         let task = serde_json::to_vec_pretty(&job.task).context("write the task")?;
         self.account.write(&staging.join("task.json"), &task, 0o600)?;
         std::fs::rename(&staging, dir).with_context(|| format!("make the job {}", job.name))?;
@@ -103,6 +103,7 @@ impl LocalPlatform {
                 if let Some(process) = process {
                     process.end_group();
                 }
+                end_carriers(&mark(&dir));
                 let exit = Exit { process, code: status.code(), signal: status.signal() };
                 if let (Ok(text), true) = (serde_json::to_vec(&exit), dir.exists())
                     && let Err(error) = account.write(&dir.join("exit.json"), &text, 0o600)
@@ -141,6 +142,10 @@ impl LocalPlatform {
         let end = JobEnd { result: read(&dir.join("result.json"))?, code: None, reason: None, fatal: false };
         // A second agent that found the directory taken leaves an exit too; it says nothing about the job.
         let exit = read::<Exit>(&dir.join("exit.json"))?.filter(|exit| exit.process == Some(process));
+        if exit.is_none() && end.result.is_none() {
+            // It was killed while nobody waited for it: what it had started may be at work still.
+            end_carriers(&mark(&dir));
+        }
         // The task may be looked at later; the secrets have done their work.
         std::fs::remove_dir_all(dir.join("secrets"))
             .or_else(crate::cluster::missing_is_fine)
@@ -151,7 +156,7 @@ impl LocalPlatform {
                 .as_ref()
                 .map(|result| result.class.code())
                 .or(exit.as_ref().and_then(|exit| exit.code)),
-            reason: end.result.is_none().then(|| reason(exit.as_ref())),
+            reason: overdue(&dir).or_else(|| end.result.is_none().then(|| reason(exit.as_ref()))),
             ..end
         }))
     }
@@ -163,7 +168,7 @@ impl LocalPlatform {
 
     pub(crate) async fn stop_job(&self, name: &str, grace: Duration) -> Result<()> {
         let dir = self.job_dir(name)?;
-        let Some(process) = process_of(&dir)? else { return Ok(()) };
+        let Some(process) = self.withdraw(&dir).await? else { return Ok(()) };
         process.signal(Signal::TERM);
         let deadline = tokio::time::Instant::now() + grace;
         while self.is_alive(process) {
@@ -172,58 +177,33 @@ impl LocalPlatform {
             }
             tokio::time::sleep(LOOK / 5).await;
         }
+        end_carriers(&mark(&dir));
         Ok(())
     }
 
-    pub(crate) fn follow_job(&self, name: &str, after: u64) -> BoxStream<'static, Result<AgentEvent>> {
-        let (send, receive) = tokio::sync::mpsc::channel(256);
-        let (dir, platform) = (self.job_dir(name), self.view());
-        let name = name.to_owned();
-        tokio::spawn(async move {
-            let followed = async {
-                let dir = dir?;
-                let mut file = Lines::new(dir.join("events.jsonl"));
-                loop {
-                    // Asked before reading: what is written before the end is read after the answer.
-                    let ended =
-                        !matches!(platform.observe_job(&name)?, JobState::Running | JobState::Pending(_));
-                    while let Some(line) = file.next(ended).await? {
-                        let event = parse(&line);
-                        if (event.seq > after || event.seq == 0) && send.send(Ok(event)).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                    if ended {
-                        break;
-                    }
-                    tokio::time::sleep(LOOK).await;
-                }
-                let mut complaints = Lines::new(dir.join("stderr.log"));
-                while let Some(line) = complaints.next(true).await? {
-                    if send.send(Ok(complaint(line))).await.is_err() {
-                        return Ok(());
-                    }
-                }
-                Ok(())
-            };
-            if let Err(error) = followed.await {
-                // Nobody listens any more: nobody to tell.
-                let _ = send.send(Err(error)).await;
-            }
-        });
-        Box::pin(futures::stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive))))
+    /// Stops a job that has had its time.
+    pub(super) async fn stop_if_overdue(&self, name: &str) -> Result<()> {
+        let dir = self.job_dir(name)?;
+        let until = std::fs::read_to_string(dir.join("deadline")).ok();
+        let until = until.and_then(|text| text.parse::<DateTime<Utc>>().ok());
+        if until.is_none_or(|until| Utc::now() < until) || overdue(&dir).is_some() {
+            return Ok(());
+        }
+        self.account.write(&dir.join("overdue"), b"", 0o600)?;
+        self.stop_job(name, GRACE).await
     }
 
-    /// What a follower needs of the platform.
-    fn view(&self) -> Self {
-        Self {
-            data_dir: self.data_dir.clone(),
-            account: self.account.clone(),
-            agent_program: self.agent_program.clone(),
-            bin_dirs: self.bin_dirs.clone(),
-            identity: self.identity.clone(),
-            shared: self.shared.clone(),
+    /// The process to stop; a job that has none yet will not begin any more.
+    async fn withdraw(&self, dir: &Path) -> Result<Option<Process>> {
+        if let Some(process) = process_of(dir)? {
+            return Ok(Some(process));
         }
+        let _one = self.shared.launching.lock().await;
+        let process = process_of(dir)?;
+        if process.is_none() {
+            crate::cluster::remove_dir(dir).await?;
+        }
+        Ok(process)
     }
 }
 
@@ -240,6 +220,17 @@ async fn start(command: &mut Command) -> Result<Child> {
             child => return Ok(child.context("start the agent")?),
         }
     }
+}
+
+/// What all processes of a job have in their environment.
+fn mark(dir: &Path) -> String {
+    format!("{ENV_RESULT}={}", dir.join("result.json").display())
+}
+
+/// Why a job that had its time was stopped.
+fn overdue(dir: &Path) -> Option<String> {
+    let was = dir.join("overdue").exists();
+    was.then(|| "The job took longer than it may and was stopped.".to_owned())
 }
 
 fn reason(exit: Option<&Exit>) -> String {
@@ -281,59 +272,4 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 fn is_locked(dir: &Path) -> bool {
     let Ok(file) = File::open(dir.join("lock")) else { return false };
     matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock))
-}
-
-/// A line that is no event is a crash's last words.
-fn parse(line: &str) -> AgentEvent {
-    serde_json::from_str(line).unwrap_or_else(|_| complaint(line.to_owned()))
-}
-
-fn complaint(message: String) -> AgentEvent {
-    AgentEvent { seq: 0, at: Utc::now(), body: EventBody::Log { level: Level::Error, message } }
-}
-
-/// The lines of a file that somebody else appends to.
-struct Lines {
-    path: PathBuf,
-    file: Option<tokio::fs::File>,
-    pending: Vec<u8>,
-    offset: u64,
-}
-
-impl Lines {
-    fn new(path: PathBuf) -> Self {
-        Self { path, file: None, pending: Vec::new(), offset: 0 }
-    }
-
-    /// The next whole line; at the end also one without a newline.
-    async fn next(&mut self, at_end: bool) -> Result<Option<String>> {
-        loop {
-            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.pending.drain(..=end).collect();
-                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
-            }
-            if self.pending.len() > LONGEST_LINE || !self.fill().await? {
-                let rest = at_end || self.pending.len() > LONGEST_LINE;
-                if rest && !self.pending.is_empty() {
-                    let line = std::mem::take(&mut self.pending);
-                    return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
-                }
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Reads more; false when there is nothing more yet.
-    async fn fill(&mut self) -> Result<bool> {
-        if self.file.is_none() {
-            self.file = tokio::fs::File::open(&self.path).await.ok();
-        }
-        let Some(file) = &mut self.file else { return Ok(false) };
-        let mut chunk = vec![0; 16 * 1024];
-        file.seek(std::io::SeekFrom::Start(self.offset)).await.context("read a job's events")?;
-        let read = file.read(&mut chunk).await.context("read a job's events")?;
-        self.offset += read as u64;
-        self.pending.extend_from_slice(&chunk[..read]);
-        Ok(read > 0)
-    }
 }

@@ -3,6 +3,7 @@
 
 pub mod account;
 mod agent_program;
+mod follow;
 mod installations;
 mod instances;
 mod jobs;

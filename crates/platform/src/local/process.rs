@@ -50,6 +50,32 @@ impl Process {
     }
 }
 
+/// Kills every process that has this in its environment, and what those start meanwhile.
+pub(crate) fn end_carriers(variable: &str) {
+    // Each round finds what the one before had no time to see; nothing forks so often.
+    for _ in 0..10 {
+        let carriers = carriers(variable);
+        if carriers.is_empty() {
+            return;
+        }
+        for process in carriers {
+            process.signal(Signal::KILL);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+fn carriers(variable: &str) -> Vec<Process> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    // Nobody's environment but our own user's can be read, and that is enough.
+    let carries = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+    };
+    pids.filter(carries).filter_map(Process::of).filter(|process| process.runs()).collect()
+}
+
 /// State and start time; the name before them may hold anything, a closing bracket too.
 fn stat(pid: i32) -> Option<(char, u64)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

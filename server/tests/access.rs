@@ -1,0 +1,146 @@
+//! Who gets in besides a browser on this machine: tokens, https, proxies, sessions that get old.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod toygres;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use toygres::{NAME, PASSWORD, Toygres, command, free_port, log_in, psql};
+
+/// A new token from the command line, beside the server.
+fn token(toygres: &Toygres, arguments: &[&str]) -> String {
+    let output = toygres.tool(&["token", "add"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_token_may_what_its_role_may_as_long_as_it_lasts() {
+    let toygres = Toygres::start();
+    let ask = async |token: &str, method: Method, path: &str, body: Option<Value>| {
+        let request = reqwest::Client::new().request(method, toygres.url(path)).bearer_auth(token);
+        let request = body.into_iter().fold(request, |request, body| request.json(&body));
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let code = answer.json::<Value>().await.unwrap_or_default()["error"]["code"].clone();
+        (status, code.as_str().unwrap_or_default().to_owned())
+    };
+    let gone = "/api/instances/nobody?confirm=nobody";
+    let image =
+        || Some(json!({ "name": "of-nothing", "instance_id": "0190d0b8-6d5f-7000-8000-000000000000" }));
+
+    let viewer = token(&toygres, &["looks", "--days", "1"]);
+    assert!(viewer.starts_with("toy_") && viewer.len() == 68, "{viewer}");
+    assert_eq!(ask(&viewer, Method::GET, "/api/runs", None).await.0, 200);
+    assert_eq!(ask(&viewer, Method::POST, "/api/images", image()).await, (403, "forbidden".to_owned()));
+    let operator = token(&toygres, &["works", "--role", "operator"]);
+    assert_eq!(ask(&operator, Method::POST, "/api/images", image()).await.0, 404);
+    assert_eq!(ask(&operator, Method::DELETE, gone, None).await.0, 403);
+    let admin = token(&toygres, &["rules", "--role", "admin"]);
+    assert_eq!(ask(&admin, Method::DELETE, gone, None).await, (403, "sudo_required".to_owned()));
+    let sudo = token(&toygres, &["deletes", "--role", "admin", "--sudo"]);
+    assert_eq!(ask(&sudo, Method::DELETE, gone, None).await, (404, "not_found".to_owned()));
+
+    psql(&toygres.database, "update toygres.token set expires_at = clock_timestamp() where name = 'looks'");
+    assert_eq!(ask(&viewer, Method::GET, "/api/runs", None).await, (401, "unauthenticated".to_owned()));
+    psql(&toygres.database, "update toygres.token set revoked_at = clock_timestamp() where name = 'rules'");
+    assert_eq!(ask(&admin, Method::GET, "/api/runs", None).await.0, 401);
+    assert_eq!(ask(&format!("{sudo}0"), Method::GET, "/api/runs", None).await.0, 401);
+    // Only its hash is kept.
+    let kept = psql(&toygres.database, "select t::text from toygres.token t");
+    assert!(kept.contains("deletes") && !kept.contains(&sudo), "{kept}");
+}
+
+#[tokio::test]
+async fn https_gets_a_cookie_that_only_https_sends() {
+    let toygres = Toygres::start_with(free_port(), |server| {
+        server.env("TOYGRES_PUBLIC_URL", "https://toygres.example");
+    });
+    let client = reqwest::Client::new();
+    let form = [("username", NAME), ("password", PASSWORD)];
+    let login = client.post(toygres.url("/login")).form(&form).send().await.unwrap();
+    let cookie = login.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.starts_with("__Host-toygres="), "{cookie}");
+    let is_locked = |cookie: &str| {
+        let parts: Vec<String> = cookie.split(';').map(|part| part.trim().to_lowercase()).collect();
+        let has = |wanted: &str| parts.iter().any(|part| part == wanted);
+        has("secure") && has("httponly") && has("path=/") && has("samesite=lax") && !cookie.contains("Domain")
+    };
+    assert!(is_locked(&cookie), "{cookie}");
+    let pair = cookie.split(';').next().unwrap();
+    for path in ["/", "/login", "/health", "/api/runs", "/pkg/nothing"] {
+        let answer = client.get(toygres.url(path)).header("cookie", pair).send().await.unwrap();
+        assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000", "{path}");
+    }
+    // From the public address, and from nowhere else.
+    for (origin, status) in
+        [("https://toygres.example", 200), ("http://toygres.example", 403), ("https://evil.example", 403)]
+    {
+        let logout = client.post(toygres.url("/logout")).header("cookie", pair).header("origin", origin);
+        let answer = logout.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{origin}");
+        if status == 200 {
+            let removal = answer.headers()["set-cookie"].to_str().unwrap();
+            assert!(removal.starts_with("__Host-toygres=;") && is_locked(removal), "{removal}");
+        }
+    }
+
+    let plain = Toygres::start();
+    let login = client.post(plain.url("/login")).form(&form).send().await.unwrap();
+    let cookie = login.headers()["set-cookie"].to_str().unwrap();
+    assert!(cookie.starts_with("toygres=") && !cookie.contains("Secure"), "{cookie}");
+    assert!(!login.headers().contains_key("strict-transport-security"));
+}
+
+#[tokio::test]
+async fn only_a_known_proxy_says_where_a_request_comes_from() {
+    let guess = async |toygres: &Toygres| {
+        let form = [("username", NAME), ("password", "a guess")];
+        let login = reqwest::Client::new().post(toygres.url("/login")).form(&form);
+        // The client claims the first; the proxy saw the second.
+        let login = login.header("x-forwarded-for", "198.51.100.1, 203.0.113.7");
+        assert_eq!(login.send().await.unwrap().status(), 401);
+        psql(&toygres.database, "select key from toygres.login_guess")
+    };
+    let keys = guess(&Toygres::start()).await;
+    assert!(keys.contains("127.0.0.1") && !keys.contains("203.0.113.7"), "{keys}");
+    let behind = Toygres::start_with(free_port(), |server| {
+        server.env("TOYGRES_PROXIES", "192.0.2.1,127.0.0.1");
+    });
+    let keys = guess(&behind).await;
+    assert!(keys.contains("203.0.113.7"), "{keys}");
+    assert!(!keys.contains("127.0.0.1") && !keys.contains("198.51.100.1"), "{keys}");
+}
+
+#[tokio::test]
+async fn a_session_ends_after_twelve_hours_also_in_sudo_mode() {
+    let toygres = Toygres::start();
+    let client = log_in(&toygres).await;
+    psql(
+        &toygres.database,
+        "update toygres.session set created_at = clock_timestamp() - interval '11 hours 59 minutes'",
+    );
+    let sudo = client.post(toygres.url("/api/sudo")).json(&json!({ "password": PASSWORD }));
+    assert_eq!(sudo.send().await.unwrap().status(), 200);
+    assert_eq!(client.get(toygres.url("/api/runs")).send().await.unwrap().status(), 200);
+    let left = psql(
+        &toygres.database,
+        "select count(*) from toygres.session where expires_at < clock_timestamp() + interval '61 seconds'",
+    );
+    assert_eq!(left, "1\n", "the password asked for again made the session last longer");
+}
+
+#[tokio::test]
+async fn a_public_address_is_one_or_is_refused() {
+    let toygres = Toygres::start();
+    for wrong in ["toygres.example", "ftp://toygres.example", "https://toygres.example/path"] {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let refused = command(free_port(), elsewhere.path(), &toygres.database)
+            .env("TOYGRES_PUBLIC_URL", wrong)
+            .output()
+            .unwrap();
+        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && words.contains("TOYGRES_PUBLIC_URL"), "{wrong}: {words}");
+    }
+}

@@ -1,0 +1,42 @@
+//! Pages under load: each has its own policy, and lends nothing of its own to another answer.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod toygres;
+
+use toygres::{Toygres, free_port, log_in};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_has_its_own_policy_however_busy_the_server_is() {
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("favicon.svg"), "<svg xmlns='http://www.w3.org/2000/svg'/>").unwrap();
+    let toygres = Toygres::start_with(free_port(), |server| {
+        server.env("LEPTOS_SITE_ROOT", site.path()).env("RUST_LOG", "info");
+    });
+    let client = log_in(&toygres).await;
+    // Beside each other, on connections of their own: a browser asks for the icon while pages are being rendered.
+    let mut loads = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let (client, page, icon) = (client.clone(), toygres.url("/runs"), toygres.url("/favicon.svg"));
+        loads.spawn(async move {
+            for _ in 0..60 {
+                let url = if n % 2 == 0 { &page } else { &icon };
+                let answer = client.get(url).send().await.unwrap();
+                assert_eq!(answer.status(), 200);
+                let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+                let body = answer.text().await.unwrap();
+                if n % 2 == 0 {
+                    let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next());
+                    let nonce = nonce.unwrap_or_else(|| panic!("a page without its policy: {policy}"));
+                    assert!(body.contains(nonce), "the policy is another page's");
+                } else {
+                    assert!(!policy.contains("nonce"), "a file has a page's policy: {policy}");
+                }
+            }
+        });
+    }
+    while let Some(load) = loads.join_next().await {
+        load.unwrap();
+    }
+    assert!(!toygres.log().contains("without its policy"), "{}", toygres.log());
+}
