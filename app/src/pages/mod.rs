@@ -17,5 +17,6 @@ pub mod run;
 pub mod runs;
 pub mod settings;
 pub mod settings_access;
+pub mod settings_platform;
 pub mod settings_state;
 pub mod sudo;

@@ -107,6 +107,14 @@ pub(crate) fn of_platform(error: platform::Error) -> Failure {
     }
 }
 
+/// What a person or a place refuses is not tried again; what does not answer is.
+pub(crate) fn of_control(error: Error) -> Failure {
+    match error {
+        Error::Unavailable(_) | Error::Internal(_) => Failure::retry(anyhow::anyhow!("{error}")),
+        other => Failure::fatal(anyhow::anyhow!("{other}")),
+    }
+}
+
 /// What the end of a job means for its step.
 fn ended(result: Option<&AgentResult>, reason: Option<&str>) -> std::result::Result<Outcome, Failure> {
     let Some(result) = result else {

@@ -4,12 +4,15 @@ pub mod agent;
 pub mod id;
 pub mod image;
 pub mod instance;
+pub mod log;
 pub mod name;
 pub mod overview;
 pub mod page;
+pub mod place;
 pub mod restore;
 pub mod run;
 pub mod user;
+pub mod workers;
 
 mod text_enum;
 
@@ -22,7 +25,9 @@ pub use image::{
     Table,
 };
 pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
+pub use log::{LogFilter, LogPage, LogStretch};
 pub use name::{Name, NameError};
 pub use page::Page;
+pub use place::{Place, PlatformKind};
 pub use run::{LogLine, Progress, Receipt, Run, RunState, StepRow, StepState};
 pub use user::{Actor, Role};
