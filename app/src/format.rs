@@ -22,6 +22,13 @@ pub fn bytes(bytes: u64) -> String {
     format!("{} {}", three_digits(value), UNITS[unit])
 }
 
+/// `12 GiB`, the unit of volumes.
+#[must_use]
+pub fn gib(bytes: i64) -> String {
+    let gib = bytes as f64 / f64::from(1 << 30);
+    if gib.fract() == 0.0 { format!("{gib:.0} GiB") } else { format!("{gib:.1} GiB") }
+}
+
 /// Bytes as the database counts them, or a dash.
 #[must_use]
 pub fn bytes_or_nothing(value: Option<i64>) -> String {
@@ -165,6 +172,12 @@ mod tests {
         ] {
             assert_eq!(bytes(value), text);
         }
+    }
+
+    #[test]
+    fn volumes_are_written_in_gib() {
+        assert_eq!(gib(10 << 30), "10 GiB");
+        assert_eq!(gib(5 << 29), "2.5 GiB");
     }
 
     #[test]

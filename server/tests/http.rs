@@ -265,6 +265,59 @@ async fn bad_input_gets_a_sentence_and_every_answer_its_headers() {
     }
 }
 
+/// What a cluster alone has is refused on one machine, at its field.
+#[tokio::test]
+async fn what_only_a_cluster_has_is_refused_at_its_field() {
+    let toygres = Toygres::start();
+    let client = log_in(&toygres).await;
+    let external = |more: Value| {
+        let mut body = json!({ "name": "orders", "host": "127.0.0.1", "port": 1, "username": "postgres" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    for (path, body, field, words) in [
+        (
+            "/api/instances",
+            json!({ "name": "big", "volume_bytes": 20_u64 << 30 }),
+            "volume_bytes",
+            "share its disk",
+        ),
+        ("/api/instances", json!({ "name": "old", "major": 9 }), "major", "apt-get install postgresql-9"),
+        (
+            "/api/instances",
+            json!({ "name": "durable", "image_type": "pg_durable" }),
+            "image_type",
+            "pg_durable is not here",
+        ),
+        (
+            "/api/instances/external",
+            external(json!({ "secret_ref": "shop/orders/password" })),
+            "secret_ref",
+            "on Kubernetes only",
+        ),
+        (
+            "/api/instances/external",
+            external(json!({ "secret_ref": "shop/orders" })),
+            "secret_ref",
+            "namespace/name/key",
+        ),
+        (
+            "/api/instances/external",
+            external(json!({ "secret_ref": "a/b/c", "password": "x" })),
+            "secret_ref",
+            "not both",
+        ),
+    ] {
+        let sent =
+            client.post(toygres.url(path)).header(CONTENT_TYPE, "application/json").body(body.to_string());
+        let answer = sent.send().await.unwrap();
+        assert_eq!(answer.status(), 422, "{body}");
+        let error = answer.json::<Value>().await.unwrap()["error"].clone();
+        assert_eq!(error["field"], field, "{error}");
+        assert!(error["message"].as_str().unwrap().contains(words), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn one_server_a_data_directory_and_an_end_in_good_order() {
     let mut toygres = Toygres::start();

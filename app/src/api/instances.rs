@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use model::image::DayOfImages;
+use model::run::Diagnosis;
 use model::{Image, Instance, InstanceId, Run};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,10 @@ pub struct InstanceView {
     pub instance: Instance,
     /// How to connect to it, without the password.
     pub connection: Option<String>,
+    /// The command that leads to it from outside of its cluster.
+    pub from_outside: Option<String>,
+    /// What is known about the words that it is down or waits with.
+    pub diagnosis: Option<Diagnosis>,
     /// Its last [`DAYS`] days of images, the oldest first.
     pub days: Vec<DayOfImages>,
     /// Its newest images.
@@ -77,8 +82,11 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
     };
     let making = images.rows.iter().any(|image| image.status == model::ImageStatus::Creating);
     let connection = instance.host.is_some().then(|| control::instances::connection_string(&instance));
+    let words = instance.health_detail.as_deref();
     Ok(InstanceView {
         connection,
+        from_outside: control::instances::from_outside(&services, &instance),
+        diagnosis: words.and_then(control::diagnosis::of_instance),
         days,
         images_total: images.total,
         images: images.rows,
@@ -184,22 +192,38 @@ pub async fn create_instance(
     /// Ticked: connections over loopback need no password.
     #[server(default)]
     trust_loopback: Option<String>,
+    /// The size of its volume in GiB; the usual one if empty.
+    #[server(default)]
+    volume_gib: String,
+    /// A DNS label to ask for.
+    #[server(default)]
+    dns_label: String,
 ) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
     let trust = trust_loopback.as_deref().unwrap_or_default();
-    let typed =
-        [("name", &*name), ("major", &*major), ("image_type", &*image_type), ("trust_loopback", trust)];
+    let remember = |error: UiError| {
+        error.typed([
+            ("name", &*name),
+            ("major", &*major),
+            ("image_type", &*image_type),
+            ("trust_loopback", trust),
+            ("volume_gib", &*volume_gib),
+            ("dns_label", &*dns_label),
+        ])
+    };
     let new = model::instance::NewInstance {
         name: name.clone(),
         password: Some(password).filter(|password| !password.is_empty()),
-        major: parsed("major", &major)?,
-        image_type: parsed("image_type", &image_type)?,
+        major: parsed("major", &major).map_err(remember)?,
+        image_type: parsed("image_type", &image_type).map_err(remember)?,
         trust_loopback: Some(trust_loopback.is_some()),
-        ..Default::default()
+        volume_bytes: super::place::volume(&volume_gib).map_err(remember)?,
+        dns_label: Some(dns_label.trim().to_owned()).filter(|label| !label.is_empty()),
+        source_image_id: None,
     };
     let started = control::instances::create(&services, &actor, new)
         .await
-        .map_err(|error| UiError::from(error).typed(typed))?;
+        .map_err(|error| remember(super::place::at_the_field(error)))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
@@ -219,6 +243,9 @@ pub async fn add_instance(
     /// That user's password.
     #[server(default)]
     password: String,
+    /// Or the Secret that holds it, as `namespace/name/key`.
+    #[server(default)]
+    secret_ref: String,
     /// The database to connect to first; `postgres` if empty.
     #[server(default)]
     database: String,
@@ -237,6 +264,7 @@ pub async fn add_instance(
             ("port", &*port),
             ("username", &*username),
             ("database", &*database),
+            ("secret_ref", &*secret_ref),
             ("tls", &*tls),
             ("image_type", &*image_type),
         ])
@@ -255,6 +283,7 @@ pub async fn add_instance(
         port: port_number,
         username: username.clone(),
         password,
+        secret_ref: Some(secret_ref.trim().to_owned()).filter(|text| !text.is_empty()),
         database: Some(database.trim().to_owned())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "postgres".to_owned()),
@@ -270,7 +299,7 @@ pub async fn add_instance(
 
 /// One of the words or numbers that a select offers, or none if it is empty.
 #[cfg(feature = "ssr")]
-fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>> {
+pub(super) fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>> {
     match text.trim() {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| UiError::invalid(field, "Choose one of the list.")),

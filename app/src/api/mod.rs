@@ -9,6 +9,7 @@ pub mod images;
 #[expect(clippy::too_many_arguments, reason = "a form has as many fields as it has, and each is an argument")]
 pub mod instances;
 pub mod overview;
+pub mod place;
 pub mod restore;
 pub mod runs;
 pub mod settings;

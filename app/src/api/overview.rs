@@ -1,6 +1,7 @@
 //! What the overview shows.
 
 use leptos::prelude::*;
+use model::Place;
 use model::overview::Overview;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,9 @@ use crate::error::Result;
 pub struct OverviewPage {
     /// What is healthy, what runs, what needs a person.
     pub overview: Overview,
-    /// The PostgreSQL versions found on this machine; fetched only while there is no instance.
+    /// Where instances will live.
+    pub place: Place,
+    /// The PostgreSQL versions that can be started there; fetched only while there is no instance.
     pub versions: Vec<String>,
 }
 
@@ -29,5 +32,5 @@ pub async fn get_overview() -> Result<OverviewPage> {
     } else {
         Vec::new()
     };
-    Ok(OverviewPage { overview, versions })
+    Ok(OverviewPage { overview, place: services.place(), versions })
 }

@@ -3,13 +3,14 @@
 use leptos::prelude::*;
 use model::page::Page;
 use model::run::RunDetail;
-use model::{LogLine, Run, RunId};
+use model::{LogFilter, LogPage, LogStretch, Run, RunId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// How many of the last lines a page begins with.
-pub const LINES: i64 = 500;
+/// How many lines are fetched at once.
+#[cfg(feature = "ssr")]
+const LINES: i64 = 500;
 
 /// What the list's address asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +34,10 @@ pub struct WantedRuns {
 pub struct RunView {
     /// The run.
     pub detail: RunDetail,
-    /// Its last lines.
-    pub lines: Vec<LogLine>,
+    /// Which lines of its log pass.
+    pub filter: LogFilter,
+    /// A stretch of them.
+    pub log: LogPage,
 }
 
 /// A page of runs.
@@ -54,13 +57,20 @@ pub async fn list_runs(wanted: WantedRuns) -> Result<Page<Run>> {
     Ok(control::runs::list(&services, query).await?)
 }
 
-/// One run.
-#[server(prefix = "/api/fn", endpoint = "run")]
-pub async fn get_run(id: RunId) -> Result<RunView> {
+/// One run, with the stretch of its log that the address asks for.
+#[server(prefix = "/api/fn", endpoint = "run", input = leptos::server_fn::codec::Json)]
+pub async fn get_run(id: RunId, filter: LogFilter, stretch: LogStretch) -> Result<RunView> {
     let (services, _) = super::caller(model::Role::Viewer)?;
     let detail = control::runs::get(&services, id).await?;
-    let lines = control::runs::log(&services, id, (detail.log_lines - LINES).max(0), LINES).await?;
-    Ok(RunView { detail, lines })
+    let log = control::runs::log_page(&services, id, &filter, stretch, LINES).await?;
+    Ok(RunView { detail, filter, log })
+}
+
+/// A stretch of a run's log.
+#[server(prefix = "/api/fn", endpoint = "log", input = leptos::server_fn::codec::Json)]
+pub async fn get_log(id: RunId, filter: LogFilter, stretch: LogStretch) -> Result<LogPage> {
+    let (services, _) = super::caller(model::Role::Viewer)?;
+    Ok(control::runs::log_page(&services, id, &filter, stretch, LINES).await?)
 }
 
 /// Asks a run to turn back.

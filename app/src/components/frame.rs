@@ -9,6 +9,7 @@ use model::{Actor, Role};
 use super::back_up::BackUpAction;
 use super::blocks::{Strip, of_run};
 use super::focus::focus;
+use super::here::{Here, PlaceName};
 use super::icon::{Icon, Mark};
 use super::menu::Menu;
 use super::refusal::Refusal;
@@ -65,6 +66,7 @@ pub fn FrameAround(
     children: Children,
 ) -> impl IntoView {
     provide_context(Me(Resource::new(|| (), |()| get_me())));
+    Here::provide();
     let back_up = BackUpAction::new();
     provide_context(back_up);
     focus_follows_the_page();
@@ -78,6 +80,7 @@ pub fn FrameAround(
                 {children()}
                 <footer class="foot">
                     <span>{concat!("Toygres ", env!("CARGO_PKG_VERSION"))}</span>
+                    <span><PlaceName/></span>
                     <span>"exact times are UTC"</span>
                 </footer>
             </main>

@@ -11,6 +11,9 @@ use crate::format;
 pub fn Work(
     /// The run.
     run: Run,
+    /// What the step waits for outside of Toygres.
+    #[prop(default = None)]
+    waits_for: Option<String>,
 ) -> impl IntoView {
     let step = run.step.as_deref().map(step_words).unwrap_or_default();
     let progress = run.progress.clone().unwrap_or_default();
@@ -36,6 +39,7 @@ pub fn Work(
             </h2>
             <progress max=total.to_string() value=done.to_string() aria-labelledby="w-h">{format!("{percent} %")}</progress>
             <dl>
+                {waits_for.map(|words| view! { <div class="waits"><dt>"Waits for"</dt><dd>{words}</dd></div> })}
                 {(!progress.phase.is_empty()).then(|| view! { <div><dt>"Phase"</dt><dd>{progress.phase.clone()}</dd></div> })}
                 {by_bytes.map(|(done, total)| view! { <div><dt>"Done"</dt><dd>{format::bytes_of(done, total)}</dd></div> })}
                 {by_count.map(|(done, total)| view! { <div><dt>"Objects"</dt><dd>{format!("{} of {}", format::count(done), format::count(total))}</dd></div> })}

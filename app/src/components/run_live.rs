@@ -1,22 +1,18 @@
 //! The event stream of one run: its row, its steps and its log as they happen. It resumes behind the last line it has.
 
 use leptos::prelude::*;
-use model::LogLine;
 use model::run::RunDetail;
 
+use super::log_window::LogWindow;
 use crate::live::Connection;
-
-/// How many lines the page keeps: older ones are in the download.
-#[cfg(feature = "hydrate")]
-const KEPT: usize = 5000;
 
 /// What the page of a run shows.
 #[derive(Clone, Copy)]
 pub struct RunSignals {
     /// The run with its steps.
     pub detail: RwSignal<RunDetail>,
-    /// The last lines of its log.
-    pub lines: RwSignal<Vec<LogLine>>,
+    /// Its log.
+    pub log: LogWindow,
     /// How the stream is; [`Connection::None`] before it was opened and after the run has ended.
     pub connection: RwSignal<Connection>,
 }
@@ -24,26 +20,12 @@ pub struct RunSignals {
 impl RunSignals {
     /// Begins with what the server rendered, and in the browser goes on with the stream.
     #[must_use]
-    pub fn start(detail: RunDetail, lines: Vec<LogLine>) -> Self {
-        let signals = Self {
-            detail: RwSignal::new(detail),
-            lines: RwSignal::new(lines),
-            connection: RwSignal::new(Connection::None),
-        };
+    pub fn start(detail: RunDetail, log: LogWindow) -> Self {
+        let signals =
+            Self { detail: RwSignal::new(detail), log, connection: RwSignal::new(Connection::None) };
         #[cfg(feature = "hydrate")]
         Effect::new(move |_| browser::open(signals));
         signals
-    }
-
-    /// Adds lines that are new; a repeat after a broken connection adds nothing.
-    #[cfg(feature = "hydrate")]
-    fn add(self, more: Vec<LogLine>) {
-        self.lines.update(|lines| {
-            let last = lines.last().map_or(0, |line| line.n);
-            lines.extend(more.into_iter().filter(|line| line.n > last));
-            let over = lines.len().saturating_sub(KEPT);
-            lines.drain(..over);
-        });
     }
 }
 
@@ -60,10 +42,9 @@ mod browser {
     use crate::live::Connection;
 
     pub(super) fn open(signals: RunSignals) {
-        let (Some(detail), Some(last)) = (
-            signals.detail.try_get_untracked(),
-            signals.lines.try_with_untracked(|lines| lines.last().map_or(0, |line| line.n)),
-        ) else {
+        let (Some(detail), Some(last)) =
+            (signals.detail.try_get_untracked(), signals.log.newest.try_get_untracked())
+        else {
             return;
         };
         if detail.run.state.has_ended() && last >= detail.log_lines {
@@ -89,8 +70,8 @@ mod browser {
         on(
             "log",
             Box::new(move |event| {
-                if let (Some(lines), false) = (read(&event), signals.lines.is_disposed()) {
-                    signals.add(lines);
+                if let (Some(lines), false) = (read(&event), signals.log.lines.is_disposed()) {
+                    signals.log.add(lines);
                 }
             }),
         );

@@ -69,7 +69,11 @@ impl Span {
 fn Row(step: StepRow, span: Span) -> impl IntoView {
     // A step that failed has failed, whether it was undone since or not.
     let failed = step.state == StepState::Undone && step.error.is_some();
-    let look = if failed { Look::new("fail", "s-fail", "failed, undone") } else { state::step(step.state) };
+    let look = match &step.waits_for {
+        _ if failed => Look::new("fail", "s-fail", "failed, undone"),
+        Some(_) => Look::new("warn", "s-wait", "waits"),
+        None => state::step(step.state),
+    };
     let class = match step.state {
         StepState::Running | StepState::Waiting | StepState::Retrying | StepState::Undoing => "on",
         StepState::Failed | StepState::Stuck => "bad",
@@ -127,8 +131,10 @@ fn what(step: &StepRow) -> AnyView {
         words.join(", ")
     });
     let next = step.due_at.filter(|_| step.state == StepState::Retrying);
-    let error = step.error.clone();
+    let error = step.error.clone().filter(|_| step.waits_for.is_none());
+    let waits_for = step.waits_for.clone();
     view! {
+        {waits_for.map(|words| view! { <b>"Waits for: "</b><span>{words}</span> })}
         {error.map(|error| view! { <span>{error}</span> })}
         {next.map(|at| view! { <span class="sub">" Next try " <Ago at/></span> })}
         {progress.map(|words| view! { <span class="sub">{words}</span> })}

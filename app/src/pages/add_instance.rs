@@ -3,8 +3,9 @@
 use leptos::prelude::*;
 
 use crate::api::instances::AddInstance as Add;
-use crate::components::field::{SelectField, TextField, refused};
+use crate::components::field::{Refused, SelectField, TextField, refused};
 use crate::components::head::{Head, Panel};
+use crate::components::here::use_here;
 use crate::components::icon::Icon;
 use crate::components::refusal::Refusal;
 
@@ -13,6 +14,27 @@ use crate::components::refusal::Refusal;
 pub fn AddInstance() -> impl IntoView {
     let action = ServerAction::<Add>::new();
     let refused = refused(action);
+    let here = use_here();
+    view! {
+        <Head
+            title="Add an instance"
+            crumbs=vec![("/instances".into(), "Instances".into())]
+            sub=|| "A server that you already have. Toygres connects to it once now, and later only reads from it."
+        >
+            <a class="btn" href="/instances/new"><Icon name="plus"/>"New instance instead"</a>
+        </Head>
+        <Transition>
+            {move || Suspend::new(async move {
+                let kubernetes = here.is_kubernetes().await;
+                view! { <AddForm action refused kubernetes/> }
+            })}
+        </Transition>
+    }
+    .into_any()
+}
+
+#[component]
+fn AddForm(action: ServerAction<Add>, refused: Refused, kubernetes: bool) -> impl IntoView {
     let tls = [
         ("prefer", "prefer: if the server has it"),
         ("require", "require: always, unchecked"),
@@ -23,26 +45,33 @@ pub fn AddInstance() -> impl IntoView {
     let owned = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>()
     };
+    let (example, hint, password) = match kubernetes {
+        true => (
+            "orders-db.shop",
+            "A name or an address, no URL. A server of the cluster by its Service: service.namespace, or the full DNS name.",
+            "Kept encrypted; written to no log. Or leave it where it is:",
+        ),
+        false => ("db.example.org", "A name or an address, no URL.", "Kept encrypted; written to no log."),
+    };
     view! {
-        <Head
-            title="Add an instance"
-            crumbs=vec![("/instances".into(), "Instances".into())]
-            sub=|| "A server that you already have. Toygres connects to it once now, and later only reads from it."
-        >
-            <a class="btn" href="/instances/new"><Icon name="plus"/>"New instance instead"</a>
-        </Head>
         <Panel id="add" title="Where it is">
             <ActionForm action=action attr:class="body form two">
                 <Refusal
                     refused
-                    fields=&["name", "host", "port", "username", "password", "database", "tls", "image_type"]
+                    fields=&["name", "host", "port", "username", "password", "secret_ref", "database", "tls", "image_type"]
                 />
                 <TextField name="name" label="Name here" refused required=true autofocus=true mono=true placeholder="orders-prod" hint="Lowercase letters, digits and hyphens; begins with a letter."/>
                 <SelectField name="image_type" label="Type" refused options=owned(&types) value="stock" hint="Kept through back-up and restore."/>
-                <TextField name="host" label="Host" refused required=true mono=true placeholder="db.example.org" hint="A name or an address, no URL."/>
+                <TextField name="host" label="Host" refused required=true mono=true placeholder=example hint=hint/>
                 <TextField name="port" label="Port" refused value="5432" mono=true/>
                 <TextField name="username" label="User" refused required=true mono=true value="postgres" hint="Backing up everything needs a superuser."/>
-                <TextField name="password" label="Password" refused kind="password" autocomplete="new-password" hint="Kept encrypted; written to no log."/>
+                <TextField name="password" label="Password" refused kind="password" autocomplete="new-password" hint=password/>
+                {kubernetes
+                    .then(|| {
+                        view! {
+                            <TextField name="secret_ref" label="Or a Secret that holds it" refused mono=true placeholder="shop/orders-postgres/password" hint="namespace/name/key. Read each time it is used, if its namespace is listed and it carries the label toygres.io/readable=true. For admins."/>
+                        }
+                    })}
                 <TextField name="database" label="Database to connect to first" refused mono=true value="postgres"/>
                 <SelectField name="tls" label="TLS" refused options=owned(&tls) value="prefer"/>
                 <div class="actions">

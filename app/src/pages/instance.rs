@@ -2,10 +2,11 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
+use model::run::Diagnosis;
 use model::{Actor, Health, Instance, InstanceStatus, Origin, Role};
 
 use super::instance_ask::Question;
-use super::instance_parts::{About, Connect, Databases, Images};
+use super::instance_parts::{About, Connect, Databases, Images, Workers};
 use crate::api::instances::{DeleteInstance, InstanceView, StartInstance, StopInstance, get_instance};
 use crate::components::ask::ask_href;
 use crate::components::back_up::{BackUpButton, can_back_up};
@@ -88,7 +89,7 @@ fn Whole(view: InstanceView, actor: Option<Actor>, actions: Actions) -> impl Int
     view! {
         <InstanceHead instance=instance.clone() actor=actor.clone() making start=actions.start/>
         <Refusal refused=refused(actions.start)/>
-        <Trouble instance=instance.clone()/>
+        <Trouble instance=instance.clone() known=view.diagnosis.clone()/>
         <Facts view=view.clone()/>
         <div class="cols">
             <div>
@@ -97,6 +98,7 @@ fn Whole(view: InstanceView, actor: Option<Actor>, actions: Actions) -> impl Int
                 </Panel>
                 <Images view=view.clone() actor=actor.clone()/>
                 <Databases instance=instance.clone()/>
+                <Workers instance=instance.clone()/>
                 {(!runs.is_empty())
                     .then(|| {
                         view! {
@@ -215,10 +217,13 @@ fn More(page: String, sudo: bool, role: Role, may: bool, instance: Instance) -> 
     .into_any()
 }
 
-/// What is wrong with it, on top.
+/// What is wrong with it, or what it waits for, on top.
 #[component]
-fn Trouble(instance: Instance) -> impl IntoView {
+fn Trouble(instance: Instance, known: Option<Diagnosis>) -> impl IntoView {
+    let detail = instance.health_detail.clone();
     let (tone, title, text) = match (instance.status, instance.health) {
+        (InstanceStatus::Creating, _) => ("warn", "It waits for something outside of Toygres", detail?),
+        (InstanceStatus::Running, Health::Unknown) => ("warn", "It could not be looked at", detail?),
         (InstanceStatus::Failed, _) => (
             "fail",
             "It was not made",
@@ -232,13 +237,22 @@ fn Trouble(instance: Instance) -> impl IntoView {
         ),
         _ => return None,
     };
-    let icon = state::instance(&instance).icon;
+    let icon = if tone == "warn" { "s-wait" } else { state::instance(&instance).icon };
     Some(view! {
         <section class=format!("alert {tone}") role="alert">
             <h2><Icon name=icon/>{title}</h2>
             <dl>
                 <dt>"What is known"</dt>
                 <dd>{text}</dd>
+                {known
+                    .map(|known| {
+                        view! {
+                            <dt>"Cause"</dt>
+                            <dd>{known.cause}</dd>
+                            <dt>"Fix"</dt>
+                            <dd>{known.fix}</dd>
+                        }
+                    })}
                 {instance
                     .health_at
                     .map(|at| view! { <dt>"Looked at"</dt><dd><Ago at/></dd> })}
@@ -255,7 +269,13 @@ fn Facts(view: InstanceView) -> impl IntoView {
     let instance = view.instance;
     view! {
         <dl class="facts">
-            <div><dt>"Size"</dt><dd>{format::bytes_or_nothing(instance.size_bytes)}</dd></div>
+            <div>
+                <dt>"Size"</dt>
+                <dd>
+                    {format::bytes_or_nothing(instance.size_bytes)}
+                    {instance.volume_bytes.map(|bytes| view! { <small>{format!(" of {}", format::gib(bytes))}</small> })}
+                </dd>
+            </div>
             <div><dt>"Last image"</dt><dd><AgoOr at=instance.last_image_at never="none yet"/></dd></div>
             <div><dt>"Last proven"</dt><dd><AgoOr at=instance.last_proven_at/></dd></div>
             <div><dt>"Images"</dt><dd>{format::count(view.images_total)}</dd></div>

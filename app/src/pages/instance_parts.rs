@@ -1,6 +1,6 @@
 //! The panels of an instance's page: its images, its databases, how to connect, what else is known.
 
-use leptos::either::Either;
+use leptos::either::{Either, EitherOf3};
 use leptos::prelude::*;
 use model::{Actor, Health, Image, Instance, InstanceStatus, Role};
 
@@ -123,6 +123,36 @@ pub fn Databases(
     })
 }
 
+/// Its background processes, and whether one is missed.
+#[component]
+pub fn Workers(
+    /// The instance.
+    instance: Instance,
+) -> impl IntoView {
+    let many = instance.workers.len();
+    let missing = instance.missing_worker().filter(|_| instance.health_at.is_some() && many > 0);
+    (many > 0).then(|| {
+        view! {
+            <Panel id="workers" title="Background workers" note=|| "by backend_type, at the last look">
+                {missing
+                    .map(|libraries| {
+                        view! {
+                            <p class="banner warn">
+                                <Icon name="s-warn"/>
+                                <span>
+                                    {format!("No worker of {} is among them: what it should do is not done.", libraries.join(" or "))}
+                                </span>
+                            </p>
+                        }
+                    })}
+                <ul class="body tags">
+                    {instance.workers.into_iter().map(|name| view! { <li><code>{name}</code></li> }).collect_view()}
+                </ul>
+            </Panel>
+        }
+    })
+}
+
 /// How to connect to it.
 #[component]
 pub fn Connect(
@@ -133,6 +163,9 @@ pub fn Connect(
 ) -> impl IntoView {
     let instance = view.instance;
     let page = format!("/instances/{}", instance.name);
+    let secret_ref = instance.secret_ref.clone();
+    let outside = view.from_outside;
+    let in_a_pod = outside.is_some();
     let reveal =
         actor.filter(|actor| actor.is(Role::Admin)).map(|actor| ask_href(actor.sudo, &page, "password"));
     let show = |value: Option<String>| value.unwrap_or_else(|| format::NOTHING.to_owned());
@@ -149,18 +182,27 @@ pub fn Connect(
                     <dt>"Password"</dt>
                     <dd>
                         {match reveal {
-                            Some(href) => {
-                                Either::Left(view! { <a class="btn small" href=href><Icon name="lock"/>"Reveal…"</a> })
+                            _ if secret_ref.is_some() => {
+                                EitherOf3::C(view! { "in the Secret " <span class="mono">{secret_ref}</span> })
                             }
-                            None => Either::Right(view! { <span class="dim">"an admin can reveal it"</span> }),
+                            Some(href) => {
+                                EitherOf3::A(view! { <a class="btn small" href=href><Icon name="lock"/>"Reveal…"</a> })
+                            }
+                            None => EitherOf3::B(view! { <span class="dim">"an admin can reveal it"</span> }),
                         }}
                     </dd>
                     <dt>"TLS"</dt>
                     <dd class="mono">{instance.tls.as_str()}</dd>
                 </dl>
                 {view.connection.map(|text| view! { <Code text what="the connection string"/> })}
-                {instance
-                    .trust_loopback
+                {outside
+                        .map(|command| {
+                            view! {
+                                <p class="sub">"From outside of the cluster, first open a way, then connect to port 15432 of your own machine:"</p>
+                                <Code text=command what="the command"/>
+                            }
+                        })}
+                {(instance.trust_loopback && !in_a_pod)
                     .then(|| {
                         view! {
                             <p class="banner warn">
@@ -195,6 +237,9 @@ pub fn About(
             </dd>
         }
     });
+    let volume = instance.volume_bytes.map(|bytes| view! { <dt>"Volume"</dt> <dd>{format::gib(bytes)}</dd> });
+    let dns =
+        instance.dns_label.clone().map(|label| view! { <dt>"DNS label"</dt> <dd class="mono">{label}</dd> });
     let look = match instance.health {
         _ if instance.status != InstanceStatus::Running => state::instance(&instance),
         Health::Ok => Look::new("ok", "s-up", "answers"),
@@ -213,6 +258,8 @@ pub fn About(
                     <dd>{instance.image_type.as_str()}</dd>
                     <dt>"Origin"</dt>
                     <dd>{instance.origin.as_str()}</dd>
+                    {volume}
+                    {dns}
                     {source}
                     <dt>"Since"</dt>
                     <dd><time datetime=format::machine(instance.created_at)>{format::exact(instance.created_at)}</time></dd>

@@ -52,7 +52,7 @@ fn List(rows: Vec<InstanceRow>, role: Role) -> impl IntoView {
                     view! {
                         <Empty
                             title="No instances yet"
-                            text="Toygres can start a PostgreSQL server on this machine, or look after one that you already have."
+                            text="Toygres can start a PostgreSQL server, or look after one that you already have."
                         />
                     },
                 )

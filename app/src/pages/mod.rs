@@ -17,6 +17,7 @@ pub mod run;
 pub mod runs;
 pub mod settings;
 pub mod settings_access;
+pub mod settings_platform;
 pub mod settings_state;
 pub mod settings_store_form;
 pub mod settings_stores;

@@ -2,32 +2,44 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
+use model::Place;
 
 use crate::api::instances::{CreateInstance, get_versions};
 use crate::components::field::{CheckField, SelectField, TextField, refused};
 use crate::components::head::{Head, Panel};
+use crate::components::here::{PlaceName, use_here};
 use crate::components::icon::Icon;
 use crate::components::refusal::Refusal;
 use crate::components::shown::shown;
+use crate::components::target_fields::{ClusterFields, VersionField};
 
 /// A new instance.
 #[component]
 pub fn NewInstance() -> impl IntoView {
     let versions = Resource::new(|| (), |()| get_versions());
+    let here = use_here();
     view! {
         <Head
             title="New instance"
             crumbs=vec![("/instances".into(), "Instances".into())]
-            sub=|| "Toygres starts a PostgreSQL server on this machine and looks after it."
+            sub=|| view! { "Toygres starts a PostgreSQL server and looks after it: " <PlaceName/> "." }
         >
             <a class="btn" href="/instances/add"><Icon name="link"/>"Add an existing one instead"</a>
         </Head>
         <Transition>
             {move || Suspend::new(async move {
+                let found = match versions.await {
+                    Ok(versions) => here.place().await.map(|place| (place, versions)),
+                    Err(error) => Err(error),
+                };
                 shown(
-                    versions.await,
-                    |versions| {
-                        if versions.is_empty() { Either::Left(view! { <NoPostgres/> }) } else { Either::Right(view! { <NewForm versions/> }) }
+                    found,
+                    |(place, versions)| {
+                        if versions.is_empty() {
+                            Either::Left(view! { <NoPostgres place/> })
+                        } else {
+                            Either::Right(view! { <NewForm place versions/> })
+                        }
                     },
                 )
             })}
@@ -37,14 +49,14 @@ pub fn NewInstance() -> impl IntoView {
 }
 
 #[component]
-fn NewForm(versions: Vec<(i32, String)>) -> impl IntoView {
+fn NewForm(place: Place, versions: Vec<(i32, String)>) -> impl IntoView {
     let action = ServerAction::<CreateInstance>::new();
     let refused = refused(action);
     let newest = versions.iter().map(|(major, _)| *major).max();
-    let majors = versions
-        .into_iter()
-        .map(|(major, version)| (major.to_string(), format!("PostgreSQL {version}")))
-        .collect();
+    // In a pod loopback is always trusted: nobody but the pod is there.
+    let trust = (!place.is_kubernetes()).then_some(
+        "Whoever has an account on this machine then needs no password for it. pg_durable always has this, for its worker connects that way.",
+    );
     let types = vec![
         ("stock".to_owned(), "PostgreSQL as it comes".to_owned()),
         ("pg_durable".to_owned(), "with pg_durable, which runs work inside the database".to_owned()),
@@ -52,15 +64,19 @@ fn NewForm(versions: Vec<(i32, String)>) -> impl IntoView {
     view! {
         <Panel id="new" title="What it shall be">
             <ActionForm action=action attr:class="body form">
-                <Refusal refused fields=&["name", "password", "major", "image_type"]/>
+                <Refusal refused fields=&["name", "password", "major", "image_type", "volume_gib", "dns_label"]/>
                 <TextField name="name" label="Name" refused required=true autofocus=true mono=true placeholder="orders-staging" hint="Lowercase letters, digits and hyphens; begins with a letter."/>
-                <SelectField name="major" label="Version" refused options=majors value=newest.map(|major| major.to_string()).unwrap_or_default()/>
+                <VersionField versions refused value=newest.map(|major| major.to_string()).unwrap_or_default()/>
+                <ClusterFields place refused volume_gib="10" volume_hint="As large as the data will be in a year; a volume does not shrink."/>
                 <TextField name="password" label="Password of the superuser" refused kind="password" autocomplete="new-password" hint="Left empty, a long one is made up. You can reveal it later."/>
                 <details class="more-options">
                     <summary>"More options"</summary>
                     <div class="form">
                         <SelectField name="image_type" label="Type" refused options=types value="stock" hint="Kept through back-up and restore."/>
-                        <CheckField name="trust_loopback" label="Trust connections over loopback" refused hint="Whoever has an account on this machine then needs no password for it. pg_durable always has this, for its worker connects that way."/>
+                        {trust
+                            .map(|hint| {
+                                view! { <CheckField name="trust_loopback" label="Trust connections over loopback" refused hint/> }
+                            })}
                     </div>
                 </details>
                 <div class="actions">
@@ -75,15 +91,28 @@ fn NewForm(versions: Vec<(i32, String)>) -> impl IntoView {
 
 /// There is nothing to start.
 #[component]
-fn NoPostgres() -> impl IntoView {
+fn NoPostgres(place: Place) -> impl IntoView {
+    let (title, cause, fix) = match place.is_kubernetes() {
+        true => (
+            "No image of PostgreSQL is configured",
+            "The server's table of PostgreSQL images is empty.",
+            view! { "Add an image for each major version to the server's configuration, and restart it." }.into_any(),
+        ),
+        false => (
+            "There is no PostgreSQL on this machine to start",
+            "Toygres looked in PATH, asked pg_config, and looked in /usr/lib/postgresql.",
+            view! { "Install a server, on Debian with " <code>"apt install postgresql"</code> ", and load this page again." }
+                .into_any(),
+        ),
+    };
     view! {
         <section class="alert warn">
-            <h2><Icon name="s-warn"/>"There is no PostgreSQL on this machine to start"</h2>
+            <h2><Icon name="s-warn"/>{title}</h2>
             <dl>
                 <dt>"Cause"</dt>
-                <dd>"Toygres looked in PATH, asked pg_config, and looked in /usr/lib/postgresql."</dd>
+                <dd>{cause}</dd>
                 <dt>"Fix"</dt>
-                <dd>"Install a server, on Debian with " <code>"apt install postgresql"</code> ", and load this page again."</dd>
+                <dd>{fix}</dd>
                 <dt>"Or"</dt>
                 <dd><a href="/instances/add">"Add a server that runs elsewhere"</a>"."</dd>
             </dl>

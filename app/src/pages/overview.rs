@@ -4,7 +4,7 @@ use leptos::either::Either;
 use leptos::prelude::*;
 use model::overview::Overview as Data;
 use model::run::RunState;
-use model::{Health, InstanceStatus, Role, Run};
+use model::{Health, InstanceStatus, Place, Role, Run};
 
 use crate::api::overview::{OverviewPage, get_overview};
 use crate::components::days::Legend;
@@ -15,6 +15,7 @@ use crate::components::instance_table::InstanceTable;
 use crate::components::need::{Need, NeedList, needs};
 use crate::components::run_rows::{EndedRuns, LiveRuns};
 use crate::components::shown::shown;
+use crate::components::state::{Look, State};
 use crate::format;
 use crate::live::use_live;
 
@@ -184,7 +185,7 @@ fn Begin(page: OverviewPage, role: Role) -> impl IntoView {
                 <li class="on">
                     <span class="no" aria-hidden="true">"1"</span>
                     <h2>"Add an instance"</h2>
-                    <p>"Toygres can start one for you on this machine, or look after a PostgreSQL server that you already have, wherever it runs."</p>
+                    <p>"Toygres can start one for you, or look after a PostgreSQL server that you already have, wherever it runs."</p>
                     {if may {
                         Either::Left(
                             view! {
@@ -201,7 +202,7 @@ fn Begin(page: OverviewPage, role: Role) -> impl IntoView {
                 <LaterStep no="2" title="Back it up" text="One press makes an image: data, roles, settings, each part with its checksum. You watch it being made." icon="backup" button="Back up" needs="needs an instance"/>
                 <LaterStep no="3" title="Restore it" text="Toygres restores the image into a new instance and compares every table with the original. Only then a block turns green." icon="restore" button="Restore" needs="needs an image"/>
             </ol>
-            <Found versions=page.versions free/>
+            <Found place=page.place versions=page.versions free/>
         </div>
     }
     .into_any()
@@ -233,12 +234,15 @@ fn LaterStep(
 }
 
 #[component]
-fn Found(versions: Vec<String>, free: Option<u64>) -> impl IntoView {
-    use crate::components::state::{Look, State};
+fn Found(place: Place, versions: Vec<String>, free: Option<u64>) -> impl IntoView {
     let (look, text) = if versions.is_empty() {
         (
             Look::new("warn", "s-warn", "none found"),
-            "No PostgreSQL server programs are installed here. Install some (on Debian: apt install postgresql), or add a server that runs elsewhere.".to_owned(),
+            match place.is_kubernetes() {
+                true => "No image of PostgreSQL is configured. Add one for each major version, or add a server that runs elsewhere.",
+                false => "No PostgreSQL server programs are installed here. Install some (on Debian: apt install postgresql), or add a server that runs elsewhere.",
+            }
+            .to_owned(),
         )
     } else {
         (Look::new("ok", "s-ok", "found"), format!("{}, ready to start", versions.join(" and ")))
@@ -246,7 +250,9 @@ fn Found(versions: Vec<String>, free: Option<u64>) -> impl IntoView {
     view! {
         <Panel id="found" title="What Toygres found">
             <dl class="body props">
-                <dt>"PostgreSQL on this machine"</dt>
+                <dt>"Where instances live"</dt>
+                <dd>{place.words()}</dd>
+                <dt>"PostgreSQL"</dt>
                 <dd><State look/> " " <span class="sub">{text}</span></dd>
                 <dt>"Store for images"</dt>
                 <dd>

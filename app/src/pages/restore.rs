@@ -3,15 +3,18 @@
 use leptos::either::Either;
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
+use leptos_router::params::ParamsMap;
 use model::restore::{Check, RestorePlan, Verdict};
 
-use crate::api::restore::{RestoreImage, RestoreView, get_restore};
+use crate::api::restore::{RestoreImage, RestoreView, Wanted, get_restore};
+use crate::components::ask::escaped;
 use crate::components::field::{TextField, refused};
 use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
 use crate::components::refusal::Refusal;
 use crate::components::shown::shown;
 use crate::components::state::{Look, State};
+use crate::components::target_fields::{ClusterFields, VersionField};
 use crate::error::UiError;
 use crate::format;
 
@@ -21,13 +24,13 @@ pub fn Restore() -> impl IntoView {
     let params = use_params_map();
     let query = use_query_map();
     let id = Memo::new(move |_| params.read().get("id").unwrap_or_default());
-    let name = Memo::new(move |_| query.read().get("name").unwrap_or_default().trim().to_owned());
+    let wanted = Memo::new(move |_| query.with(wanted));
     let action = ServerAction::<RestoreImage>::new();
     let view = Resource::new(
-        move || (id.get(), name.get()),
-        |(id, name)| async move {
+        move || (id.get(), wanted.get()),
+        |(id, wanted)| async move {
             let id = id.parse().map_err(|_| UiError::new("not_found", "There is no such image."))?;
-            get_restore(id, name).await
+            get_restore(id, wanted).await
         },
     );
     view! {
@@ -36,6 +39,18 @@ pub fn Restore() -> impl IntoView {
         </Transition>
     }
     .into_any()
+}
+
+/// What the address has of the instance to be.
+fn wanted(query: &ParamsMap) -> Wanted {
+    let text = |name| query.get(name).unwrap_or_default().trim().to_owned();
+    Wanted {
+        name: text("name"),
+        major: text("major"),
+        volume_gib: text("volume_gib"),
+        dns_label: text("dns_label"),
+        change: query.get("change").is_some(),
+    }
 }
 
 #[component]
@@ -66,7 +81,7 @@ fn Whole(view: RestoreView, action: ServerAction<RestoreImage>) -> impl IntoView
 #[component]
 fn Way(view: RestoreView) -> impl IntoView {
     let at = if view.plan.is_some() { 3 } else { 2 };
-    let name = if view.plan.is_some() { view.name.clone() } else { "type it below".to_owned() };
+    let name = if view.plan.is_some() { view.wanted.name.clone() } else { "type it below".to_owned() };
     let verdict = match view.plan.as_ref().map(RestorePlan::may_go) {
         None => "comes next".to_owned(),
         Some(true) => "nothing in the way".to_owned(),
@@ -74,7 +89,7 @@ fn Way(view: RestoreView) -> impl IntoView {
     };
     let steps = [
         ("Image", view.image.image.name.clone()),
-        ("Name", name),
+        ("Target", name),
         ("Check", verdict),
         ("Restore", "fills, compares, starts".to_owned()),
     ];
@@ -99,21 +114,41 @@ fn Way(view: RestoreView) -> impl IntoView {
 
 #[component]
 fn Target(view: RestoreView) -> impl IntoView {
-    let none = Signal::derive(|| None);
+    let refused = view.refused.clone();
+    let refused = Signal::derive(move || refused.clone());
     let back = format!("/images/{}", view.image.image.id);
+    let Wanted { name, major, volume_gib, dns_label, .. } = view.wanted;
+    let source = view.image.image.major.map(|major| major.to_string()).unwrap_or_default();
+    let major = if major.is_empty() { source } else { major };
+    let data = view.image.manifest.as_ref().map(|manifest| manifest.source.bytes);
+    let volume_hint = match data {
+        Some(_) => format!(
+            "The data take {}; what is proposed leaves half as much again, and at least 10 GiB. Not smaller than the data.",
+            format::bytes_or_nothing(data)
+        ),
+        None => "Not smaller than the data of the image.".to_owned(),
+    };
     view! {
         <Panel id="target" title="The instance to be">
             <form method="get" class="body form">
+                <Refusal refused fields=&["name", "major", "volume_gib", "dns_label"]/>
                 <TextField
                     name="name"
                     label="Name"
-                    refused=none
-                    value=view.name
+                    refused
+                    value=name
                     required=true
                     autofocus=true
                     mono=true
-                    hint="Lowercase letters, digits and hyphens. The name is free now."
+                    hint="Lowercase letters, digits and hyphens."
                 />
+                {(view.versions.len() > 1)
+                    .then(|| {
+                        view! {
+                            <VersionField versions=view.versions value=major refused hint="The source's, or a newer one. There is no way back to an older one."/>
+                        }
+                    })}
+                <ClusterFields place=view.place volume_gib volume_hint dns_label refused/>
                 <div class="actions">
                     <button class="btn primary"><Icon name="prove"/>"Check"</button>
                     <a class="btn" href=back>"Not now"</a>
@@ -129,7 +164,8 @@ fn Plan(view: RestoreView, plan: RestorePlan, action: ServerAction<RestoreImage>
     let refused = refused(action);
     let image = view.image.image;
     let may_go = plan.may_go();
-    let back = format!("/images/{}/restore", image.id);
+    let chosen = view.wanted;
+    let back = format!("/images/{}/restore?{}", image.id, address(&chosen));
     let id = image.id.to_string();
     let name = plan.target.clone();
     let count = |verdict| plan.checks.iter().filter(|check| check.verdict == verdict).count();
@@ -159,14 +195,20 @@ fn Plan(view: RestoreView, plan: RestorePlan, action: ServerAction<RestoreImage>
                     <dd>"the source's, as of when the image was made"</dd>
                     <dt>"Size"</dt>
                     <dd>{size}</dd>
+                    {plan.volume_bytes.map(|bytes| view! { <dt>"Volume"</dt> <dd>{format::gib(bytes)}</dd> })}
+                    {(!chosen.dns_label.is_empty())
+                        .then(|| view! { <dt>"DNS label"</dt> <dd class="mono">{chosen.dns_label.clone()}</dd> })}
                 </dl>
                 <Refusal refused/>
                 <ActionForm action=action>
                     <input type="hidden" name="id" value=id/>
                     <input type="hidden" name="name" value=name/>
+                    <input type="hidden" name="major" value=chosen.major/>
+                    <input type="hidden" name="volume_gib" value=chosen.volume_gib/>
+                    <input type="hidden" name="dns_label" value=chosen.dns_label/>
                     <div class="actions">
                         <button class="btn primary" disabled=move || !may_go || action.pending().get()><Icon name="restore"/>"Restore"</button>
-                        <a class="btn" href=back>"Another name"</a>
+                        <a class="btn" href=back>"Change it"</a>
                         {(!may_go).then(|| view! { <span class="sub">"First mend what is red above."</span> })}
                     </div>
                 </ActionForm>
@@ -174,6 +216,19 @@ fn Plan(view: RestoreView, plan: RestorePlan, action: ServerAction<RestoreImage>
         </Panel>
     }
     .into_any()
+}
+
+/// The way back to what was typed.
+fn address(chosen: &Wanted) -> String {
+    let pairs = [
+        ("name", &chosen.name),
+        ("major", &chosen.major),
+        ("volume_gib", &chosen.volume_gib),
+        ("dns_label", &chosen.dns_label),
+    ];
+    let typed = pairs.iter().filter(|(_, value)| !value.is_empty());
+    let typed: String = typed.map(|(name, value)| format!("&{name}={}", escaped(value))).collect();
+    format!("change=1{typed}")
 }
 
 #[component]

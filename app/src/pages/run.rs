@@ -2,8 +2,9 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
+use leptos_router::params::ParamsMap;
 use model::run::RunDetail;
-use model::{Role, RunState};
+use model::{Level, LogFilter, LogStretch, Role, RunState};
 
 use crate::api::runs::{AcceptRun, CancelRun, RetryRun, RunView, get_run};
 use crate::components::ask::Ask;
@@ -13,6 +14,7 @@ use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
 use crate::components::log_view::LogView;
+use crate::components::log_window::LogWindow;
 use crate::components::progress::Work;
 use crate::components::receipt::ReceiptSlip;
 use crate::components::refusal::Refusal;
@@ -28,13 +30,17 @@ use crate::error::UiError;
 pub fn RunPage() -> impl IntoView {
     let me = use_me();
     let params = use_params_map();
+    let query = use_query_map();
     let id = Memo::new(move |_| params.read().get("id").unwrap_or_default());
     // Not fetched again at each change: the run's own stream brings what is new.
     let view = Resource::new(
         move || id.get(),
-        |id| async move {
-            let id = id.parse().map_err(|_| UiError::new("not_found", "There is no such run."))?;
-            get_run(id).await
+        move |id| {
+            let (filter, stretch) = query.with_untracked(log_of);
+            async move {
+                let id = id.parse().map_err(|_| UiError::new("not_found", "There is no such run."))?;
+                get_run(id, filter, stretch).await
+            }
         },
     );
     view! {
@@ -48,9 +54,19 @@ pub fn RunPage() -> impl IntoView {
     .into_any()
 }
 
+/// Which lines of the log the address asks for.
+fn log_of(query: &ParamsMap) -> (LogFilter, LogStretch) {
+    let number = |name| query.get(name).and_then(|text| text.parse().ok());
+    let level = query.get("level").and_then(|level| level.parse().ok()).unwrap_or(Level::Debug);
+    let filter = LogFilter { search: query.get("q").unwrap_or_default(), level };
+    let stretch = number("before").map(LogStretch::Before).or_else(|| number("after").map(LogStretch::After));
+    (filter, stretch.unwrap_or_default())
+}
+
 #[component]
 fn Whole(view: RunView, role: Role) -> impl IntoView {
-    let signals = RunSignals::start(view.detail, view.lines);
+    let log = LogWindow::new(view.detail.run.id, view.filter, view.log);
+    let signals = RunSignals::start(view.detail, log);
     let detail = signals.detail;
     let query = use_query_map();
     let ask = Memo::new(move |_| query.read().get("ask"));
@@ -68,6 +84,9 @@ fn Whole(view: RunView, role: Role) -> impl IntoView {
                 .filter(|receipt| detail.run.state.has_ended() || receipt.difference_count > 0)
         })
     });
+    let waits_for = Memo::new(move |_| {
+        detail.with(|detail| detail.step_rows.iter().find_map(|step| step.waits_for.clone()))
+    });
     let steps = Signal::derive(move || detail.with(|detail| detail.step_rows.clone()));
     let count = move || {
         let done = detail.with(|detail| {
@@ -80,7 +99,7 @@ fn Whole(view: RunView, role: Role) -> impl IntoView {
         {move || (ask.get().as_deref() == Some("cancel")).then(|| view! { <Cancel detail action=cancel/> })}
         {move || detail.with(trouble)}
         {move || receipt.get().map(|receipt| view! { <ReceiptSlip receipt/> })}
-        {move || goes_on.get().map(|run| view! { <Work run/> })}
+        {move || goes_on.get().map(|run| view! { <Work run waits_for=waits_for.get()/> })}
         <Panel id="steps" title="Steps" note=move || view! { {count} }>
             <StepTable steps/>
         </Panel>
@@ -183,6 +202,7 @@ fn trouble(detail: &RunDetail) -> Option<AnyView> {
             ("undo", "s-undo", "It failed; what was done is being undone")
         }
         RunState::Undoing => ("undo", "s-undo", "It was cancelled; what was done is being undone"),
+        RunState::Running => return waiting(detail),
         _ => return None,
     };
     let error = run.error.clone().or(first);
@@ -218,6 +238,28 @@ fn trouble(detail: &RunDetail) -> Option<AnyView> {
                         })}
                     <dt>"For a ticket"</dt>
                     <dd class="mono">{ticket}</dd>
+                </dl>
+            </section>
+        }
+        .into_any(),
+    )
+}
+
+/// What it waits for, where one can do something about it.
+fn waiting(detail: &RunDetail) -> Option<AnyView> {
+    let words = detail.step_rows.iter().find_map(|step| step.waits_for.clone())?;
+    let known = detail.diagnosis.clone()?;
+    Some(
+        view! {
+            <section class="alert warn">
+                <h2><Icon name="s-wait"/>"It waits for something outside of Toygres"</h2>
+                <dl>
+                    <dt>"Waits for"</dt>
+                    <dd>{words}</dd>
+                    <dt>"Cause"</dt>
+                    <dd>{known.cause}</dd>
+                    <dt>"Fix"</dt>
+                    <dd>{known.fix}</dd>
                 </dl>
             </section>
         }

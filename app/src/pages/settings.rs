@@ -6,6 +6,7 @@ use leptos_router::hooks::use_query_map;
 use model::{Actor, Role};
 
 use super::settings_access::{Tokens, Users};
+use super::settings_platform::Platform;
 use super::settings_state::Audit;
 use super::settings_stores::Stores;
 use crate::api::settings::SetAppearance;
@@ -17,9 +18,10 @@ use crate::error::UiError;
 use leptos::server_fn::ServerFn;
 
 /// The sections: name in the address, title, the role that sees it.
-const SECTIONS: [(&str, &str, Role); 5] = [
+const SECTIONS: [(&str, &str, Role); 6] = [
     ("account", "Account", Role::Viewer),
     ("stores", "Stores", Role::Viewer),
+    ("platform", "Platform", Role::Viewer),
     ("users", "Users", Role::Admin),
     ("tokens", "Tokens", Role::Admin),
     ("audit", "Audit", Role::Admin),
@@ -68,6 +70,7 @@ fn Sections(actor: Actor, at: Memo<String>) -> impl IntoView {
                 ("users", _) => view! { <Users actor/> }.into_any(),
                 ("tokens", _) => view! { <Tokens sudo=actor.sudo/> }.into_any(),
                 ("stores", _) => view! { <Stores actor/> }.into_any(),
+                ("platform", _) => view! { <Platform/> }.into_any(),
                 ("audit", _) => view! { <Audit/> }.into_any(),
                 ("account", _) => view! { <Account actor/> }.into_any(),
                 _ => view! { <super::errors::NotFound/> }.into_any(),

@@ -7,6 +7,8 @@ use model::{Instance, InstanceStatus, Origin};
 use platform::{Secret, ServerState};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Error;
+use crate::secret_refs::SecretRef;
 use crate::secrets::Kind;
 use crate::services::Services;
 
@@ -14,6 +16,11 @@ use crate::services::Services;
 const LOOK: Duration = Duration::from_secs(10);
 /// How often a server is connected to, in looks.
 const PROBE_EVERY: u64 = 18;
+
+/// What is said of a server that somebody else turned off, or took away.
+const STOPPED: &str =
+    "The server was stopped from outside: its process was ended, or its StatefulSet scaled to 0.";
+const GONE: &str = "The server is gone: its files, or the objects that it is made of.";
 
 /// Looks until `stop` ends; one worker of a platform at a time.
 pub(crate) async fn run(services: Services, worker: String, stop: CancellationToken) {
@@ -64,10 +71,10 @@ async fn look(services: &Services, round: u64) -> crate::Result<()> {
                 seen(services, &instance, "down", Some(&words)).await?;
             }
             ServerState::Stopped => {
-                seen(services, &instance, "down", Some("The server was stopped from outside.")).await?;
+                seen(services, &instance, "down", Some(STOPPED)).await?;
             }
             ServerState::Absent => {
-                seen(services, &instance, "down", Some("The server's files are gone.")).await?;
+                seen(services, &instance, "down", Some(GONE)).await?;
             }
         }
     }
@@ -94,27 +101,32 @@ async fn seen(
 }
 
 async fn probe_one(services: &Services, instance: &Instance) -> crate::Result<()> {
-    let Some(password) = services.keys().read(services.db(), Kind::InstancePassword, instance.id.0).await?
-    else {
-        return seen(services, instance, "unknown", Some("No password is kept for it.")).await;
+    let password = match password(services, instance).await {
+        Ok(password) => password,
+        Err(Error::Unavailable(words)) => return seen(services, instance, "unknown", Some(&words)).await,
+        Err(error @ (Error::Invalid { .. } | Error::Conflict(_) | Error::NotFound(_))) => {
+            return seen(services, instance, "unknown", Some(&error.to_string())).await;
+        }
+        Err(error) => return Err(error),
     };
     match crate::jobs::probe(services, connection(instance), password).await {
-        Ok(Outcome::Probe { version, major, bytes, databases, .. }) => {
+        Ok(Outcome::Probe { version, major, bytes, databases, workers, .. }) => {
             sqlx::query!(
                 "update toygres.instance set health = 'ok', health_detail = null, health_at = clock_timestamp(), version = $2,
-                     major = $3, size_bytes = $4, databases = $5 where id = $1 and status = 'running'",
+                     major = $3, size_bytes = $4, databases = $5, workers = $6 where id = $1 and status = 'running'",
                 instance.id.0,
                 version,
                 major,
                 bytes,
-                &databases
+                &databases,
+                &workers
             )
             .execute(services.db())
             .await?;
             Ok(())
         }
         Ok(_) => Ok(()),
-        Err(crate::Error::Conflict(words)) => seen(services, instance, "down", Some(&words)).await,
+        Err(Error::Conflict(words)) => seen(services, instance, "down", Some(&words)).await,
         Err(error) => Err(error),
     }
 }
@@ -130,8 +142,14 @@ pub(crate) fn connection(instance: &Instance) -> Connection {
     }
 }
 
-/// The password of an instance, which every instance that is used has.
-pub(crate) async fn password(services: &Services, instance: &Instance) -> anyhow::Result<Secret> {
+/// The password of an instance, which every instance that is used has: kept here, or read where it is kept.
+///
+/// # Errors
+/// There is none, or the Secret that holds it cannot be read.
+pub(crate) async fn password(services: &Services, instance: &Instance) -> crate::Result<Secret> {
+    if let Some(reference) = &instance.secret_ref {
+        return reference.parse::<SecretRef>()?.read(&**services.platform()).await;
+    }
     let password = services.keys().read(services.db(), Kind::InstancePassword, instance.id.0).await?;
-    password.ok_or_else(|| anyhow::anyhow!("no password is kept for {}", instance.name))
+    password.ok_or_else(|| Error::NotFound(format!("No password is kept for {}.", instance.name)))
 }

@@ -130,6 +130,14 @@ pub(crate) fn of_platform(error: platform::Error) -> Failure {
     }
 }
 
+/// What a person or a place refuses is not tried again; what does not answer is.
+pub(crate) fn of_control(error: Error) -> Failure {
+    match error {
+        Error::Unavailable(_) | Error::Internal(_) => Failure::retry(anyhow::anyhow!("{error}")),
+        other => Failure::fatal(anyhow::anyhow!("{other}")),
+    }
+}
+
 /// Whether another attempt would end the same way.
 pub(crate) fn is_final(class: ExitClass) -> bool {
     matches!(class, ExitClass::Configuration | ExitClass::Authentication | ExitClass::Verification)

@@ -3,7 +3,7 @@
 
 pub mod audit;
 mod collector;
-mod diagnosis;
+pub mod diagnosis;
 mod error;
 mod health;
 pub mod images;
@@ -15,15 +15,18 @@ pub mod overview;
 mod restore_plan;
 pub mod runs;
 mod search;
+mod secret_refs;
 pub mod secrets;
 mod services;
 pub mod stores;
 pub mod tokens;
 pub mod users;
+pub mod volumes;
 pub mod worker;
 pub mod workflows;
 
 pub use error::{Error, Result, Started};
 pub use migrate::{MigrateError, migrate};
+pub use restore_plan::Target;
 pub use secrets::Keyring;
 pub use services::{Config, Services};

@@ -1,7 +1,7 @@
 //! The log of a run: lines numbered from 1 without gaps, kept in chunks. It knows nothing of where lines come from.
 
 use chrono::{DateTime, Utc};
-use model::{Level, LogLine, RunId};
+use model::{Level, LogFilter, LogLine, LogPage, LogStretch, RunId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
@@ -15,6 +15,12 @@ pub(crate) struct Line {
     pub(crate) level: Level,
     pub(crate) step: String,
     pub(crate) message: String,
+}
+
+impl Line {
+    fn numbered(self, n: i64) -> LogLine {
+        LogLine { n, at: self.at, level: self.level, step: self.step, message: self.message }
+    }
 }
 
 /// Adds lines to a run's log, in the caller's transaction: numbers are given under the run's row lock.
@@ -59,14 +65,132 @@ pub(crate) async fn read(services: &Services, run: RunId, after: i64, limit: i64
     Ok(chunks
         .into_iter()
         .flat_map(|chunk| (chunk.first..).zip(chunk.lines.0))
-        .map(|(n, line)| LogLine {
-            n,
-            at: line.at,
-            level: line.level,
-            step: line.step,
-            message: line.message,
-        })
+        .map(|(n, line)| line.numbered(n))
         .filter(|line| line.n > after)
         .take(usize::try_from(limit).unwrap_or(usize::MAX))
         .collect())
+}
+
+/// A stretch of at most `limit` of the lines that pass.
+pub(crate) async fn page(
+    services: &Services,
+    run: RunId,
+    filter: &LogFilter,
+    stretch: LogStretch,
+    limit: i64,
+) -> Result<LogPage> {
+    let newest = sqlx::query_scalar!("select lines from toygres.run_log where run_id = $1", run.0)
+        .fetch_optional(services.db())
+        .await?
+        .unwrap_or(0);
+    // One more than is given tells whether there are more.
+    let (mut lines, matches) = if filter.is_empty() {
+        (whole(services, run, stretch, newest, limit + 1).await?, newest)
+    } else {
+        let found = found(services, run, filter, stretch, limit + 1).await?;
+        (found, count(services, run, filter).await?)
+    };
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let more = lines.len() > limit;
+    let (earlier, later) = match stretch {
+        LogStretch::After(after) => (after > 0, more),
+        LogStretch::Before(_) => (more, true),
+        LogStretch::Last => (more, false),
+    };
+    match stretch {
+        LogStretch::After(_) => lines.truncate(limit),
+        LogStretch::Before(_) | LogStretch::Last => drop(lines.drain(..lines.len().saturating_sub(limit))),
+    }
+    Ok(LogPage { lines, earlier, later, matches, newest })
+}
+
+/// Numbers have no gaps, so a stretch of the whole log is found by counting.
+async fn whole(
+    services: &Services,
+    run: RunId,
+    stretch: LogStretch,
+    newest: i64,
+    limit: i64,
+) -> Result<Vec<LogLine>> {
+    let (after, before) = match stretch {
+        LogStretch::After(after) => (after, i64::MAX),
+        LogStretch::Before(before) => (before.saturating_sub(1 + limit).max(0), before),
+        LogStretch::Last => ((newest - limit).max(0), i64::MAX),
+    };
+    let mut lines = read(services, run, after, limit).await?;
+    lines.retain(|line| line.n < before);
+    Ok(lines)
+}
+
+/// A stretch of those that pass, looked for in all lines by the database.
+async fn found(
+    services: &Services,
+    run: RunId,
+    filter: &LogFilter,
+    stretch: LogStretch,
+    limit: i64,
+) -> Result<Vec<LogLine>> {
+    let (after, before) = match stretch {
+        LogStretch::After(after) => (after, i64::MAX),
+        LogStretch::Before(before) => (0, before),
+        LogStretch::Last => (0, i64::MAX),
+    };
+    let forward = matches!(stretch, LogStretch::After(_));
+    let rows = sqlx::query!(
+        r#"select c.first + e.n - 1 as "n!", e.line as "line!: sqlx::types::Json<Line>"
+           from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) with ordinality e (line, n)
+           where c.run_id = $1 and c.last > $4 and c.first < $5 and c.first + e.n - 1 > $4 and c.first + e.n - 1 < $5
+             and e.line ->> 'message' ilike $2 and e.line ->> 'level' = any($3)
+           order by case when $6 then c.first + e.n - 1 else 1 - c.first - e.n end limit $7"#,
+        run.0,
+        pattern(filter),
+        &levels(filter),
+        after,
+        before,
+        forward,
+        limit
+    )
+    .fetch_all(services.db())
+    .await?;
+    let mut lines: Vec<LogLine> = rows.into_iter().map(|row| row.line.0.numbered(row.n)).collect();
+    lines.sort_by_key(|line| line.n);
+    Ok(lines)
+}
+
+async fn count(services: &Services, run: RunId, filter: &LogFilter) -> Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!"
+           from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) e (line)
+           where c.run_id = $1 and e.line ->> 'message' ilike $2 and e.line ->> 'level' = any($3)"#,
+        run.0,
+        pattern(filter),
+        &levels(filter)
+    );
+    Ok(count.fetch_one(services.db()).await?)
+}
+
+/// What is searched for, letter by letter; whatever it is, it is no pattern.
+fn pattern(filter: &LogFilter) -> String {
+    let text = filter.search.replace('\0', "");
+    format!("%{}%", text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"))
+}
+
+fn levels(filter: &LogFilter) -> Vec<String> {
+    let passing = Level::ALL.iter().filter(|level| **level >= filter.level);
+    passing.map(ToString::to_string).collect()
+}
+
+/// What a step waits for outside of Toygres: the newest line, if that is a warning of this step and its job, if it has
+/// one, has not said anything itself yet.
+pub(crate) async fn waits_for(services: &Services, run: RunId, step: &str) -> Result<Option<String>> {
+    let words = sqlx::query_scalar!(
+        r#"select newest.line ->> 'message' as "words!" from (
+               select lines -> -1 as line from toygres.log_chunk where run_id = $1 order by first desc limit 1
+           ) newest
+           where newest.line ->> 'level' = 'warn' and newest.line ->> 'step' = $2
+             and not exists (select from toygres.job where run_id = $1 and step = $2 and ended_at is null and seq > 0)"#,
+        run.0,
+        step
+    );
+    Ok(words.fetch_optional(services.db()).await?)
 }

@@ -1,30 +1,57 @@
 //! What a restore would do, and what stands in its way: the wizard's check. It changes nothing.
 
+mod needs;
+mod space;
+
 use model::restore::{Check, RestorePlan, Verdict};
-use model::{ImageId, ImageStatus, Manifest, Name};
-use platform::Installation;
+use model::{ImageId, ImageStatus, Name};
+use platform::{Installation, Platform};
 
 use crate::error::Result;
 use crate::services::Services;
 
+pub(crate) use needs::{is_offered, offered};
+
+/// The instance to be, as far as somebody chose it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Target<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its major version; the source's, or the nearest newer one, if not given.
+    pub major: Option<i32>,
+    /// The size of its volume.
+    pub volume_bytes: Option<i64>,
+    /// A DNS label to ask for.
+    pub dns_label: Option<&'a str>,
+}
+
 /// Checks everything that can be known before.
-pub(crate) async fn check(services: &Services, image: ImageId, target: &str) -> Result<RestorePlan> {
+pub(crate) async fn check(services: &Services, image: ImageId, target: Target<'_>) -> Result<RestorePlan> {
     let detail = crate::images::get(services, image).await?;
-    let installed = crate::instances::versions(services).await?;
-    let mut checks = vec![the_image(&detail.image), the_name(services, target).await?];
+    let platform = services.platform();
+    let place = services.place();
+    let installed = platform.installations().await?;
     let source_major = detail.image.major;
-    let major = source_major.and_then(|major| best(&installed, major)).map(|installed| installed.major);
-    checks.push(the_version(&installed, source_major));
+    let (version, major) = the_version(&**platform, &installed, source_major, target.major);
+    let mut checks = vec![the_image(&detail.image), the_name(services, target.name).await?, version];
+    let data = detail.manifest.as_ref().map(|manifest| manifest.source.bytes);
+    let volume_bytes = crate::volumes::size(&place, target.volume_bytes, data)?;
     if let Some(manifest) = &detail.manifest {
         if let Some(installed) = installed.iter().find(|installed| Some(installed.major) == major) {
-            checks.push(the_extensions(manifest, installed));
-            checks.extend(the_libraries(manifest, installed));
+            checks.push(needs::extensions(&**platform, manifest, installed));
+            checks.extend(needs::libraries(detail.image.image_type, manifest, installed));
+            checks.extend(needs::image_type(&**platform, detail.image.image_type, installed.major));
         }
-        checks.push(the_space(services, manifest).await?);
+        checks.push(match volume_bytes {
+            Some(volume) => space::volume(manifest.source.bytes, volume),
+            None => space::disk(&**platform, manifest.source.bytes).await?,
+        });
+    }
+    if place.is_kubernetes() {
+        checks.extend(target.dns_label.map(space::network));
     }
     checks.sort_by_key(|check| std::cmp::Reverse(check.verdict));
-    let bytes = detail.manifest.as_ref().map(|manifest| manifest.source.bytes);
-    Ok(RestorePlan { image, target: target.trim().to_owned(), major, bytes, checks })
+    Ok(RestorePlan { image, target: target.name.trim().to_owned(), major, bytes: data, volume_bytes, checks })
 }
 
 /// The same major version if it is there: a restore keeps what the source was. Else the nearest newer one.
@@ -84,135 +111,52 @@ async fn the_name(services: &Services, target: &str) -> Result<Check> {
     Ok(found("name", Verdict::Ok, format!("The name {name} is free."), None))
 }
 
-fn the_version(installed: &[Installation], major: Option<i32>) -> Check {
-    let Some(major) = major else {
-        return found("version", Verdict::Fail, "The image does not say which version it is of.", None);
+/// What is said of the version, and which one it will be.
+fn the_version(
+    platform: &dyn Platform,
+    installed: &[Installation],
+    source: Option<i32>,
+    chosen: Option<i32>,
+) -> (Check, Option<i32>) {
+    let Some(source) = source else {
+        let words = "The image does not say which version it is of.";
+        return (found("version", Verdict::Fail, words, None), None);
     };
-    match best(installed, major) {
-        Some(installed) if installed.major == major => found(
+    let there = match chosen {
+        Some(chosen) if chosen < source => {
+            let words = format!("PostgreSQL {chosen} cannot take an image of PostgreSQL {source}.");
+            let fix = format!("Choose PostgreSQL {source} or a newer one.");
+            return (found("version", Verdict::Fail, words, Some(fix)), None);
+        }
+        Some(chosen) => installed.iter().find(|installed| installed.major == chosen),
+        None => best(installed, source),
+    };
+    let check = match there {
+        Some(there) if there.major == source => found(
             "version",
             Verdict::Ok,
-            format!("PostgreSQL {} is installed, the source's major version.", installed.version),
+            format!("PostgreSQL {} is here, the source's major version.", there.version),
             None,
         ),
-        Some(installed) => found(
+        Some(there) if chosen.is_some() => found(
             "version",
             Verdict::Warn,
-            format!(
-                "PostgreSQL {major} is not installed; the instance will be PostgreSQL {}.",
-                installed.version
-            ),
-            Some(format!("To keep the source's version, install postgresql-{major}.")),
+            format!("The source is PostgreSQL {source}; the instance will be PostgreSQL {}.", there.version),
+            None,
         ),
-        None => found(
+        Some(there) => found(
             "version",
-            Verdict::Fail,
-            format!("PostgreSQL {major} is not installed, nor any newer version."),
-            Some(format!("Install it: apt-get install postgresql-{major}.")),
-        ),
-    }
-}
-
-fn the_extensions(manifest: &Manifest, installed: &Installation) -> Check {
-    let mut wanted: Vec<&str> =
-        manifest.databases.iter().flat_map(|db| &db.extensions).map(|extension| &*extension.name).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let Some(there) = &installed.extensions else {
-        let found_words = match wanted.is_empty() {
-            true => "The image needs no extensions.".to_owned(),
-            false => format!(
-                "The server's image must offer: {}. The restore says at once if it does not.",
-                wanted.join(", ")
-            ),
-        };
-        return found(
-            "extensions",
-            if wanted.is_empty() { Verdict::Ok } else { Verdict::Warn },
-            found_words,
-            None,
-        );
-    };
-    let missing: Vec<&str> =
-        wanted.iter().copied().filter(|name| !there.iter().any(|there| there == name)).collect();
-    if missing.is_empty() {
-        return found(
-            "extensions",
-            Verdict::Ok,
-            format!("All {} extensions of the image are installed.", wanted.len()),
-            None,
-        );
-    }
-    found(
-        "extensions",
-        Verdict::Fail,
-        format!("Not installed for PostgreSQL {}: {}.", installed.major, missing.join(", ")),
-        Some(format!(
-            "Install them; Debian has most in postgresql-contrib or postgresql-{}-NAME.",
-            installed.major
-        )),
-    )
-}
-
-fn the_libraries(manifest: &Manifest, installed: &Installation) -> Option<Check> {
-    let missing: Vec<&str> = manifest
-        .source
-        .preload
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !is_offered(installed, name))
-        .collect();
-    (!missing.is_empty()).then(|| {
-        found(
-            "preload",
             Verdict::Warn,
-            format!(
-                "The source preloads libraries that are not known here: {}. They will not be loaded.",
-                missing.join(", ")
-            ),
-            Some("Install them first if the instance needs their background workers.".to_owned()),
-        )
-    })
-}
-
-fn is_offered(installed: &Installation, library: &str) -> bool {
-    // A library is known by the extension of its name; these come with PostgreSQL itself.
-    ["auto_explain", "pg_prewarm", "pg_stat_statements", "passwordcheck", "auth_delay"].contains(&library)
-        || installed.extensions.as_ref().is_none_or(|known| known.iter().any(|there| there == library))
-}
-
-/// Those of the source's preloaded libraries that are here.
-pub(crate) async fn offered(services: &Services, major: i32, preload: Vec<String>) -> Result<Vec<String>> {
-    let installed = crate::instances::versions(services).await?;
-    let Some(installed) = installed.into_iter().find(|installed| installed.major == major) else {
-        return Ok(Vec::new());
+            format!("PostgreSQL {source} is not here; the instance will be PostgreSQL {}.", there.version),
+            Some(format!("To keep the source's version: {}", platform.how_to_get(Some(source)))),
+        ),
+        None => {
+            let words = match chosen {
+                Some(chosen) => format!("PostgreSQL {chosen} is not here."),
+                None => format!("PostgreSQL {source} is not here, nor any newer version."),
+            };
+            found("version", Verdict::Fail, words, Some(platform.how_to_get(chosen.or(Some(source)))))
+        }
     };
-    Ok(preload.into_iter().filter(|library| is_offered(&installed, library)).collect())
-}
-
-/// The source's size and a fifth: indexes are built beside the rows.
-async fn the_space(services: &Services, manifest: &Manifest) -> Result<Check> {
-    let wanted = u64::try_from(manifest.source.bytes).unwrap_or(0) * 6 / 5;
-    let gigabytes = |bytes: u64| format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10);
-    Ok(match services.platform().free_bytes().await? {
-        Some(free) if free < wanted => found(
-            "disk",
-            Verdict::Fail,
-            format!("The instance will take about {}, and {} are free.", gigabytes(wanted), gigabytes(free)),
-            Some("Make room, or delete what nobody needs.".to_owned()),
-        ),
-        Some(free) if free < wanted * 2 => found(
-            "disk",
-            Verdict::Warn,
-            format!("About {} of the {} that are free will be used.", gigabytes(wanted), gigabytes(free)),
-            None,
-        ),
-        Some(free) => found(
-            "disk",
-            Verdict::Ok,
-            format!("{} are free; about {} will be used.", gigabytes(free), gigabytes(wanted)),
-            None,
-        ),
-        None => found("disk", Verdict::Ok, "The platform makes a volume of the right size.", None),
-    })
+    (check, there.map(|there| there.major))
 }

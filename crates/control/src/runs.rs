@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use model::page::Page;
 use model::run::{Progress, Receipt, RunDetail};
-use model::{Actor, ImageId, InstanceId, LogLine, Role, Run, RunId, RunState, StepRow, StepState};
+use model::{
+    Actor, ImageId, InstanceId, LogFilter, LogLine, LogPage, LogStretch, Role, Run, RunId, RunState, StepRow,
+    StepState,
+};
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
@@ -197,17 +200,27 @@ pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
         attempts: step.attempts,
         deadline: step.deadline,
         error: step.error,
+        waits_for: None,
         progress: progress(step.progress),
         started_at: step.started_at,
         finished_at: step.finished_at,
     });
-    let step_rows: Vec<StepRow> = step_rows.collect();
+    let mut step_rows: Vec<StepRow> = step_rows.collect();
+    let current = step_rows
+        .iter_mut()
+        .find(|step| step.position == at && matches!(step.state, StepState::Running | StepState::Waiting));
+    if let Some(step) = current {
+        step.waits_for = crate::logs::waits_for(services, id, &step.name).await?;
+    }
     let log_lines = sqlx::query_scalar!("select lines from toygres.run_log where run_id = $1", id.0)
         .fetch_optional(services.db())
         .await?
         .unwrap_or(0);
     let run = Run::from(row);
-    let words = run.error.clone().or_else(|| step_rows.iter().find_map(|step| step.error.clone()));
+    let words = run
+        .error
+        .clone()
+        .or_else(|| step_rows.iter().find_map(|step| step.waits_for.clone().or_else(|| step.error.clone())));
     let diagnosis = words.as_deref().and_then(|words| crate::diagnosis::of(&run.workflow, words));
     Ok(RunDetail { run, step_rows, diagnosis, log_lines, receipt })
 }
@@ -217,12 +230,29 @@ pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
 /// # Errors
 /// There is no such run.
 pub async fn log(services: &Services, id: RunId, after: i64, limit: i64) -> Result<Vec<LogLine>> {
+    known(services, id).await?;
+    crate::logs::read(services, id, after.max(0), limit.clamp(1, 10_000)).await
+}
+
+/// A stretch of the lines of a run's log that pass a filter, at most `limit` (1 to 10,000).
+///
+/// # Errors
+/// There is no such run.
+pub async fn log_page(
+    services: &Services,
+    id: RunId,
+    filter: &LogFilter,
+    stretch: LogStretch,
+    limit: i64,
+) -> Result<LogPage> {
+    known(services, id).await?;
+    crate::logs::page(services, id, filter, stretch, limit.clamp(1, 10_000)).await
+}
+
+async fn known(services: &Services, id: RunId) -> Result<()> {
     let known =
         sqlx::query_scalar!(r#"select exists (select from toygres.run where id = $1) as "known!""#, id.0);
-    if !known.fetch_one(services.db()).await? {
-        return Err(unknown(id));
-    }
-    crate::logs::read(services, id, after.max(0), limit.clamp(1, 10_000)).await
+    if known.fetch_one(services.db()).await? { Ok(()) } else { Err(unknown(id)) }
 }
 
 /// Asks a run to turn back.

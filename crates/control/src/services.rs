@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use model::{PlatformId, RunId};
+use model::{Place, PlatformId, PlatformKind, RunId};
 use platform::Platform;
 use sqlx::PgPool;
 use tokio::sync::broadcast;
@@ -99,6 +99,14 @@ impl Services {
     #[must_use]
     pub fn platform_id(&self) -> PlatformId {
         self.0.platform_id
+    }
+
+    /// Where instances and jobs live, for people.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let platform = self.platform();
+        let kind = platform.kind().parse().unwrap_or(PlatformKind::Local);
+        Place { kind, name: platform.place().to_owned() }
     }
 
     /// The keys.

@@ -7,6 +7,7 @@ mod delete_instance;
 mod instance_steps;
 mod restore_image;
 mod verify_image;
+mod workers_seen;
 
 pub use create_image::CreateImage;
 pub use create_instance::CreateInstance;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{ImageId, InstanceId, PlatformId, RunId};
 use crate::image::ImageType;
 use crate::text_enum::text_enum;
+use crate::workers;
 
 text_enum! {
     /// Where an instance comes from.
@@ -91,6 +92,14 @@ pub struct Instance {
     pub tls: TlsMode,
     /// Whether connections over loopback need no password.
     pub trust_loopback: bool,
+    /// The libraries that its server preloads, as far as Toygres chose them.
+    pub preload: Vec<String>,
+    /// The kinds (`backend_type`) of its background processes at the last look.
+    pub workers: Vec<String>,
+    /// The size of its volume in bytes, where volumes have one.
+    pub volume_bytes: Option<i64>,
+    /// The Secret that holds its password, as `namespace/name/key`, where Toygres does not keep it.
+    pub secret_ref: Option<String>,
     /// The name that was asked for in DNS, where the platform makes one.
     pub dns_label: Option<String>,
     /// The image that it was restored from.
@@ -115,6 +124,15 @@ pub struct Instance {
     pub created_at: DateTime<Utc>,
 }
 
+impl Instance {
+    /// The libraries of which a background worker is missed, if any is.
+    #[must_use]
+    pub fn missing_worker(&self) -> Option<Vec<String>> {
+        let awaited = workers::awaited(self.image_type, &self.preload);
+        (!workers::seen(&awaited, &self.workers)).then_some(awaited)
+    }
+}
+
 /// What a person asks for when making an instance; the REST body and the form are this.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -128,7 +146,9 @@ pub struct NewInstance {
     pub source_image_id: Option<ImageId>,
     /// A DNS label to ask the platform for.
     pub dns_label: Option<String>,
-    /// The PostgreSQL major version; the newest one installed if not given.
+    /// The size of its volume in bytes, on Kubernetes; from the data's size if not given.
+    pub volume_bytes: Option<i64>,
+    /// The PostgreSQL major version; if not given, the newest one, or the source's when restoring.
     pub major: Option<i32>,
     /// `stock` or `pg_durable`; from the image when restoring.
     pub image_type: Option<ImageType>,
@@ -149,8 +169,10 @@ pub struct ExternalInstance {
     pub port: u16,
     /// The user to connect as; backing up everything needs a superuser.
     pub username: String,
-    /// That user's password.
+    /// That user's password; empty when `secret_ref` is given.
     pub password: String,
+    /// On Kubernetes: the Secret that holds it, as `namespace/name/key`; it is read each time it is used.
+    pub secret_ref: Option<String>,
     /// The database to connect to first.
     pub database: String,
     /// How to protect connections; `prefer` if not given.

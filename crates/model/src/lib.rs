@@ -4,13 +4,16 @@ pub mod agent;
 pub mod id;
 pub mod image;
 pub mod instance;
+pub mod log;
 pub mod name;
 pub mod overview;
 pub mod page;
+pub mod place;
 pub mod restore;
 pub mod run;
 pub mod store;
 pub mod user;
+pub mod workers;
 
 mod text_enum;
 
@@ -23,8 +26,10 @@ pub use image::{
     Table,
 };
 pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
+pub use log::{LogFilter, LogPage, LogStretch};
 pub use name::{Name, NameError};
 pub use page::Page;
+pub use place::{Place, PlatformKind};
 pub use run::{LogLine, Progress, Receipt, Run, RunState, StepRow, StepState};
 pub use store::{StoreAccess, StoreAuth, StoreAuthKind, Transfer};
 pub use user::{Actor, Role};

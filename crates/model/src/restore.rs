@@ -43,6 +43,8 @@ pub struct RestorePlan {
     pub major: Option<i32>,
     /// Bytes that it will take, estimated from the source.
     pub bytes: Option<i64>,
+    /// The size of its volume in bytes, where volumes have one.
+    pub volume_bytes: Option<i64>,
     /// The checks, the gravest first.
     pub checks: Vec<Check>,
 }

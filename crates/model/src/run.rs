@@ -98,6 +98,9 @@ pub struct StepRow {
     pub due_at: Option<DateTime<Utc>>,
     /// What went wrong last.
     pub error: Option<String>,
+    /// What it waits for outside of Toygres: a volume, a node, an image.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     /// How far its job is.
     pub progress: Option<Progress>,
     /// When its first try began.

@@ -201,6 +201,35 @@ pub trait Platform: Send + Sync + 'static {
     /// What tells this place from all others of its kind: the machine and data directory, or the cluster.
     fn identity(&self) -> &str;
 
+    /// What people call it: the namespace, or the directory.
+    fn place(&self) -> &str {
+        self.identity()
+    }
+
+    /// What a person does to have PostgreSQL (of this major version) here, in a sentence.
+    fn how_to_get(&self, major: Option<i32>) -> String;
+
+    /// The libraries that a new instance of this type preloads.
+    fn preload(&self, image_type: ImageType) -> Vec<String> {
+        match image_type {
+            ImageType::Stock => Vec::new(),
+            ImageType::PgDurable => vec![model::workers::PG_DURABLE.to_owned()],
+        }
+    }
+
+    /// Why an instance of this type and major version cannot be had here, if that is known before it is made: what is
+    /// missing, and what to do.
+    fn lacks(&self, image_type: ImageType, major: i32) -> Option<String> {
+        let _ = (image_type, major);
+        None
+    }
+
+    /// The command by which a person outside of the cluster reaches the instance of this name, where that takes one.
+    fn from_outside(&self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
+
     /// The PostgreSQL versions that instances can have here, the newest first.
     async fn installations(&self) -> Result<Vec<Installation>>;
 

@@ -93,16 +93,27 @@ pub(crate) async fn stop(
 #[derive(Deserialize)]
 pub(crate) struct PlanQuery {
     image: ImageId,
+    major: Option<i32>,
+    volume_bytes: Option<i64>,
+    dns_label: Option<String>,
 }
 
 /// What a restore of an image into an instance of this name would do, and what stands in its way.
-#[utoipa::path(get, path = "/api/instances/{name}/restore-plan", tag = "instances", params(("name" = String, Path), ("image" = uuid::Uuid, Query)),
-    responses((status = 200, body = RestorePlan), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/api/instances/{name}/restore-plan", tag = "instances", params(("name" = String, Path), ("image" = uuid::Uuid, Query),
+        ("major" = Option<i32>, Query), ("volume_bytes" = Option<i64>, Query), ("dns_label" = Option<String>, Query)),
+    responses((status = 200, body = RestorePlan), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 422, body = ErrorBody)))]
 pub(crate) async fn plan(
     State(app): State<App>,
     _: Somebody,
     Path(name): Path<String>,
     Query(query): Query<PlanQuery>,
 ) -> Result<Json<RestorePlan>, Refusal> {
-    Ok(Json(control::instances::restore_plan(&app.services, query.image, &name).await?))
+    let target = control::Target {
+        name: &name,
+        major: query.major,
+        volume_bytes: query.volume_bytes,
+        dns_label: query.dns_label.as_deref(),
+    };
+    Ok(Json(control::instances::restore_plan(&app.services, query.image, target).await?))
 }

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use control::runs::RunQuery;
 use model::run::RunDetail;
-use model::{ImageId, InstanceId, LogLine, Run, RunId, RunState};
+use model::{ImageId, InstanceId, Level, LogFilter, LogLine, LogStretch, Run, RunId, RunState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -70,13 +70,20 @@ pub(crate) async fn get(
 #[serde(default)]
 pub(crate) struct LogQuery {
     after: i64,
+    before: Option<i64>,
     limit: Option<i64>,
+    search: String,
+    level: Option<Level>,
     format: String,
 }
 
-/// Lines of a run's log; with `format=text` all of them, as a file.
+/// Lines of a run's log: the first ones after a number, or the last ones before one; only those that pass, if a text or
+/// a level is given. How many pass in all is in `X-Total-Count`. With `format=text` all of them, as a file.
 #[utoipa::path(get, path = "/api/runs/{id}/log", tag = "runs",
-    params(("id" = uuid::Uuid, Path), ("after" = Option<i64>, Query), ("limit" = Option<i64>, Query, description = "1 to 10,000; 1,000 if not given"),
+    params(("id" = uuid::Uuid, Path), ("after" = Option<i64>, Query), ("before" = Option<i64>, Query),
+        ("limit" = Option<i64>, Query, description = "1 to 10,000; 1,000 if not given"),
+        ("search" = Option<String>, Query, description = "only lines with this in their text, in any case of letters"),
+        ("level" = Option<Level>, Query, description = "only lines that are at least as grave"),
         ("format" = Option<String>, Query, description = "text: all lines as a file")),
     responses((status = 200, body = Vec<LogLine>), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn log(
@@ -86,8 +93,12 @@ pub(crate) async fn log(
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Refusal> {
     if query.format != "text" {
-        let lines = control::runs::log(&app.services, id, query.after, query.limit.unwrap_or(1000)).await?;
-        return Ok(Json(lines).into_response());
+        let filter = LogFilter { search: query.search, level: query.level.unwrap_or(Level::Debug) };
+        let stretch = query.before.map_or(LogStretch::After(query.after.max(0)), LogStretch::Before);
+        let limit = query.limit.unwrap_or(1000);
+        let page = control::runs::log_page(&app.services, id, &filter, stretch, limit).await?;
+        let total = (HeaderName::from_static("x-total-count"), page.matches.to_string());
+        return Ok(([total], Json(page.lines)).into_response());
     }
     control::runs::get(&app.services, id).await?;
     // A page of lines at a time: a log may be larger than memory is meant to be.

@@ -72,7 +72,7 @@ impl Step for CreateImageRecord {
         let instance = instances::by_id(cx.services.db(), cx.input.instance)
             .await
             .map_err(|error| Failure::fatal(anyhow!("{error}")))?;
-        let password = health::password(&cx.services, &instance).await?;
+        let password = health::password(&cx.services, &instance).await.map_err(jobs::of_control)?;
         let mut tx = cx.fenced().await?;
         cx.services.keys().keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password).await?;
         let row = sqlx::query!(

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use model::agent::{Outcome, Work};
-use model::{Instance, InstanceId};
+use model::{Instance, InstanceId, workers};
 use platform::{InstanceSpec, ServerState};
 use workflow::{Cx, Failure, Progress, Retry, Step, Workflow};
 
+use super::workers_seen::has_a_worker_of;
 use crate::health::{connection, password};
 use crate::instances;
-use crate::jobs::{self, DNS_SECONDS, Plan, of_platform};
+use crate::jobs::{self, DNS_SECONDS, Plan, of_control, of_platform};
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
 
@@ -29,19 +30,16 @@ pub(super) async fn row<W: MakesInstance>(cx: &Cx<W>) -> Result<Instance, Failur
 
 async fn spec<W: MakesInstance>(cx: &Cx<W>) -> Result<InstanceSpec, Failure> {
     let instance = row(cx).await?;
-    let preload = sqlx::query_scalar!("select preload from toygres.instance where id = $1", instance.id.0)
-        .fetch_one(cx.services.db())
-        .await?;
     Ok(InstanceSpec {
         id: instance.id,
         name: instance.name,
         major: instance.major.ok_or_else(|| Failure::fatal(anyhow!("The instance has no version.")))?,
         image_type: instance.image_type,
         trust_loopback: instance.trust_loopback,
-        preload,
+        preload: instance.preload,
         username: instance.username,
         bytes: instance.size_bytes,
-        volume_bytes: None,
+        volume_bytes: instance.volume_bytes,
         dns_label: instance.dns_label,
     })
 }
@@ -84,7 +82,7 @@ impl<W: MakesInstance> Step for CreateInstanceRecord<W> {
 
     async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
         let instance = row(cx).await?;
-        password(&cx.services, &instance).await?;
+        password(&cx.services, &instance).await.map_err(of_control)?;
         Ok(Progress::Done(()))
     }
 }
@@ -101,17 +99,22 @@ impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
 
     async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
         let spec = spec(cx).await?;
-        let password = password(&cx.services, &row(cx).await?).await?;
+        let password = password(&cx.services, &row(cx).await?).await.map_err(of_control)?;
         let platform = cx.services.platform();
         platform.deploy_server(&spec, &password).await.map_err(of_platform)?;
-        if let ServerState::Starting(_) = platform.observe_server(spec.id).await.map_err(of_platform)? {
-            return Ok(Progress::Wait(Duration::from_secs(1)));
+        match platform.observe_server(spec.id).await.map_err(of_platform)? {
+            ServerState::Starting(words) => {
+                waits_for(cx, &words).await?;
+                return Ok(Progress::Wait(Duration::from_secs(1)));
+            }
+            ServerState::Failed(words) => return Err(Failure::retry(anyhow!("{words}"))),
+            ServerState::Absent | ServerState::Stopped | ServerState::Running => {}
         }
         let endpoint = platform.endpoint(spec.id).await.map_err(of_platform)?;
         let endpoint = endpoint.ok_or_else(|| Failure::retry(anyhow!("The server has no address yet.")))?;
         let mut tx = cx.fenced().await?;
         sqlx::query!(
-            "update toygres.instance set host = $2, port = $3 where id = $1",
+            "update toygres.instance set host = $2, port = $3, health_detail = null where id = $1",
             spec.id.0,
             endpoint.host,
             i32::from(endpoint.port)
@@ -127,6 +130,28 @@ impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
     }
 }
 
+/// Shows what the server waits for: on the instance, and once in the log.
+async fn waits_for<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Failure> {
+    let mut tx = cx.fenced().await?;
+    let is_news = sqlx::query!(
+        "update toygres.instance set health_detail = $2, health_at = clock_timestamp()
+         where id = $1 and health_detail is distinct from $2",
+        cx.input.instance().0,
+        words
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected()
+        == 1;
+    if is_news {
+        sqlx::query!("select toygres.log_line($1, 'warn', $2, $3)", cx.run.0, cx.step, words)
+            .fetch_one(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Connects as a client would. Waiting for DNS is one attempt, and its end the step's; a wrong password ends it at once.
 pub(crate) struct TestConnection<W>(PhantomData<W>);
 
@@ -140,7 +165,7 @@ impl<W: MakesInstance> Step for TestConnection<W> {
     async fn run(cx: &Cx<W>) -> Result<Progress<Outcome>, Failure> {
         let tested = jobs::run(cx, async || {
             let instance = row(cx).await?;
-            let password = password(&cx.services, &instance).await?;
+            let password = password(&cx.services, &instance).await.map_err(of_control)?;
             let work = Work::Probe { target: connection(&instance), dns_seconds: DNS_SECONDS };
             let major = instance.major;
             Ok(Plan {
@@ -158,6 +183,11 @@ impl<W: MakesInstance> Step for TestConnection<W> {
             // The name was waited for already.
             Err(failure) if failure.message().contains("does not resolve") => {
                 Err(Failure::fatal(anyhow!("{}", failure.message())))
+            }
+            Ok(Progress::Done(outcome)) => {
+                let instance = row(cx).await?;
+                let awaited = workers::awaited(instance.image_type, &instance.preload);
+                has_a_worker_of(&awaited, outcome).map(Progress::Done)
             }
             other => other,
         }
@@ -177,19 +207,21 @@ impl<W: MakesInstance> Step for UpdateInstanceStatus<W> {
     type Output = ();
 
     async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
-        let Outcome::Probe { version, major, bytes, databases, .. } = cx.output::<TestConnection<W>>()?
+        let Outcome::Probe { version, major, bytes, databases, workers, .. } =
+            cx.output::<TestConnection<W>>()?
         else {
             return Err(Failure::fatal(anyhow!("The connection test found out something else.")));
         };
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.instance set status = 'running', health = 'ok', health_detail = null, health_at = clock_timestamp(),
-                 version = $2, major = $3, size_bytes = $4, databases = $5 where id = $1",
+                 version = $2, major = $3, size_bytes = $4, databases = $5, workers = $6 where id = $1",
             cx.input.instance().0,
             version,
             major,
             bytes,
-            &databases
+            &databases,
+            &workers
         )
         .execute(&mut *tx)
         .await?;

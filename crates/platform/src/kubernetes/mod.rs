@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
-use model::{AgentEvent, InstanceId};
+use model::{AgentEvent, ImageType, InstanceId};
 
 use crate::{
     Endpoint, Error, Installation, InstanceSpec, JobSpec, JobState, Platform, Result, Secret, ServerState,
@@ -135,6 +135,39 @@ impl Platform for KubernetesPlatform {
 
     fn identity(&self) -> &str {
         &self.identity
+    }
+
+    fn place(&self) -> &str {
+        &self.config.namespace
+    }
+
+    fn how_to_get(&self, major: Option<i32>) -> String {
+        let version = major.map(|major| format!(" {major}")).unwrap_or_default();
+        format!("Add an image of PostgreSQL{version} to the server's table of PostgreSQL images.")
+    }
+
+    fn preload(&self, image_type: ImageType) -> Vec<String> {
+        match image_type {
+            ImageType::Stock => Vec::new(),
+            ImageType::PgDurable => self.config.pg_durable_preload.clone(),
+        }
+    }
+
+    fn lacks(&self, image_type: ImageType, major: i32) -> Option<String> {
+        let missing =
+            image_type == ImageType::PgDurable && !self.config.pg_durable_images.contains_key(&major);
+        missing.then(|| {
+            format!(
+                "No image with pg_durable is configured for PostgreSQL {major}. Add one to the server's table of \
+                 pg_durable images."
+            )
+        })
+    }
+
+    fn from_outside(&self, name: &str) -> Option<String> {
+        let service = names::instance_object(name);
+        let namespace = &self.config.namespace;
+        Some(format!("kubectl port-forward --namespace {namespace} service/{service} 15432:5432"))
     }
 
     async fn installations(&self) -> Result<Vec<Installation>> {

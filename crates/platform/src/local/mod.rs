@@ -186,6 +186,15 @@ impl Platform for LocalPlatform {
         &self.identity
     }
 
+    fn place(&self) -> &str {
+        self.data_dir.to_str().unwrap_or("its data directory")
+    }
+
+    fn how_to_get(&self, major: Option<i32>) -> String {
+        let package = major.map_or_else(|| "postgresql".to_owned(), |major| format!("postgresql-{major}"));
+        format!("Install it on this machine: apt-get install {package} (Debian, Ubuntu).")
+    }
+
     async fn installations(&self) -> Result<Vec<Installation>> {
         installations::find(&self.bin_dirs).await
     }

@@ -1,0 +1,146 @@
+//! What a cluster says of pods, jobs and volumes that do not come or do not stay.
+
+use super::Known;
+
+pub(super) const KNOWN: [Known; 14] = [
+    Known {
+        words: &["imagepullbackoff", "errimagepull", "invalidimagename", "errimageneverpull"],
+        cause: "The node cannot get a container image: its name is wrong, the registry refuses, or it cannot be reached.",
+        fix: "Correct the image in Toygres' configuration, or give the namespace a pull secret for its registry, then try again.",
+    },
+    Known {
+        words: &["init container"],
+        cause: "The container that brings the agent failed, so the job itself never began.",
+        fix: "Look whether the Toygres image in the configuration is the one of this server's version, then try again.",
+    },
+    Known {
+        words: &["violates podsecurity", "admission webhook", "admission refused", "is forbidden: violates"],
+        cause: "A rule of the cluster refuses the pod before it is made: Pod Security, or a policy of an admission webhook.",
+        fix: "Compare the template with the rule that is named. What Toygres makes by itself passes Pod Security restricted.",
+    },
+    Known {
+        words: &["exceeded quota", "resourcequota"],
+        cause: "The namespace's quota does not allow another pod or volume of this size.",
+        fix: "Delete what nobody needs there, or have the quota raised (kubectl describe resourcequota), then try again.",
+    },
+    Known {
+        words: &[
+            "unbound immediate persistentvolumeclaim",
+            "persistentvolumeclaim is not bound",
+            "waitforfirstconsumer",
+            "provisioningfailed",
+            "storageclass",
+        ],
+        cause: "The volume is not there yet: no storage class makes it, or the one that should cannot.",
+        fix: "Look at the claim (kubectl describe pvc) and whether its storage class is there (kubectl get storageclass).",
+    },
+    Known {
+        words: &["multi-attach", "failedattachvolume", "failedmount"],
+        cause: "The volume cannot be attached to the node, often because another node still holds it.",
+        fix: "Wait some minutes: it is let go when the old pod is gone for good. If a node died, delete its pod.",
+    },
+    Known {
+        words: &["unschedulable", "nodes are available", "failedscheduling"],
+        cause: "No node has room for the pod, or none that its rules allow.",
+        fix: "Add a node, free memory or CPU, or lower what the template asks for; it goes on by itself then.",
+    },
+    Known {
+        words: &["oomkilled", "out of memory"],
+        cause: "The container used more memory than its limit and was killed.",
+        fix: "Raise the memory limit in the template of the job or the server, then try again.",
+    },
+    Known {
+        words: &["evicted", "preempted", "preemption"],
+        cause: "The node threw the pod out: it ran short of disk or memory, or something more important needed the room.",
+        fix: "Look at the node's conditions (kubectl describe node). Trying again may land on another node.",
+    },
+    Known {
+        words: &["deadlineexceeded", "took longer than it may"],
+        cause: "The job took longer than its step may take.",
+        fix: "Look into its log for where the time went: a slow store, a lock in the source, a node without CPU.",
+    },
+    Known {
+        words: &["deleted by hand", "removed by hand", "the job is gone"],
+        cause: "Somebody or something deleted the pod or the job while it worked.",
+        fix: "Find out who (the cluster's audit, a clean-up of old jobs), then try again.",
+    },
+    Known {
+        words: &["node lost", "nodelost", "node is gone", "node is not ready", "unreachable node"],
+        cause: "The node that it ran on is gone or does not answer.",
+        fix: "Look at the nodes (kubectl get nodes), then try again.",
+    },
+    Known {
+        words: &["crashloopbackoff"],
+        cause: "The server's container starts and ends again and again.",
+        fix: "Read its last words (kubectl logs --previous): often a library that is preloaded and not in the image.",
+    },
+    Known {
+        words: &["forbidden: user", "is forbidden"],
+        cause: "The service account of Toygres may not do this in the cluster.",
+        fix: "Apply the roles that come with this version (deploy/), then try again.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::is_told;
+
+    #[test]
+    fn sentences_of_a_cluster_are_told() {
+        for (error, cause, fix) in [
+            (
+                "Back-off pulling image \"registry.example.com/toygres:1\": ErrImagePull: not found",
+                "container image",
+                "pull secret",
+            ),
+            ("The pod waits: ImagePullBackOff", "container image", "pull secret"),
+            ("The init container agent ended with exit code 127", "brings the agent", "Toygres image"),
+            (
+                "pods \"t-1-runbackup-1\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false",
+                "Pod Security",
+                "template",
+            ),
+            (
+                "pods \"t-1\" is forbidden: exceeded quota: compute, requested: memory=512Mi, used: memory=4Gi, limited: memory=4Gi",
+                "quota",
+                "raised",
+            ),
+            (
+                "Unschedulable: 0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+                "volume is not there",
+                "describe pvc",
+            ),
+            (
+                "0/3 nodes are available: 3 Insufficient memory. (Unschedulable)",
+                "No node has room",
+                "Add a node",
+            ),
+            ("The container was killed: OOMKilled (limit 512Mi)", "more memory", "memory limit"),
+            (
+                "The pod was Evicted: The node was low on resource: ephemeral-storage.",
+                "threw the pod out",
+                "describe node",
+            ),
+            (
+                "DeadlineExceeded: Job was active longer than specified deadline",
+                "longer than its step",
+                "log",
+            ),
+            ("The pod was deleted by hand while it worked.", "deleted the pod", "try again"),
+            ("The job is gone: it was removed by hand, or its machine was.", "deleted the pod", "try again"),
+            (
+                "Multi-Attach error for volume \"pvc-1\": Volume is already used by pod(s) orders-0",
+                "attached",
+                "Wait",
+            ),
+            ("The server's pod is in CrashLoopBackOff", "starts and ends", "--previous"),
+            (
+                "jobs.batch is forbidden: User \"system:serviceaccount:toygres-system:toygres\" cannot create resource \"jobs\"",
+                "service account",
+                "roles",
+            ),
+        ] {
+            is_told(error, cause, fix);
+        }
+    }
+}
