@@ -103,9 +103,7 @@ async fn release(services: &Services, name: &str) {
 
 async fn follow(services: &Services, mut job: Followed) -> anyhow::Result<()> {
     let platform = services.platform();
-    if let JobState::Missing | JobState::Pending(_) = platform.observe(&job.name).await?
-        && !appears(services, &job).await?
-    {
+    if platform.observe(&job.name).await? == JobState::Missing && !appears(services, &job).await? {
         let reason = "The job is gone: it was removed by hand, or its machine was.".to_owned();
         return end(services, &job, JobEnd { code: None, result: None, reason: Some(reason), fatal: false })
             .await;
@@ -154,7 +152,8 @@ async fn follow(services: &Services, mut job: Followed) -> anyhow::Result<()> {
 async fn appears(services: &Services, job: &Followed) -> anyhow::Result<bool> {
     for n in 0..150 {
         match services.platform().observe(&job.name).await? {
-            JobState::Missing | JobState::Pending(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            JobState::Missing => tokio::time::sleep(Duration::from_millis(100)).await,
+            // Also one that has not begun: what it waits for is in its events.
             _ => return Ok(true),
         }
         if n % 50 == 49 {

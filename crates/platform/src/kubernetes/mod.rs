@@ -10,6 +10,7 @@ mod logs;
 mod names;
 mod objects;
 mod secrets;
+mod sight;
 mod templates;
 mod watch;
 

@@ -36,8 +36,8 @@ impl Templates {
     /// A file cannot be read, is not the object that it should be, or lacks what Toygres fills in.
     pub(super) fn load(directory: Option<&Path>) -> Result<Self> {
         Ok(Self {
-            backup_job: parse(built_in!("backup-job.yaml"), directory)?,
-            restore_job: parse(built_in!("restore-job.yaml"), directory)?,
+            backup_job: checked(built_in!("backup-job.yaml"), directory)?,
+            restore_job: checked(built_in!("restore-job.yaml"), directory)?,
             volume: parse(built_in!("postgres-pvc.yaml"), directory)?,
             secret: parse(built_in!("postgres-secret.yaml"), directory)?,
             config: parse(built_in!("postgres-config.yaml"), directory)?,
@@ -45,6 +45,15 @@ impl Templates {
             service: parse(built_in!("postgres-service.yaml"), directory)?,
         })
     }
+}
+
+/// A Job's template that has what is filled in.
+fn checked(template: (&str, &str), directory: Option<&Path>) -> Result<Job> {
+    let job = parse(template, directory)?;
+    super::objects::job::check(&job).map_err(|error| {
+        Error::Impossible(format!("The template {} cannot be used: {error}.", template.0))
+    })?;
+    Ok(job)
 }
 
 fn parse<K>((name, built_in): (&str, &str), directory: Option<&Path>) -> Result<K>

@@ -178,3 +178,16 @@ fn a_repeat_is_told_from_another_task() {
     let other = JobSpec { task: AgentTask { attempt: 2, ..spec.task.clone() }, ..spec };
     assert!(!has_task(&job, &other).expect("read"));
 }
+
+#[test]
+fn a_template_must_have_what_is_filled_in() {
+    let templates = Templates::load(None).expect("the built-in templates");
+    for template in [templates.backup_job, templates.restore_job] {
+        assert_eq!(check(&template), Ok(()));
+        let mut headless = template.clone();
+        if let Some(pod) = headless.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
+            pod.init_containers = None;
+        }
+        assert!(check(&headless).is_err_and(|words| words.contains("named agent")));
+    }
+}
