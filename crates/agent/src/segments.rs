@@ -54,8 +54,11 @@ impl Segments {
     /// Below a prefix of a store; starts the thread that writes them.
     pub(crate) fn start(location: &Location, options: &StoreOptions) -> image::Result<Self> {
         let inner = Arc::new(Inner { state: Mutex::default(), changed: Condvar::new() });
-        let mut writer =
-            Writer { store: Store::open(&location.store, options)?, prefix: location.prefix.clone(), next: 0 };
+        let mut writer = Writer {
+            store: Store::open(&location.store, options)?,
+            prefix: location.prefix.clone(),
+            next: 0,
+        };
         let shared = Arc::clone(&inner);
         // Not a task: whoever waits for it may hold the last thread of the job's runtime.
         let started = std::thread::Builder::new().name("segments".to_owned()).spawn(move || {

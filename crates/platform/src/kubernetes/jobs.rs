@@ -1,12 +1,10 @@
-//! Jobs in a cluster: launching one or finding it, looking at it, stopping it, and taking away what it left.
+//! Jobs in a cluster: launching one or finding it, stopping it, and taking away what it left.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Secret};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use model::InstanceId;
@@ -18,7 +16,8 @@ use tokio::time::Instant;
 use super::apply::{answer, ask, asking, refuse_foreign};
 use super::endings::{END, HARVESTED, STOPPED, Sight, is_finished, is_over};
 use super::objects::job::{self, Surroundings};
-use super::watch::{TICK, belongs_to};
+use super::sight::labels;
+use super::watch::TICK;
 use super::{KubernetesPlatform, names};
 use crate::{Error, JobSpec, JobState, Result};
 
@@ -134,45 +133,6 @@ impl KubernetesPlatform {
         Ok(Some(there))
     }
 
-    async fn job(&self, name: &str) -> Result<Option<Job>> {
-        ask("look at the job", self.api::<Job>().get_opt(name)).await
-    }
-
-    /// What there is to see of a job; none if it is not there, or was harvested.
-    pub(super) async fn sight(&self, name: &str) -> Result<Option<Sight>> {
-        let of_job = ListParams::default().labels(&names::of_job(name));
-        // The pods first: whoever ended them wrote the reason into the Job before.
-        let pods = ask("look at the job's pods", self.api::<Pod>().list(&of_job)).await?;
-        let Some(job) = self.job(name).await? else { return Ok(None) };
-        if job.labels().contains_key(HARVESTED) || !names::carries(&job, &labels(name)) {
-            return Ok(None);
-        }
-        let uid = job.uid().unwrap_or_default();
-        let own = pods.items.into_iter().filter(|pod| belongs_to(pod, &uid));
-        let pod = own.max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
-        let pod = pod.or_else(|| self.watch.ended_pod(name, &uid));
-        let mut sight = Sight { job, pod, events: vec![], now: Timestamp::now() };
-        if matches!(sight.state(), JobState::Pending(_)) {
-            sight.events = self.events_of(&sight).await?;
-        }
-        Ok(Some(sight))
-    }
-
-    /// What was told about a Job and its pod.
-    async fn events_of(&self, sight: &Sight) -> Result<Vec<Event>> {
-        let mut found = vec![];
-        let about = [sight.job.uid(), sight.pod.as_ref().and_then(ResourceExt::uid)];
-        for uid in about.into_iter().flatten() {
-            let about = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
-            found.extend(ask("read the events", self.api::<Event>().list(&about)).await?.items);
-        }
-        Ok(found)
-    }
-
-    pub(super) async fn observe_job(&self, name: &str) -> Result<JobState> {
-        Ok(self.sight(name).await?.map_or(JobState::Missing, |sight| sight.state()))
-    }
-
     /// A suspended Job loses its pod in good order. How that ended is written down on the Job, for the pod does not stay.
     pub(super) async fn stop_job(&self, name: &str, grace: Duration) -> Result<()> {
         let mut changes = self.watch.changes(name);
@@ -250,12 +210,6 @@ fn gone_is_fine<T>(what: &'static str, answer: kube::Result<T>) -> Result<()> {
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
         other => asking(what, other).map(drop),
     }
-}
-
-/// The labels that a job's name alone tells.
-fn labels(name: &str) -> BTreeMap<String, String> {
-    let managed = (names::MANAGED_BY.0.to_owned(), names::MANAGED_BY.1.to_owned());
-    BTreeMap::from([managed, (names::JOB.to_owned(), name.to_owned())])
 }
 
 /// Whether the Job has ended or is just about to, so that its time to live counts. A suspended one never does.

@@ -150,7 +150,7 @@ impl Follower {
     async fn bear(&mut self, error: Error) -> Result<()> {
         match error {
             Error::Transient(error) => {
-                tracing::debug!(error = format!("{error:#}"), job = self.name, "not now")
+                tracing::debug!(error = format!("{error:#}"), job = self.name, "not now");
             }
             error if self.refusals >= REFUSALS => return Err(error),
             _ => self.refusals += 1,
@@ -206,8 +206,13 @@ impl Follower {
                     }
                 }
                 Ok(Ok(None)) => return read,
-                Ok(Err(_)) | Err(_) if read == Read::Nothing => return Read::Broken,
-                Ok(Err(_)) | Err(_) => return read,
+                broken => {
+                    if broken.is_err() {
+                        // Mere silence is no reason to wait before asking again.
+                        self.pause = PAUSES.0;
+                    }
+                    return if read == Read::New { Read::New } else { Read::Broken };
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ mod names;
 mod objects;
 mod secrets;
 mod server_state;
+mod sight;
 mod templates;
 mod watch;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use model::agent::Connection;
-use model::{AgentEvent, AgentTask, ExitClass, ImageType, InstanceId, TlsMode, Work};
+use model::{AgentEvent, AgentTask, EventBody, ExitClass, ImageType, InstanceId, Level, TlsMode, Work};
 use platform::{
     Endpoint, Error, InstanceSpec, JobEnd, JobSpec, JobState, Platform, Secret, ServerState, job_name,
 };
@@ -178,10 +178,13 @@ pub(crate) async fn end_of(platform: &Tested, name: &str) -> JobEnd {
     tokio::time::timeout(Duration::from_secs(60), look).await.expect("the job ends")
 }
 
+/// All events, but for what it waited for before it began: that is said only while it waits.
 async fn events(platform: &Tested, name: &str, after: u64) -> Vec<AgentEvent> {
     let stream = platform.events(name, after).await.expect("follow");
-    let all = tokio::time::timeout(Duration::from_secs(60), stream.try_collect());
-    all.await.expect("a job's events end with it").expect("events")
+    let all = tokio::time::timeout(Duration::from_secs(60), stream.try_collect::<Vec<AgentEvent>>());
+    let mut all = all.await.expect("a job's events end with it").expect("events");
+    all.retain(|event| event.seq > 0 || !matches!(event.body, EventBody::Log { level: Level::Warn, .. }));
+    all
 }
 
 /// A job from launch to removal, followed live and afterwards.
@@ -225,7 +228,7 @@ pub(crate) async fn stopping(platform: &Tested) {
     platform.stop(&job.name, Duration::ZERO).await.expect("stop what is not there");
     platform.launch(&job).await.expect("launch");
     let mut stream = platform.events(&job.name, 0).await.expect("follow");
-    stream.try_next().await.expect("events").expect("it says what it does");
+    while stream.try_next().await.expect("events").expect("it says what it does").seq == 0 {}
     platform.stop(&job.name, Duration::from_secs(30)).await.expect("stop");
     let JobState::Ended(end) = platform.observe(&job.name).await.expect("observe") else {
         panic!("stop returns when it has ended")

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::identity;
 use crate::kubernetes::names;
-use crate::{Error, JobSpec, Result};
+use crate::{JobSpec, Result};
 
 /// On a Job: the hash of its task, which tells a repeat from another job of the same name.
 pub(in crate::kubernetes) const TASK: &str = "toygres.io/task";
@@ -22,6 +22,8 @@ pub(in crate::kubernetes) const TASK: &str = "toygres.io/task";
 pub(in crate::kubernetes) const TEMPLATE: &str = "toygres.io/template";
 /// On a pod: its main container, as kubectl understands it too.
 pub(in crate::kubernetes) const MAIN: &str = "kubectl.kubernetes.io/default-container";
+/// The init container that puts the agent in place.
+const AGENT: &str = "agent";
 /// The task's file in the ConfigMap.
 const TASK_FILE: &str = "task.json";
 
@@ -44,7 +46,7 @@ pub(in crate::kubernetes) struct Surroundings<'a> {
 /// The Job.
 ///
 /// # Errors
-/// The template has no container for the agent, or the task cannot be written.
+/// The task cannot be written.
 pub(in crate::kubernetes) fn job(template: &Job, spec: &JobSpec, around: &Surroundings<'_>) -> Result<Job> {
     let mut job = template.clone();
     let labels = names::job_labels(&spec.name, spec.task.run);
@@ -60,22 +62,22 @@ pub(in crate::kubernetes) fn job(template: &Job, spec: &JobSpec, around: &Surrou
     let metadata = wanted.template.metadata.get_or_insert_default();
     metadata.labels.get_or_insert_default().extend(labels);
     let pod = wanted.template.spec.get_or_insert_default();
-    let main = fill(pod, spec, around)?;
+    let main = fill(pod, spec, around);
     if let Some(identity) = &spec.identity {
         identity::project(identity, metadata, pod, around.token_seconds);
     }
     let notes = metadata.annotations.get_or_insert_default();
     notes.insert(TEMPLATE.to_owned(), around.template_name.to_owned());
-    notes.insert(MAIN.to_owned(), main);
+    notes.extend(main.map(|main| (MAIN.to_owned(), main)));
     Ok(job)
 }
 
 /// Sets images and volumes; returns the name of the main container.
-fn fill(pod: &mut PodSpec, spec: &JobSpec, around: &Surroundings<'_>) -> Result<String> {
+fn fill(pod: &mut PodSpec, spec: &JobSpec, around: &Surroundings<'_>) -> Option<String> {
     pod.restart_policy = Some("Never".to_owned());
     pod.service_account_name = Some(around.service_account.to_owned());
     pod.automount_service_account_token = Some(false);
-    if let Some(init) = pod.init_containers.iter_mut().flatten().find(|container| container.name == "agent") {
+    if let Some(init) = pod.init_containers.iter_mut().flatten().find(|container| container.name == AGENT) {
         init.image = Some(around.agent_image.to_owned());
     }
     volume(pod, "task").config_map.get_or_insert_default().name.clone_from(&spec.name);
@@ -87,19 +89,12 @@ fn fill(pod: &mut PodSpec, spec: &JobSpec, around: &Surroundings<'_>) -> Result<
     for (n, claim) in claims.iter().enumerate() {
         volume(pod, &format!("store-{n}")).persistent_volume_claim = Some(claimed(claim));
     }
-    let main = main_container(pod, around.template_name)?;
+    let main = pod.containers.first_mut()?;
     main.image = Some(around.postgres_image.to_owned());
     for (n, claim) in claims.iter().enumerate() {
         mount(main, &format!("store-{n}"), &format!("/stores/{claim}"), false);
     }
-    Ok(main.name.clone())
-}
-
-/// The container that runs the agent: the first one.
-pub(super) fn main_container<'a>(pod: &'a mut PodSpec, template: &str) -> Result<&'a mut Container> {
-    pod.containers.first_mut().ok_or_else(|| {
-        Error::Impossible(format!("The template {template} cannot be used: it has no container."))
-    })
+    Some(main.name.clone())
 }
 
 /// The volume of that name, made if the template has none.
