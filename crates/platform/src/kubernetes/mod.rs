@@ -47,16 +47,16 @@ pub struct KubernetesConfig {
     pub pg_durable_preload: Vec<String>,
     /// The service account of jobs, which is not the server's.
     pub job_service_account: String,
+    /// How long a token lives by which a job proves who it is, in seconds: at least 600. It is renewed before it ends.
+    pub token_seconds: i64,
+    /// How long a job stays after its end was harvested, in seconds: for `kubectl logs`.
+    pub job_ttl_seconds: i32,
     /// The storage class of volumes; the cluster's default if none.
     pub storage_class: Option<String>,
     /// A directory whose templates replace the built-in ones of the same name.
     pub templates: Option<PathBuf>,
     /// The namespaces whose Secrets may be read, if these are labelled `toygres.io/readable=true`; never Toygres' own.
     pub secret_namespaces: Vec<String>,
-    /// For how long a projected identity token is valid, in seconds.
-    pub token_seconds: i64,
-    /// For how long an ended job stays after its end was written down, in seconds.
-    pub job_ttl_seconds: i32,
 }
 
 /// A cluster.
