@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -12,6 +13,9 @@ use serde::de::DeserializeOwned;
 use super::KubernetesPlatform;
 use super::names::{self, FIELD_MANAGER};
 use crate::{Error, Result};
+
+/// How long the cluster may take to answer one call. The client tries again by itself, and for longer.
+const CALL: Duration = Duration::from_secs(30);
 
 impl KubernetesPlatform {
     /// Applies an object on the server's side. One of that name that does not carry our labels is an error that names it.
@@ -26,7 +30,7 @@ impl KubernetesPlatform {
         let api: Api<K> = self.api();
         let name = object.name_any();
         let mut object = object.clone();
-        if let Some(there) = api.get_opt(&name).await.map_err(refused)? {
+        if let Some(there) = ask("look for the object", api.get_opt(&name)).await? {
             refuse_foreign(&there, object.labels())?;
             refuse_ending(&there)?;
             // A namesake that is made in between is refused by the API server.
@@ -34,7 +38,7 @@ impl KubernetesPlatform {
         }
         // Forced: whoever else set one of our fields by hand loses it; all other fields stay as they were set.
         let how = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&name, &how, &Patch::Apply(&object)).await.map_err(refused)
+        ask("apply the object", api.patch(&name, &how, &Patch::Apply(&object))).await
     }
 
     /// Deletes an object if it is there and carries our labels; returns whether it was there. Somebody else's of that
@@ -49,11 +53,11 @@ impl KubernetesPlatform {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let api: Api<K> = self.api();
-        let there = api.get_opt(name).await.map_err(refused)?;
+        let there = ask("look for the object", api.get_opt(name)).await?;
         let Some(there) = there.filter(|there| names::carries(there, labels)) else { return Ok(false) };
         // A namesake that was made in between is not ours to delete.
         let only_this = Preconditions { uid: there.uid(), resource_version: None };
-        match api.delete(name, &how.preconditions(only_this)).await {
+        match answer("delete the object", api.delete(name, &how.preconditions(only_this))).await? {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(true),
             Err(error) => Err(refused(error)),
@@ -117,6 +121,21 @@ pub(super) fn refused(error: kube::Error) -> Error {
         }
         _ => Error::Transient(anyhow::Error::new(error).context("ask the cluster")),
     }
+}
+
+/// What the cluster answers to one call; no answer may be one the next time.
+pub(super) async fn answer<T>(
+    what: &'static str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<kube::Result<T>> {
+    tokio::time::timeout(CALL, call).await.map_err(|_| {
+        Error::Transient(anyhow::anyhow!("{what}: the cluster did not answer within {} s", CALL.as_secs()))
+    })
+}
+
+/// The same where no answer but the wanted one is a good one.
+pub(super) async fn ask<T>(what: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<T> {
+    asking(what, answer(what, call).await?)
 }
 
 /// The same where the call has a name of its own.
