@@ -104,8 +104,10 @@ impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
         let password = password(&cx.services, &row(cx).await?).await?;
         let platform = cx.services.platform();
         platform.deploy_server(&spec, &password).await.map_err(of_platform)?;
-        if let ServerState::Starting(_) = platform.observe_server(spec.id).await.map_err(of_platform)? {
-            return Ok(Progress::Wait(Duration::from_secs(1)));
+        match platform.observe_server(spec.id).await.map_err(of_platform)? {
+            ServerState::Starting(_) => return Ok(Progress::Wait(Duration::from_secs(1))),
+            ServerState::Failed(words) => return Err(Failure::retry(anyhow!("{words}"))),
+            _ => {}
         }
         let endpoint = platform.endpoint(spec.id).await.map_err(of_platform)?;
         let endpoint = endpoint.ok_or_else(|| Failure::retry(anyhow!("The server has no address yet.")))?;
