@@ -30,7 +30,7 @@ impl KubernetesPlatform {
         let api: Api<K> = self.api();
         let name = object.name_any();
         let mut object = object.clone();
-        if let Some(there) = api.get_opt(&name).await.map_err(refused)? {
+        if let Some(there) = ask("look for the object", api.get_opt(&name)).await? {
             refuse_foreign(&there, object.labels())?;
             refuse_ending(&there)?;
             // A namesake that is made in between is refused by the API server.
@@ -38,7 +38,7 @@ impl KubernetesPlatform {
         }
         // Forced: whoever else set one of our fields by hand loses it; all other fields stay as they were set.
         let how = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&name, &how, &Patch::Apply(&object)).await.map_err(refused)
+        ask("apply the object", api.patch(&name, &how, &Patch::Apply(&object))).await
     }
 
     /// Deletes an object if it is there and carries our labels; returns whether it was there. Somebody else's of that
@@ -53,11 +53,11 @@ impl KubernetesPlatform {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let api: Api<K> = self.api();
-        let there = api.get_opt(name).await.map_err(refused)?;
+        let there = ask("look for the object", api.get_opt(name)).await?;
         let Some(there) = there.filter(|there| names::carries(there, labels)) else { return Ok(false) };
         // A namesake that was made in between is not ours to delete.
         let only_this = Preconditions { uid: there.uid(), resource_version: None };
-        match api.delete(name, &how.preconditions(only_this)).await {
+        match answer("delete the object", api.delete(name, &how.preconditions(only_this))).await? {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(true),
             Err(error) => Err(refused(error)),

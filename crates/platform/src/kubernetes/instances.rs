@@ -12,7 +12,7 @@ use model::InstanceId;
 use tokio::time::Instant;
 
 use super::KubernetesPlatform;
-use super::apply::{asking, refuse_ending, refuse_foreign};
+use super::apply::{ask, refuse_ending, refuse_foreign};
 use super::names::{self, FIELD_MANAGER};
 use super::objects::{server, volume};
 use crate::{Endpoint, Error, InstanceSpec, Result, Secret};
@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long Kubernetes gives a pod that does not say how long it may take.
 const USUAL_GRACE: i64 = 30;
 /// How much longer than its grace a pod may take, and how long a volume may.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl KubernetesPlatform {
     pub(super) async fn apply_volume(&self, spec: &InstanceSpec) -> Result<()> {
@@ -79,7 +79,7 @@ impl KubernetesPlatform {
         let change = serde_json::json!({ "spec": { "replicas": replicas } });
         let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let api = self.api::<StatefulSet>();
-        asking("scale the server", api.patch(&server.name_any(), &how, &Patch::Merge(&change)).await)?;
+        ask("scale the server", api.patch(&server.name_any(), &how, &Patch::Merge(&change))).await?;
         if replicas == 0 { self.until_stopped(id).await } else { Ok(()) }
     }
 
@@ -113,9 +113,8 @@ impl KubernetesPlatform {
 
     pub(super) async fn instance_ids(&self) -> Result<Vec<InstanceId>> {
         let all = ListParams::default().labels(&format!("{},{}", names::ours(), names::INSTANCE));
-        let claims =
-            asking("list the volumes", self.api::<PersistentVolumeClaim>().list_metadata(&all).await)?;
-        let servers = asking("list the servers", self.api::<StatefulSet>().list_metadata(&all).await)?;
+        let claims = ask("list the volumes", self.api::<PersistentVolumeClaim>().list_metadata(&all)).await?;
+        let servers = ask("list the servers", self.api::<StatefulSet>().list_metadata(&all)).await?;
         let labels = claims.iter().map(ResourceExt::labels).chain(servers.iter().map(ResourceExt::labels));
         let ids: BTreeSet<InstanceId> =
             labels.filter_map(|labels| labels.get(names::INSTANCE)?.parse().ok()).collect();
@@ -125,7 +124,7 @@ impl KubernetesPlatform {
     /// The StatefulSet of an instance.
     pub(super) async fn server_of(&self, id: InstanceId) -> Result<Option<StatefulSet>> {
         let of_it = ListParams::default().labels(&names::of_instance(id));
-        let servers = asking("list the servers", self.api::<StatefulSet>().list(&of_it).await)?;
+        let servers = ask("list the servers", self.api::<StatefulSet>().list(&of_it)).await?;
         Ok(servers.items.into_iter().find(|server| server.metadata.deletion_timestamp.is_none()))
     }
 
@@ -133,20 +132,20 @@ impl KubernetesPlatform {
     pub(super) async fn pods_of(&self, id: InstanceId) -> Result<Vec<Pod>> {
         let (app, postgres) = names::APP;
         let of_it = ListParams::default().labels(&format!("{},{app}={postgres}", names::of_instance(id)));
-        Ok(asking("list the servers' pods", self.api::<Pod>().list(&of_it).await)?.items)
+        Ok(ask("list the servers' pods", self.api::<Pod>().list(&of_it)).await?.items)
     }
 
     /// A claim of this name, whosever.
     pub(super) async fn claim(&self, name: &str) -> Result<Option<PersistentVolumeClaim>> {
-        asking("look for the volume", self.api::<PersistentVolumeClaim>().get_opt(name).await)
+        ask("look for the volume", self.api::<PersistentVolumeClaim>().get_opt(name)).await
     }
 
     /// The names of an instance's parts: one, and none when all are gone.
     async fn names_of(&self, id: InstanceId) -> Result<BTreeSet<String>> {
         let of_it = ListParams::default().labels(&names::of_instance(id));
         let claims =
-            asking("list the volumes", self.api::<PersistentVolumeClaim>().list_metadata(&of_it).await)?;
-        let servers = asking("list the servers", self.api::<StatefulSet>().list_metadata(&of_it).await)?;
+            ask("list the volumes", self.api::<PersistentVolumeClaim>().list_metadata(&of_it)).await?;
+        let servers = ask("list the servers", self.api::<StatefulSet>().list_metadata(&of_it)).await?;
         Ok(claims
             .iter()
             .map(ResourceExt::name_any)
@@ -174,7 +173,7 @@ impl KubernetesPlatform {
 
     /// Says what a volume that does not go is waiting for.
     async fn who_holds(&self, claim: &PersistentVolumeClaim) -> Result<String> {
-        let pods = asking("list the pods", self.api::<Pod>().list(&ListParams::default()).await)?;
+        let pods = ask("list the pods", self.api::<Pod>().list(&ListParams::default())).await?;
         let name = claim.name_any();
         let mounts = |pod: &&Pod| {
             let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());

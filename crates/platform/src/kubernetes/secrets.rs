@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::{Api, ResourceExt};
 
 use super::KubernetesPlatform;
-use super::apply::asking;
+use super::apply::{answer, asking};
 use crate::{Error, Result, Secret};
 
 /// Says that Toygres may read a Secret.
@@ -26,7 +26,7 @@ impl KubernetesPlatform {
             ));
         }
         let api: Api<SecretObject> = Api::namespaced(self.client.clone(), namespace);
-        let found = match api.get_opt(name).await {
+        let found = match answer("read the Secret", api.get_opt(name)).await? {
             Err(kube::Error::Api(status)) if status.code == 403 => {
                 return Err(Error::Impossible(format!(
                     "Toygres' service account may not read Secrets in namespace {namespace}. Give it a Role with get on secrets \
@@ -34,7 +34,7 @@ impl KubernetesPlatform {
                     status.message
                 )));
             }
-            answer => asking("read the Secret", answer)?,
+            other => asking("read the Secret", other)?,
         };
         let secret = found.ok_or_else(|| {
             Error::Impossible(format!(

@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use model::InstanceId;
 
 use super::KubernetesPlatform;
-use super::apply::asking;
+use super::apply::ask;
 use crate::{Result, ServerState};
 
 /// How long an image may be looked for and a container be prepared in vain.
@@ -38,7 +38,7 @@ impl KubernetesPlatform {
         let mut warnings = Vec::new();
         for uid in about.into_iter().flatten() {
             let of_it = ListParams::default().fields(&format!("type=Warning,involvedObject.uid={uid}"));
-            warnings.extend(asking("list the events", self.api::<Event>().list(&of_it).await)?.items);
+            warnings.extend(ask("list the events", self.api::<Event>().list(&of_it)).await?.items);
         }
         Ok(unsettled(pods.first(), &warnings, Timestamp::now()))
     }

@@ -117,7 +117,7 @@ mod tests {
             (server, "replicas: 1", "replicas: one", "replicas"),
             (job, "restartPolicy: Never", "restartPolicy: OnFailure", "spec.template.spec.restartPolicy"),
             (job, "backoffLimit: 0", "backoffLimit: 3", "spec.backoffLimit"),
-            (job, "- name: restore\n", "- name: main\n", "spec.template.spec.containers[restore]"),
+            (job, "- name: agent\n", "- name: copy\n", "spec.template.spec.initContainers[agent]"),
             (built_in!("postgres-pvc.yaml"), "10Gi", "ten", "spec.resources.requests.storage"),
             (built_in!("postgres-config.yaml"), "pg_hba.conf: |", "hba.conf: |", "data[pg_hba.conf]"),
             (built_in!("postgres-service.yaml"), "port: 5432", "port: 5433", "spec.ports"),

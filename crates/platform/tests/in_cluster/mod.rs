@@ -1,4 +1,5 @@
 //! A namespace of a test's own in the cluster that KUBECONFIG names, gone when the test is over, however it ends.
+#![allow(dead_code, reason = "a test may use a part of it")]
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;

@@ -125,13 +125,15 @@ fn claimed(claim: &str) -> PersistentVolumeClaimVolumeSource {
 
 /// The claims that hold the stores of a task: `pvc://CLAIM/…` is `/stores/CLAIM/…` in the job.
 fn claims(spec: &JobSpec) -> BTreeSet<&str> {
-    let work: Option<&Location> = match &spec.task.work {
-        Work::Backup { to, .. } => Some(to),
-        Work::Restore { from, .. } | Work::Verify { from } => Some(from),
+    let work = match &spec.task.work {
+        Work::Backup { to: Location { store, .. }, .. }
+        | Work::Restore { from: Location { store, .. }, .. }
+        | Work::Verify { from: Location { store, .. } }
+        | Work::ProbeStore { store } => Some(store),
         Work::Probe { .. } | Work::Talk { .. } => None,
     };
-    let places = work.into_iter().chain(&spec.task.log);
-    let rests = places.filter_map(|location| location.store.strip_prefix("pvc://"));
+    let stores = work.into_iter().chain(spec.task.log.as_ref().map(|log| &log.store));
+    let rests = stores.filter_map(|store| store.strip_prefix("pvc://"));
     rests.filter_map(|rest| rest.split('/').next()).filter(|claim| !claim.is_empty()).collect()
 }
 

@@ -31,18 +31,17 @@ pub(super) fn nothing_unknown(written: &Value, understood: &Value, place: &str) 
 }
 
 pub(super) fn backup_job(job: &Job) -> Checked {
-    self::job(job, "backup")
+    self::job(job)
 }
 
 pub(super) fn restore_job(job: &Job) -> Checked {
-    let pod =
-        self::job(job, "restore").map(|()| job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()))?;
+    let pod = self::job(job).map(|()| job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()))?;
     volume_of(pod.ok_or_else(|| missing("spec.template.spec"))?, "data", |data| {
         data.persistent_volume_claim.is_some()
     })
 }
 
-fn job(job: &Job, container: &str) -> Checked {
+fn job(job: &Job) -> Checked {
     let spec = job.spec.as_ref().ok_or_else(|| missing("spec"))?;
     if spec.backoff_limit != Some(0) {
         return Err(
@@ -56,7 +55,10 @@ fn job(job: &Job, container: &str) -> Checked {
                 .to_owned(),
         );
     }
-    containers(pod, container, "agent")?;
+    if pod.containers.is_empty() {
+        return Err(missing("spec.template.spec.containers[0]"));
+    }
+    init_container(pod, "agent")?;
     volume_of(pod, "task", |task| task.config_map.is_some())?;
     volume_of(pod, "secrets", |secrets| secrets.secret.is_some())
 }
@@ -64,7 +66,10 @@ fn job(job: &Job, container: &str) -> Checked {
 pub(super) fn server(server: &StatefulSet) -> Checked {
     let spec = server.spec.as_ref().ok_or_else(|| missing("spec"))?;
     let pod = spec.template.spec.as_ref().ok_or_else(|| missing("spec.template.spec"))?;
-    containers(pod, parts::CONTAINER, parts::INITIALISE)?;
+    if !pod.containers.iter().any(|there| there.name == parts::CONTAINER) {
+        return Err(missing(&format!("spec.template.spec.containers[{}]", parts::CONTAINER)));
+    }
+    init_container(pod, parts::INITIALISE)?;
     volume_of(pod, "data", |data| data.persistent_volume_claim.is_some())?;
     volume_of(pod, "config", |config| config.config_map.is_some())?;
     volume_of(pod, "secrets", |secrets| secrets.secret.is_some())
@@ -94,14 +99,11 @@ pub(super) fn service(service: &Service) -> Checked {
     }
 }
 
-fn containers(pod: &PodSpec, container: &str, first: &str) -> Checked {
-    if !pod.containers.iter().any(|there| there.name == container) {
-        return Err(missing(&format!("spec.template.spec.containers[{container}]")));
+fn init_container(pod: &PodSpec, name: &str) -> Checked {
+    match pod.init_containers.iter().flatten().any(|there| there.name == name) {
+        true => Ok(()),
+        false => Err(missing(&format!("spec.template.spec.initContainers[{name}]"))),
     }
-    if !pod.init_containers.iter().flatten().any(|there| there.name == first) {
-        return Err(missing(&format!("spec.template.spec.initContainers[{first}]")));
-    }
-    Ok(())
 }
 
 fn volume_of(pod: &PodSpec, name: &str, kind: impl Fn(&Volume) -> bool) -> Checked {
