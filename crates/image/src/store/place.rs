@@ -133,6 +133,11 @@ impl Place {
                 "the host of {whom} does not resolve: correct its name or the endpoint, or look at this machine's DNS"
             ));
         }
+        if has("redirect without LOCATION") {
+            return Error::Settings(format!(
+                "PermanentRedirect: {self} is in another region: correct the region"
+            ));
+        }
         if has("Connection refused") {
             return Error::Unreachable(format!(
                 "nothing listens where {whom} should be (connection refused): correct the endpoint, or start it"

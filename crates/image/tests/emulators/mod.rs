@@ -171,7 +171,7 @@ impl World {
             ]);
         }
         let azurite = Program::start(command.current_dir(self.dir.path()), "successfully listens on");
-        let url = format!("{}/{ACCOUNT}/images?restype=container&{}", azurite.url(tls), sas("rwdlac"));
+        let url = format!("{}/{ACCOUNT}/images?restype=container&{}", azurite.url(tls), account_sas());
         let made = self.client().put(url).header("content-length", "0").send().await.unwrap();
         assert!(made.status().is_success(), "{made:?}");
         azurite
@@ -232,16 +232,31 @@ pub(crate) fn options(pairs: &[(&str, &str)]) -> StoreOptions {
     StoreOptions::from_iter(pairs.iter().copied()).with_patience(Duration::from_secs(5))
 }
 
-/// A signature for the whole account, as the portal makes them.
+/// A signature for the container, as the portal makes them. (Azurite takes one for a whole account for everything but
+/// deleting many objects at once.)
 pub(crate) fn sas(permissions: &str) -> String {
-    let text =
-        format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n2099-01-01T00:00:00Z\n\nhttps,http\n2019-12-12\n");
+    let text = format!(
+        "{permissions}\n\n2099-01-01T00:00:00Z\n/blob/{ACCOUNT}/images\n\n\nhttps,http\n2018-11-09\nc\n\n\n\n\n\n"
+    );
+    format!(
+        "sv=2018-11-09&sr=c&sp={permissions}&se=2099-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig={}",
+        signed(&text)
+    )
+}
+
+/// A signature for the whole account: with it the container is made.
+fn account_sas() -> String {
+    let text = format!("{ACCOUNT}\nrwdlac\nb\nsco\n\n2099-01-01T00:00:00Z\n\nhttps,http\n2019-12-12\n");
+    format!(
+        "sv=2019-12-12&ss=b&srt=sco&sp=rwdlac&se=2099-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig={}",
+        signed(&text)
+    )
+}
+
+fn signed(text: &str) -> String {
     let key = format!("hexkey:{}", hex::encode(STANDARD.decode(KEY).unwrap()));
     let dir = std::env::temp_dir();
     let mac =
         openssl(&["dgst", "-sha256", "-mac", "HMAC", "-macopt", &key, "-binary"], &dir, text.as_bytes());
-    let signature = STANDARD.encode(mac).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-    format!(
-        "sv=2019-12-12&ss=b&srt=sco&sp={permissions}&se=2099-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig={signature}"
-    )
+    STANDARD.encode(mac).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
 }
