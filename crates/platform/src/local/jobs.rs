@@ -163,7 +163,15 @@ impl LocalPlatform {
 
     pub(crate) async fn stop_job(&self, name: &str, grace: Duration) -> Result<()> {
         let dir = self.job_dir(name)?;
-        let Some(process) = process_of(&dir)? else { return Ok(()) };
+        let process = {
+            // Nobody launches it meanwhile.
+            let _one = self.shared.launching.lock().await;
+            match process_of(&dir)? {
+                Some(process) => process,
+                // It has not begun, and it will not.
+                None => return crate::cluster::remove_dir(&dir).await,
+            }
+        };
         process.signal(Signal::TERM);
         let deadline = tokio::time::Instant::now() + grace;
         while self.is_alive(process) {
