@@ -161,7 +161,8 @@ mod tests {
 
         fn order(&self, last: u64) -> Order {
             let url = format!("file://{}", self.0.path().display());
-            Order::after(last, Segments::open(Some(&url), Some("images/i/1")))
+            let store = image::Store::open(&url, &image::StoreOptions::default()).expect("a store");
+            Order::after(last, Some(Segments::of(store, "images/i/1".to_owned())))
         }
 
         fn write(&self, k: u32, numbers: impl IntoIterator<Item = u64>) {

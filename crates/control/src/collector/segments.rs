@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::services::Services;
-use crate::stores;
+use crate::stores::access;
 
 /// How long to leave the store alone when it had nothing new.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -34,12 +34,16 @@ impl Segments {
     /// From the first segment on. A store that cannot be opened has none.
     pub(super) async fn open(services: &Services, store: Option<Uuid>, prefix: Option<&str>) -> Option<Self> {
         let (store, prefix) = (StoreId(store?), prefix?.to_owned());
-        let store = stores::open(services, store)
+        let store = access::open(services, store)
             .await
             .inspect_err(|error| tracing::warn!(%error, "a job's log segments cannot be read"))
             .ok()?;
-        let text = Bytes::new();
-        Some(Self { store, prefix, next: 0, text, front: None, asked: None, in_doubt: false })
+        Some(Self::of(store, prefix))
+    }
+
+    /// The same of a store that is open.
+    pub(super) fn of(store: image::Store, prefix: String) -> Self {
+        Self { store, prefix, next: 0, text: Bytes::new(), front: None, asked: None, in_doubt: false }
     }
 
     /// The number of the first event after number `after` that was not taken yet, if the store has it by now.

@@ -7,7 +7,5 @@ pub(super) mod server;
 mod settings;
 pub(super) mod volume;
 
-/// Where an instance's volume is mounted, in its server and in a job that fills it.
-pub(super) const VOLUME_DIR: &str = "/var/lib/toygres";
-/// The data directory on it: one below, for a file system's own `lost+found` is in a volume's root.
+/// The data directory on an instance's volume: one below, for a file system's own `lost+found` is in a volume's root.
 pub(super) const DATA_DIR: &str = "/var/lib/toygres/data";

@@ -107,7 +107,7 @@ fn volumes_are_mounted_where_the_task_means_them() {
     let restore = made(true, &JobSpec { task: AgentTask { log: None, ..spec().task }, ..spec() });
     let data = named(&restore, &format!("{POD}/volumes"), "data");
     assert_eq!(data["persistentVolumeClaim"]["claimName"], "orders");
-    assert_eq!(named(&restore, &mounts, "data")["mountPath"], crate::kubernetes::objects::VOLUME_DIR);
+    assert_eq!(named(&restore, &mounts, "data")["mountPath"], "/var/lib/toygres");
     let secrets = named(&job, &format!("{POD}/volumes"), "secrets");
     assert_eq!(
         secrets["secret"],
