@@ -1,7 +1,7 @@
 //! The headers that every answer has. A page's own policy with its nonce comes from rendering; all else may run nothing.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -44,6 +44,22 @@ pub(crate) async fn secure(State(app): State<App>, request: Request, next: Next)
     set(header::CACHE_CONTROL, if is_static { "no-cache" } else { "no-store" });
     if app.https {
         set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+        lock_cookies(headers);
     }
     response
+}
+
+/// Has every cookie sent back over https only. The library removes a session's without saying so, which browsers ignore for a
+/// name like `__Host-…`.
+fn lock_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for cookie in cookies {
+        let text = String::from_utf8_lossy(cookie.as_bytes()).into_owned();
+        let locked = text.split(';').any(|part| part.trim().eq_ignore_ascii_case("secure"));
+        let value = if locked { Ok(cookie) } else { HeaderValue::try_from(format!("{text}; Secure")) };
+        if let Ok(value) = value {
+            headers.append(header::SET_COOKIE, value);
+        }
+    }
 }

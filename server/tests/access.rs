@@ -62,12 +62,11 @@ async fn https_gets_a_cookie_that_only_https_sends() {
     let login = client.post(toygres.url("/login")).form(&form).send().await.unwrap();
     let cookie = login.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.starts_with("__Host-toygres="), "{cookie}");
-    let is_locked = |cookie: &str| {
+    let has = |cookie: &str, wanted: &[&str]| {
         let parts: Vec<String> = cookie.split(';').map(|part| part.trim().to_lowercase()).collect();
-        let has = |wanted: &str| parts.iter().any(|part| part == wanted);
-        has("secure") && has("httponly") && has("path=/") && has("samesite=lax") && !cookie.contains("Domain")
+        wanted.iter().all(|wanted| parts.iter().any(|part| part == wanted)) && !cookie.contains("Domain")
     };
-    assert!(is_locked(&cookie), "{cookie}");
+    assert!(has(&cookie, &["secure", "httponly", "path=/", "samesite=lax"]), "{cookie}");
     let pair = cookie.split(';').next().unwrap();
     for path in ["/", "/login", "/health", "/api/runs", "/pkg/nothing"] {
         let answer = client.get(toygres.url(path)).header("cookie", pair).send().await.unwrap();
@@ -81,8 +80,12 @@ async fn https_gets_a_cookie_that_only_https_sends() {
         let answer = logout.send().await.unwrap();
         assert_eq!(answer.status(), status, "{origin}");
         if status == 200 {
+            // Browsers take nothing else for a name like this, a removal neither.
             let removal = answer.headers()["set-cookie"].to_str().unwrap();
-            assert!(removal.starts_with("__Host-toygres=;") && is_locked(removal), "{removal}");
+            assert!(
+                removal.starts_with("__Host-toygres=;") && has(removal, &["secure", "path=/"]),
+                "{removal}"
+            );
         }
     }
 

@@ -303,8 +303,11 @@ pub async fn reset_password(db: &PgPool, name: &str, password: &str) -> Result<(
     )
     .execute(db)
     .await?;
+    if done.rows_affected() == 0 {
+        return Err(Error::NotFound(format!("There is no account {name}.")));
+    }
     audit::record(db, "system", "user.password", name, "ok", None).await?;
-    found(done.rows_affected())
+    Ok(())
 }
 
 /// Changes the caller's own password; other sessions of the account end. Returns the new auth epoch.

@@ -7,21 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use model::agent::{ENV_RESULT, ENV_SECRETS, ENV_TASK};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
-use super::LocalPlatform;
+use super::{LocalPlatform, deadline};
 use super::process::{Process, end_carriers};
 use crate::{Error, JobEnd, JobSpec, JobState, Result};
 
 /// How often a job that is waited for is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
-
-/// How long a job that has had its time may take to stop.
-const GRACE: Duration = Duration::from_secs(15);
 
 /// How a process ended, written by whoever started it.
 #[derive(Serialize, Deserialize)]
@@ -68,8 +64,7 @@ impl LocalPlatform {
         for (name, secret) in &job.secrets {
             self.account.write(&secrets.join(name), secret.reveal().as_bytes(), 0o600)?;
         }
-        let until = (Utc::now() + job.deadline).to_rfc3339();
-        self.account.write(&staging.join("deadline"), until.as_bytes(), 0o600)?;
+        self.set_deadline(&staging, job.deadline)?;
         let task = serde_json::to_vec_pretty(&job.task).context("write the task")?;
         self.account.write(&staging.join("task.json"), &task, 0o600)?;
         std::fs::rename(&staging, dir).with_context(|| format!("make the job {}", job.name))?;
@@ -156,7 +151,7 @@ impl LocalPlatform {
                 .as_ref()
                 .map(|result| result.class.code())
                 .or(exit.as_ref().and_then(|exit| exit.code)),
-            reason: overdue(&dir).or_else(|| end.result.is_none().then(|| reason(exit.as_ref()))),
+            reason: deadline::passed(&dir).or_else(|| end.result.is_none().then(|| reason(exit.as_ref()))),
             ..end
         }))
     }
@@ -179,18 +174,6 @@ impl LocalPlatform {
         }
         end_carriers(&mark(&dir));
         Ok(())
-    }
-
-    /// Stops a job that has had its time.
-    pub(super) async fn stop_if_overdue(&self, name: &str) -> Result<()> {
-        let dir = self.job_dir(name)?;
-        let until = std::fs::read_to_string(dir.join("deadline")).ok();
-        let until = until.and_then(|text| text.parse::<DateTime<Utc>>().ok());
-        if until.is_none_or(|until| Utc::now() < until) || overdue(&dir).is_some() {
-            return Ok(());
-        }
-        self.account.write(&dir.join("overdue"), b"", 0o600)?;
-        self.stop_job(name, GRACE).await
     }
 
     /// The process to stop; a job that has none yet will not begin any more.
@@ -225,12 +208,6 @@ async fn start(command: &mut Command) -> Result<Child> {
 /// What all processes of a job have in their environment.
 fn mark(dir: &Path) -> String {
     format!("{ENV_RESULT}={}", dir.join("result.json").display())
-}
-
-/// Why a job that had its time was stopped.
-fn overdue(dir: &Path) -> Option<String> {
-    let was = dir.join("overdue").exists();
-    was.then(|| "The job took longer than it may and was stopped.".to_owned())
 }
 
 fn reason(exit: Option<&Exit>) -> String {

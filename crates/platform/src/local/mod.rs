@@ -3,6 +3,7 @@
 
 pub mod account;
 mod agent_program;
+mod deadline;
 mod follow;
 mod installations;
 mod instances;
