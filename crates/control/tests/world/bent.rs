@@ -168,6 +168,10 @@ impl Platform for Bent {
         self.inner.instances().await
     }
 
+    fn how_to_get(&self, major: Option<i32>) -> String {
+        self.inner.how_to_get(major)
+    }
+
     async fn read_secret(&self, namespace: &str, name: &str) -> Result<BTreeMap<String, Secret>> {
         self.inner.read_secret(namespace, name).await
     }

@@ -66,6 +66,8 @@ impl Cluster {
             pg_durable_images: BTreeMap::new(),
             pg_durable_preload: vec![],
             job_service_account: "default".to_owned(),
+            token_seconds: 3600,
+            job_ttl_seconds: 300,
             storage_class: None,
             templates: None,
             secret_namespaces: vec![],

@@ -52,6 +52,7 @@ impl Scratch {
         let image = std::env::var("TOYGRES_TEST_IMAGE").unwrap_or_else(|_| "toygres:dev".to_owned());
         let config = KubernetesConfig {
             namespace: namespace.clone(),
+            system_namespace: "toygres-system".to_owned(),
             agent_image: image,
             postgres_images: BTreeMap::from([(15, "docker.io/library/postgres:15".to_owned())]),
             pg_durable_images: BTreeMap::new(),
