@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(unreachable_pub, reason = "shared by test files")]
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -40,6 +41,8 @@ impl Toygres {
     }
 
     pub fn start_at(port: u16) -> Self {
+        // The client that tests use brings none of its own.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let database = format!("server_test_{port}_{}", std::process::id());
         psql("postgres", &format!("create database {database}"));
         let dir = tempfile::Builder::new().prefix("toygres-server-test-").tempdir().unwrap();
