@@ -1,6 +1,6 @@
 // A Toygres of a test's own: the real program, a fresh data directory, a free port. It knows no page.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,6 +52,18 @@ export class Toygres {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     throw new Error(`the server is not ready:\n${this.output}`);
+  }
+
+  /** SQL in its own CMS: for what cannot be had from outside, such as a log of a day's work. */
+  cms(sql: string): string {
+    const [, , , port, socketDir] = readFileSync(join(this.dataDir, 'cms/data/postmaster.pid'), 'utf8').split('\n');
+    const psql = join(process.env.POSTGRES_BIN!, 'psql');
+    const done = spawnSync(psql, ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', socketDir!, '-p', port!, '-U', 'toygres', '-d', 'postgres'], {
+      input: sql,
+      encoding: 'utf8',
+    });
+    if (done.status !== 0) throw new Error(done.stderr);
+    return done.stdout.trim();
   }
 
   /** SIGKILL: no good-bye. */

@@ -43,8 +43,8 @@ fn shown(page: &str) -> Vec<usize> {
 #[tokio::test]
 async fn a_log_of_200_000_lines_is_paged_searched_and_streamed() {
     let toygres = Toygres::start();
-    let client = log_in(&toygres).await;
     fill(&toygres);
+    let client = log_in(&toygres).await;
     let page = async |query: &str| {
         let url = toygres.url(&format!("/runs/{RUN}{query}"));
         client.get(url).send().await.unwrap().text().await.unwrap()

@@ -123,7 +123,7 @@ fn Target(view: RestoreView) -> impl IntoView {
     let data = view.image.manifest.as_ref().map(|manifest| manifest.source.bytes);
     let volume_hint = match data {
         Some(_) => format!(
-            "The data take {}; what is proposed leaves half as much again, and at least 10 GiB. Not smaller than the data.",
+            "The data take {}; what is proposed leaves half as much again and room for the WAL. Not smaller than the data.",
             format::bytes_or_nothing(data)
         ),
         None => "Not smaller than the data of the image.".to_owned(),

@@ -14,11 +14,11 @@ const LARGEST: i64 = 64 * 1024 * GIB;
 const USUAL: i64 = 10 * GIB;
 
 /// The size for so many bytes of data when nobody chose: half as much again, for indexes that are built beside their
-/// rows, for WAL, and to grow; in whole GiB.
+/// rows and to grow, and one for the WAL; in whole GiB.
 #[must_use]
 pub fn suggested(data: Option<i64>) -> i64 {
     let wanted = data.unwrap_or(0).clamp(0, LARGEST);
-    let gibs = (wanted + wanted / 2 + GIB - 1) / GIB;
+    let gibs = (wanted + wanted / 2 + GIB + GIB - 1) / GIB;
     (gibs * GIB).clamp(USUAL, LARGEST)
 }
 
@@ -69,8 +69,8 @@ mod tests {
     #[test]
     fn a_volume_has_room_for_its_data_and_half_as_much_again() {
         assert_eq!(suggested(None), 10 * GIB);
-        assert_eq!(suggested(Some(100 * GIB)), 150 * GIB);
-        assert_eq!(suggested(Some(100 * GIB + 1)), 151 * GIB);
+        assert_eq!(suggested(Some(100 * GIB)), 151 * GIB);
+        assert_eq!(suggested(Some(100 * GIB + 1)), 152 * GIB);
         assert_eq!(suggested(Some(i64::MAX)), LARGEST);
     }
 

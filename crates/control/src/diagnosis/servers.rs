@@ -2,7 +2,7 @@
 
 use super::Known;
 
-pub(super) const KNOWN: [Known; 19] = [
+pub(super) const KNOWN: [Known; 20] = [
     Known {
         words: &["password authentication failed", "28p01"],
         cause: "The server refused the password that Toygres has for it.",
@@ -106,6 +106,11 @@ pub(super) const KNOWN: [Known; 19] = [
         fix: "See that the Secret is there, is in a namespace that Toygres may read from, and carries the label toygres.io/readable=true.",
     },
     Known {
+        words: &["crashloopbackoff", "postgresql does not start", "postgresql starts again"],
+        cause: "The server's container starts and ends again and again.",
+        fix: "Read its last words (kubectl logs --previous): often a library that is preloaded and not in the image.",
+    },
+    Known {
         words: &["vanished"],
         cause: "The job's process was killed, or the machine was started anew.",
         fix: "Look for what killed it (memory, an operator, a reboot), then try again.",
@@ -178,6 +183,16 @@ mod tests {
                 "The Secret shop/orders may not be read: it lacks the label toygres.io/readable=true.",
                 "in a Secret",
                 "label",
+            ),
+            (
+                "PostgreSQL does not start: it ended with exit code 1: FATAL: could not access file \"pg_durable\": No such file or directory",
+                "library",
+                "image",
+            ),
+            (
+                "PostgreSQL does not start: it ended with exit code 2: it said nothing. See kubectl logs --previous.",
+                "starts and ends",
+                "--previous",
             ),
             ("The job's process was killed by signal 9.", "killed", "memory"),
         ] {

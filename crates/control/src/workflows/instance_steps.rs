@@ -92,6 +92,8 @@ pub(crate) struct DeployPostgresFromPvc<W>(PhantomData<W>);
 
 impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
     const NAME: &'static str = "DeployPostgresFromPvc";
+    /// A cluster that has no room grows within minutes, or a person makes some; what it waits for is on the page.
+    const DEADLINE: Duration = Duration::from_secs(3600);
     const TIMEOUT: Duration = Duration::from_secs(240);
     const RETRY: Retry = Retry::times(3);
     type Workflow = W;

@@ -2,7 +2,7 @@
 //! brought about.
 
 #[path = "../conformance/mod.rs"]
-#[expect(dead_code, reason = "this suite also has what instances must do")]
+#[allow(dead_code, reason = "this suite also has what instances must do")]
 mod conformance;
 mod deaths;
 mod life;

@@ -31,6 +31,8 @@ pub(in super::super) fn config() -> KubernetesConfig {
         pg_durable_images: BTreeMap::new(),
         pg_durable_preload: vec!["pg_durable".to_owned()],
         job_service_account: "jobs".to_owned(),
+        token_seconds: 3600,
+        job_ttl_seconds: 300,
         storage_class: None,
         templates: None,
         secret_namespaces: vec![],
