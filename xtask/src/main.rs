@@ -4,6 +4,7 @@ mod browser;
 mod build;
 mod check;
 mod command;
+mod emulators;
 mod queries;
 mod scratch;
 mod serve;

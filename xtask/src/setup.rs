@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::command::{self, find, say};
+use crate::emulators;
 
 /// What building and running needs: PostgreSQL and a standard library for WebAssembly.
 pub(crate) fn for_run() -> anyhow::Result<()> {
@@ -13,11 +14,14 @@ pub(crate) fn for_run() -> anyhow::Result<()> {
     wasm()
 }
 
-/// What the tests need besides: a browser, Node.js, curl and the extension whose worker connects over TCP.
+/// What the tests need besides: a browser, Node.js, curl, OpenSSL, emulators of stores, and the extension whose worker
+/// connects over TCP.
 pub(crate) fn for_test() -> anyhow::Result<()> {
-    packages(&missing(&[Need::Postgres, Need::Chromium, Need::Node, Need::Curl]))?;
+    let needs = [Need::Postgres, Need::Chromium, Need::Node, Need::Curl, Need::Openssl, Need::Python];
+    packages(&missing(&needs))?;
     packages(&missing(&[Need::Cron]))?;
     wasm()?;
+    emulators::install()?;
     cargo_deny().map(drop)
 }
 
@@ -53,6 +57,8 @@ enum Need {
     Chromium,
     Node,
     Curl,
+    Openssl,
+    Python,
     Cron,
 }
 
@@ -63,6 +69,8 @@ impl Need {
             Self::Chromium => chromium().is_some(),
             Self::Node => find("node").is_some() && find("npm").is_some(),
             Self::Curl => find("curl").is_some(),
+            Self::Openssl => find("openssl").is_some(),
+            Self::Python => command::succeeds(Command::new("python3").args(["-m", "ensurepip", "--version"])),
             Self::Cron => postgres_major().is_none_or(|major| {
                 PathBuf::from(format!("/usr/share/postgresql/{major}/extension/pg_cron.control")).exists()
             }),
@@ -75,6 +83,8 @@ impl Need {
             Self::Chromium => &["chromium"],
             Self::Node => &["nodejs", "npm"],
             Self::Curl => &["curl"],
+            Self::Openssl => &["openssl"],
+            Self::Python => &["python3", "python3-venv"],
             Self::Cron => {
                 return postgres_major()
                     .map(|major| format!("postgresql-{major}-cron"))

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::command::{cargo, say};
 use crate::scratch::Scratch;
-use crate::{browser, build, check, setup};
+use crate::{browser, build, check, emulators, setup};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,12 +82,15 @@ fn lint() -> anyhow::Result<Count> {
     Ok(Count { passed: 1, left_out, ..Count::default() })
 }
 
-/// `cargo test` over all crates, with a PostgreSQL of its own; the counts are read from its closing lines.
+/// `cargo test` over all crates, with a PostgreSQL of its own and the emulators of stores that some tests need, which are
+/// ignored without; the counts are read from its closing lines.
 fn rust() -> anyhow::Result<Count> {
     say("Unit and integration tests");
     let scratch = Scratch::start()?;
     let mut child = cargo()
-        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(["test", "--workspace", "--no-fail-fast", "--", "--include-ignored"])
+        .env("TOYGRES_AZURITE", emulators::azurite())
+        .env("TOYGRES_MOTO", emulators::moto())
         .env("DATABASE_URL", scratch.url())
         .env("SQLX_OFFLINE", "true")
         .stdout(Stdio::piped())
