@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod cluster;
 mod command;
+mod emulators;
 mod image;
 mod kubernetes;
 mod queries;

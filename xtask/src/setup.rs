@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::command::{self, find, say};
+use crate::emulators;
 
 /// What building and running needs: PostgreSQL and a standard library for WebAssembly.
 pub(crate) fn for_run() -> anyhow::Result<()> {
@@ -18,11 +19,22 @@ pub(crate) fn for_build() -> anyhow::Result<()> {
     wasm()
 }
 
-/// What the tests need besides: a browser, Node.js, curl, shellcheck and the extension whose worker connects over TCP.
+/// What the tests need besides: a browser, Node.js, curl, OpenSSL, shellcheck, emulators of stores, and the extension whose
+/// worker connects over TCP.
 pub(crate) fn for_test() -> anyhow::Result<()> {
-    packages(&missing(&[Need::Postgres, Need::Chromium, Need::Node, Need::Curl, Need::Shellcheck]))?;
+    let needs = [
+        Need::Postgres,
+        Need::Chromium,
+        Need::Node,
+        Need::Curl,
+        Need::Openssl,
+        Need::Python,
+        Need::Shellcheck,
+    ];
+    packages(&missing(&needs))?;
     packages(&missing(&[Need::Cron]))?;
     wasm()?;
+    emulators::install()?;
     cargo_deny().map(drop)
 }
 
@@ -59,6 +71,8 @@ enum Need {
     Node,
     Curl,
     Shellcheck,
+    Openssl,
+    Python,
     Cron,
 }
 
@@ -70,6 +84,8 @@ impl Need {
             Self::Node => find("node").is_some() && find("npm").is_some(),
             Self::Curl => find("curl").is_some(),
             Self::Shellcheck => find("shellcheck").is_some(),
+            Self::Openssl => find("openssl").is_some(),
+            Self::Python => command::succeeds(Command::new("python3").args(["-m", "ensurepip", "--version"])),
             Self::Cron => postgres_major().is_none_or(|major| {
                 PathBuf::from(format!("/usr/share/postgresql/{major}/extension/pg_cron.control")).exists()
             }),
@@ -83,6 +99,8 @@ impl Need {
             Self::Node => &["nodejs", "npm"],
             Self::Curl => &["curl"],
             Self::Shellcheck => &["shellcheck"],
+            Self::Openssl => &["openssl"],
+            Self::Python => &["python3", "python3-venv"],
             Self::Cron => {
                 return postgres_major()
                     .map(|major| format!("postgresql-{major}-cron"))

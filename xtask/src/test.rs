@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::command::{cargo, say};
 use crate::scratch::Scratch;
-use crate::{browser, build, check, kubernetes, setup};
+use crate::{browser, build, check, emulators, kubernetes, setup};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,11 +93,24 @@ fn lint() -> anyhow::Result<Count> {
     Ok(Count { passed: 1, left_out, ..Count::default() })
 }
 
-/// `cargo test` over all crates, with a PostgreSQL of its own; the counts are read from its closing lines.
+/// `cargo test` over all crates, with a PostgreSQL of its own and the emulators of stores that some tests need, which are
+/// ignored without; the counts are read from its closing lines.
 fn rust() -> anyhow::Result<Count> {
     say("Unit and integration tests");
     let scratch = Scratch::start()?;
-    counted(cargo().args(["test", "--workspace", "--no-fail-fast"]).env("DATABASE_URL", scratch.url()))
+    let tests = |more: &[&str]| {
+        let mut tests = cargo();
+        tests.args(["test", "--workspace", "--no-fail-fast"]).args(more).env("DATABASE_URL", scratch.url());
+        tests.env("TOYGRES_AZURITE", emulators::azurite()).env("TOYGRES_MOTO", emulators::moto());
+        tests
+    };
+    let mut count = counted(&mut tests(&[]))?;
+    // What is ignored there needs an emulator, which comes now, or a cluster, which is a part of its own.
+    let remote = counted(&mut tests(&["--test", "remote", "--", "--ignored"]))?;
+    count.passed += remote.passed;
+    count.failed += remote.failed;
+    count.skipped = remote.skipped;
+    Ok(count)
 }
 
 /// Runs `cargo test` and counts by the closing lines of its programs.

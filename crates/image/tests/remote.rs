@@ -1,16 +1,18 @@
 //! Stores of Azure and S3, against Azurite and moto: whole images, identities, and what goes wrong on the way.
 
 mod emulators;
+#[path = "emulators/proxy.rs"]
+mod proxy;
 #[expect(dead_code, reason = "these tests need no directory")]
 mod scratch;
 
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use emulators::proxy::{Fault, Proxy};
 use emulators::{ACCOUNT, KEY, SUBJECT, World, options, sas};
 use image::{Error, ImageReader, ImageWriter, Store, StoreOptions};
 use model::{ExitClass, ImageId};
+use proxy::{Fault, Proxy};
 use scratch::{Written, manifest_of, random};
 
 /// Writes an image, reads every byte of it, refuses to write it again, and deletes it.

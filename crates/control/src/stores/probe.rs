@@ -19,7 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// The store refuses one of them; the sentence says what each was told.
 pub(super) async fn both(services: &Services, opening: &Opening) -> std::result::Result<(), String> {
-    let (server, job) = tokio::join!(here(opening), in_a_job(services, opening));
+    // The job first: a directory that is not there yet is then made by the user that writes there.
+    let job = in_a_job(services, opening).await;
+    let server = here(opening).await;
     let told = |side: &str, answer: &std::result::Result<(), String>| match answer {
         Ok(()) => format!("{side}: it works."),
         Err(words) => format!("{side}: {}", sentence(words)),
@@ -36,7 +38,7 @@ pub(super) async fn both(services: &Services, opening: &Opening) -> std::result:
 
 async fn here(opening: &Opening) -> std::result::Result<(), String> {
     let options = opening.options.clone().with_patience(PATIENCE);
-    let probed = async { image::Store::open(&opening.url, &options)?.probe().await };
+    let probed = async { image::Store::existing(&opening.url, &options)?.probe().await };
     probed.await.map_err(|error| error.to_string())
 }
 

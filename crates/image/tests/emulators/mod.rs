@@ -1,8 +1,6 @@
 //! Azurite, moto, an issuer of tokens and who exchanges them: started for one test, ended with it. It knows no test.
 #![expect(clippy::unwrap_used, reason = "a test's scaffold fails loudly")]
 
-pub(crate) mod proxy;
-
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,5 @@
 //! A proxy before an emulator that does to requests what networks and providers do. It knows no store.
+#![expect(clippy::unwrap_used, reason = "a test's scaffold fails loudly")]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -1,0 +1,135 @@
+//! Stores as somebody in the settings adds, tries, changes and forgets them, with real jobs.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[expect(dead_code, reason = "these tests need no identity")]
+#[path = "../../image/tests/emulators/mod.rs"]
+mod emulators;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use control::stores::{self, TypedKeys};
+use control::{Config, Error, Keyring, Services};
+use emulators::{ACCOUNT, KEY, sas};
+use model::{Actor, Role, StoreAccess, StoreAuth, UserId};
+use platform::local::{LocalConfig, LocalPlatform};
+use sqlx::PgPool;
+
+/// The agent that `cargo xtask test` has built; built here where it is missing.
+fn agent() -> PathBuf {
+    let target = std::env::current_exe().unwrap();
+    let agent = target.ancestors().nth(2).unwrap().join("toygres-agent");
+    if !agent.exists() {
+        let built = std::process::Command::new(env!("CARGO")).args(["build", "-p", "agent"]).status();
+        assert!(built.unwrap().success());
+    }
+    agent
+}
+
+async fn services(db: &PgPool) -> (Services, tempfile::TempDir) {
+    let dir = tempfile::Builder::new().prefix("toygres-stores-test-").tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let config = LocalConfig {
+        data_dir: dir.path().join("data"),
+        agent_program: agent(),
+        user: None,
+        bin_dirs: Vec::new(),
+    };
+    let platform = Arc::new(LocalPlatform::open(config).await.unwrap());
+    let keys = Keyring::open(db, None, &dir.path().join("key")).await.unwrap();
+    let default_store_url = platform.store_url();
+    let platform = platform as Arc<dyn platform::Platform>;
+    let config = Config { db: db.clone(), platform, keys, default_store_url, app_version: "test" };
+    (Services::open(config).await.unwrap(), dir)
+}
+
+fn somebody(sudo: bool) -> Actor {
+    Actor { user: UserId::new(), name: "test".to_owned(), role: Role::Admin, sudo }
+}
+
+fn keys(pairs: &[(&str, &str)]) -> TypedKeys {
+    TypedKeys(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+}
+
+fn field(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Invalid { field, .. } => Some(field),
+        _ => None,
+    }
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_directory_is_added_tried_and_forgotten(db: PgPool) {
+    let (services, dir) = services(&db).await;
+    let (actor, plain) = (somebody(true), StoreAccess::default());
+    let add = async |name: &str, url: &str| {
+        stores::add(&services, &actor, name, url, &plain, TypedKeys::default()).await
+    };
+    // Where jobs run as somebody else, the directory must be theirs.
+    let url = format!("file://{}/data/store/more", dir.path().display());
+    let store = add("more", &url).await.unwrap();
+    stores::test(&services, &actor, store).await.unwrap();
+    assert!(matches!(add("more", &format!("{url}2")).await, Err(Error::Conflict(_))));
+    let refused = add("claim", "pvc://images/x").await.unwrap_err();
+    assert_eq!(field(&refused), Some("url"));
+    assert!(refused.to_string().contains("the claim images is not mounted"), "{refused}");
+
+    let asleep = stores::forget(&services, &somebody(false), store).await;
+    assert!(matches!(asleep, Err(Error::SudoRequired)));
+    stores::set_default(&services, &actor, store).await.unwrap();
+    assert!(matches!(stores::forget(&services, &actor, store).await, Err(Error::Conflict(_))));
+    let first = stores::list(&services).await.unwrap().into_iter().find(|one| one.id != store).unwrap();
+    stores::set_default(&services, &actor, first.id).await.unwrap();
+    stores::forget(&services, &actor, store).await.unwrap();
+    assert!(matches!(stores::test(&services, &actor, store).await, Err(Error::NotFound(_))));
+    let forgets: Vec<String> =
+        sqlx::query_scalar("select outcome from toygres.audit where action = 'store.forget' order by id")
+            .fetch_all(&db)
+            .await
+            .unwrap();
+    assert_eq!(forgets, ["sudo_required", "conflict", "ok"]);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+#[ignore = "needs Azurite, which cargo xtask test installs"]
+async fn keys_are_tried_sealed_kept_and_replaced(db: PgPool) {
+    let (services, _dir) = services(&db).await;
+    let (world, actor) = (emulators::World::new(), somebody(true));
+    let azurite = world.azurite(false).await;
+    let access =
+        StoreAccess { auth: StoreAuth::Sealed, endpoint: Some(azurite.url(false)), ..StoreAccess::default() };
+    let url = format!("az://{ACCOUNT}/images");
+    let add = async |given| stores::add(&services, &actor, "azure", &url, &access, given).await;
+    assert_eq!(field(&add(keys(&[])).await.unwrap_err()), Some("account_key"));
+    let refused = add(keys(&[("account_key", "Y2FuYXJ5LWNhbmFyeS1jYW5hcnk=")])).await.unwrap_err();
+    let words = refused.to_string();
+    assert!(words.contains("From the server and from a job: AuthorizationFailure"), "{words}");
+    assert_eq!(stores::list(&services).await.unwrap().len(), 1, "what was refused is not kept");
+
+    let store = add(keys(&[("account_key", KEY), ("access_key_id", "not of Azure")])).await.unwrap();
+    stores::test(&services, &actor, store).await.unwrap();
+    // Nothing typed: the key stays.
+    stores::set_access(&services, &actor, store, &access, keys(&[("account_key", " ")])).await.unwrap();
+    let read_only = keys(&[("sas_token", &sas("rl"))]);
+    let refused = stores::set_access(&services, &actor, store, &access, read_only).await.unwrap_err();
+    assert!(refused.to_string().contains("AuthorizationPermissionMismatch"), "{refused}");
+    stores::test(&services, &actor, store).await.unwrap();
+    let signed = keys(&[("sas_token", &format!("?{}", sas("rcwdl")))]);
+    stores::set_access(&services, &actor, store, &access, signed).await.unwrap();
+    stores::test(&services, &actor, store).await.unwrap();
+
+    let everything: String = sqlx::query_scalar(
+        "select (select string_agg(s::text, ' ') from toygres.store s) || (select string_agg(a::text, ' ') from toygres.audit a)
+             || (select string_agg(encode(sealed, 'escape'), ' ') from toygres.secret)",
+    )
+    .fetch_one(&db)
+    .await
+    .unwrap();
+    assert!(!everything.contains(KEY) && !everything.contains("sig=") && !everything.contains("Y2FuYXJ5"));
+    stores::forget(&services, &actor, store).await.unwrap();
+    let secrets: i64 =
+        sqlx::query_scalar("select count(*) from toygres.secret").fetch_one(&db).await.unwrap();
+    assert_eq!(secrets, 0);
+}
