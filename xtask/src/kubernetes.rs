@@ -80,7 +80,8 @@ pub(crate) fn test() -> anyhow::Result<Count> {
     }
     let image = cluster::image()?;
     say("The Kubernetes platform against a real cluster");
-    let tests = ["test", "-p", "platform", "--test", "kubernetes*"];
+    // Of the whole workspace: another choice of packages builds their dependencies with other features, anew.
+    let tests = ["test", "--workspace", "--test", "kubernetes*"];
     // Compiled here, since the way to the cluster may not lead anywhere else.
     command::run(cargo().args(tests).arg("--no-run"))?;
     let mut run = cluster::program(command::cargo_program());

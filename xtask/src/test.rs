@@ -106,7 +106,7 @@ fn rust() -> anyhow::Result<Count> {
     };
     let mut count = counted(&mut tests(&[]))?;
     // What is ignored there needs an emulator, which comes now, or a cluster, which is a part of its own.
-    let remote = counted(&mut tests(&["--test", "remote", "--", "--ignored"]))?;
+    let remote = counted(&mut tests(&["--test", "remote", "--test", "stores", "--", "--ignored"]))?;
     count.passed += remote.passed;
     count.failed += remote.failed;
     count.skipped = remote.skipped;

@@ -41,7 +41,13 @@ async fn services(db: &PgPool) -> (Services, tempfile::TempDir) {
     let keys = Keyring::open(db, None, &dir.path().join("key")).await.unwrap();
     let default_store_url = platform.store_url();
     let platform = platform as Arc<dyn platform::Platform>;
-    let config = Config { db: db.clone(), platform, keys, default_store_url, app_version: "test" };
+    let config = Config {
+        db: db.clone(),
+        platform,
+        keys,
+        default_store_url: Some(default_store_url),
+        app_version: "test",
+    };
     (Services::open(config).await.unwrap(), dir)
 }
 
