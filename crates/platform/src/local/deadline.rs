@@ -19,7 +19,8 @@ const PASSED: &str = "overdue";
 impl LocalPlatform {
     /// Writes down in a job's directory how long it may take from now on.
     pub(super) fn set_deadline(&self, dir: &Path, may_take: Duration) -> Result<()> {
-        let until = Utc::now().checked_add_signed(chrono::Duration::from_std(may_take).context("a deadline")?);
+        let until =
+            Utc::now().checked_add_signed(chrono::Duration::from_std(may_take).context("a deadline")?);
         let until = until.unwrap_or(DateTime::<Utc>::MAX_UTC).to_rfc3339();
         self.account.write(&dir.join(UNTIL), until.as_bytes(), 0o600)
     }

@@ -12,8 +12,8 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
-use super::{LocalPlatform, deadline};
 use super::process::{Process, end_carriers};
+use super::{LocalPlatform, deadline};
 use crate::{Error, JobEnd, JobSpec, JobState, Result};
 
 /// How often a job that is waited for is looked at.
