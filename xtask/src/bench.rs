@@ -66,7 +66,7 @@ impl Bench {
         let scratch = Scratch::start()?;
         let dir = tempfile::Builder::new().prefix("toygres-bench-").tempdir()?;
         std::fs::copy(build::program("toygres-agent"), dir.path().join("toygres-agent"))?;
-        std::fs::write(dir.path().join("password"), "bench")?;
+        std::fs::write(dir.path().join("password"), "not-a-name-of-anything")?;
         if rustix::process::geteuid().is_root() {
             command::run(Command::new("chown").args(["-R", "postgres"]).arg(dir.path()))?;
         }

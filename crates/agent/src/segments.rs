@@ -201,3 +201,24 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_store_loses_is_whole_lines_and_the_oldest() {
+        let mut state = State::default();
+        for n in 0.. {
+            let line = format!("line {n} {}\n", "x".repeat(n % 300));
+            if state.pending.len() + line.len() > KEPT {
+                break;
+            }
+            state.pending.extend_from_slice(line.as_bytes());
+        }
+        let before = state.pending.clone();
+        state.drop_oldest();
+        assert!(before.ends_with(&state.pending) && state.pending.starts_with(b"line "));
+        assert!(state.pending.len() <= KEPT / 2 && state.pending.len() > KEPT / 2 - 400);
+    }
+}
