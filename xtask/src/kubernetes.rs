@@ -78,6 +78,12 @@ pub(crate) fn test() -> anyhow::Result<Count> {
     if !cluster::for_tests()? {
         return Ok(Count { left_out: vec![NO_CLUSTER.to_owned()], ..Count::default() });
     }
+    let there = ["get", "namespace", "toygres-system", "toygres-managed", "--ignore-not-found", "-o", "name"];
+    if !command::output(&mut cluster::kubectl(&there))?.trim().is_empty() {
+        bail!(
+            "There is a Toygres in this cluster already, in toygres-system or toygres-managed, and the tests would delete it. Name another cluster, or delete these namespaces yourself."
+        );
+    }
     let image = cluster::image()?;
     say("The Kubernetes platform against a real cluster");
     // Of the whole workspace: another choice of packages builds their dependencies with other features, anew.
