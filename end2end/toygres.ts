@@ -109,7 +109,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-export async function logIn(page: Page, toygres: Toygres): Promise<void> {
+export async function logIn(page: Page, toygres: { url: string }): Promise<void> {
   await page.goto(`${toygres.url}/login`);
   await page.getByLabel('User name').fill(ADMIN.username);
   await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);

@@ -1,12 +1,14 @@
 // A Toygres of the tests' own in a cluster, as its users put it there: `kubectl apply -k`. It knows no page.
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ADMIN } from '../toygres.ts';
 
-export const SYSTEM = 'toygres-system';
-export const MANAGED = 'toygres-managed';
+/** Another Toygres may be in the cluster: with a suffix, this one has namespaces of its own. */
+const SUFFIX = process.env.TOYGRES_TEST_SUFFIX ?? '';
+export const SYSTEM = `toygres-system${SUFFIX}`;
+export const MANAGED = `toygres-managed${SUFFIX}`;
 
 export function kubectl(args: string[], input?: string): string {
   const done = spawnSync('kubectl', args, { encoding: 'utf8', input, maxBuffer: 1 << 30 });
@@ -30,6 +32,7 @@ export class Cluster {
     Cluster.clear();
     const dir = mkdtempSync(join(tmpdir(), 'toygres-deploy-'));
     cpSync(join(import.meta.dirname, '../../deploy'), join(dir, 'deploy'), { recursive: true });
+    if (SUFFIX) rename(join(dir, 'deploy'));
     const overlay = join(dir, 'deploy/overlays/kind');
     rmSync(join(overlay, 'secrets.env'), { force: true });
     const made = spawnSync(join(dir, 'deploy/make-secrets'), {
@@ -46,7 +49,9 @@ export class Cluster {
     const image = process.env.TOYGRES_TEST_IMAGE!;
     const file = join(overlay, 'settings.env');
     writeFileSync(file, readFileSync(file, 'utf8').replace(/^TOYGRES_IMAGE=.*$/m, `TOYGRES_IMAGE=${image}`));
-    appendFileSync(file, [`TOYGRES_PUBLIC_URL=${url}`, ...settings, ''].join('\n'));
+    const places = [`TOYGRES_NAMESPACE=${MANAGED}`, `TOYGRES_SYSTEM_NAMESPACE=${SYSTEM}`];
+    const images = ['TOYGRES_POSTGRES_IMAGES=15=docker.io/library/postgres:15'];
+    appendFileSync(file, [`TOYGRES_PUBLIC_URL=${url}`, ...images, ...(SUFFIX ? places : []), ...settings, ''].join('\n'));
     kubectl(['apply', '-k', overlay]);
     const cluster = new Cluster(dir, url);
     cluster.settled();
@@ -84,6 +89,15 @@ export class Cluster {
   /** Where an instance listens, as seen from this machine. */
   address(instance: string): string {
     return kubectl(['get', '-n', MANAGED, 'service', instance, '-o', 'jsonpath={.spec.clusterIP}']);
+  }
+}
+
+/** Other namespaces in all files. */
+function rename(dir: string): void {
+  for (const name of readdirSync(dir)) {
+    const path = join(dir, name);
+    if (statSync(path).isDirectory()) rename(path);
+    else writeFileSync(path, readFileSync(path, 'utf8').replaceAll(/toygres-(system|managed)/g, `toygres-$1${SUFFIX}`));
   }
 }
 
