@@ -35,6 +35,10 @@ export class Cluster {
     if (SUFFIX) rename(join(dir, 'deploy'));
     const overlay = join(dir, 'deploy/overlays/kind');
     rmSync(join(overlay, 'secrets.env'), { force: true });
+    // No webhook gives the server its identity here.
+    const kustomization = join(overlay, 'kustomization.yaml');
+    const components = readFileSync(kustomization, 'utf8').replace(/^components:$/m, 'components:\n  - ../../components/identity');
+    writeFileSync(kustomization, components);
     const made = spawnSync(join(dir, 'deploy/make-secrets'), {
       env: { ...process.env, DATABASE_URL: '', TOYGRES_ADMIN_USERNAME: ADMIN.username, TOYGRES_ADMIN_PASSWORD: ADMIN.password },
       encoding: 'utf8',

@@ -1,0 +1,86 @@
+// What the stories on a cluster do on pages and in instances. It knows no fault.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import type { Page } from '@playwright/test';
+import { ADMIN, expect } from '../toygres.ts';
+import type { Cluster } from './cluster.ts';
+
+/** A password that breaks whatever puts it into text; also the one that must be found nowhere. */
+export const PASSWORD = `canary"'\${}: #7f3a`;
+export const NASTY = join(import.meta.dirname, '../../crates/agent/tests/nasty.sql');
+
+export async function logIn(page: Page, cluster: Cluster): Promise<void> {
+  await page.goto(`${cluster.url}/login`);
+  await page.getByLabel('User name').fill(ADMIN.username);
+  await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.waitForURL(`${cluster.url}/`);
+}
+
+/** Gives the password once more, where a page asks for it. */
+export async function sudo(page: Page, cluster: Cluster): Promise<void> {
+  const answer = await page.request.post(`${cluster.url}/api/sudo`, { data: { password: ADMIN.password }, headers: { origin: cluster.url } });
+  expect(answer.status(), await answer.text()).toBeLessThan(300);
+}
+
+export async function ended(page: Page, state: 'succeeded' | 'failed' | 'cancelled', timeout = 240_000): Promise<void> {
+  await expect(page.locator('header.head .state')).toHaveText(state, { timeout });
+}
+
+export async function createInstance(page: Page, cluster: Cluster, name: string): Promise<void> {
+  await page.goto(`${cluster.url}/instances/new`);
+  await page.getByLabel('Name', { exact: true }).fill(name);
+  await page.getByLabel('Password of the superuser').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create the instance' }).click();
+  await page.waitForURL(/\/runs\//);
+}
+
+export async function backUp(page: Page, cluster: Cluster, instance: string): Promise<void> {
+  await page.goto(`${cluster.url}/instances/${instance}`);
+  await page.getByRole('button', { name: 'Back up', exact: true }).click();
+  await page.waitForURL(/\/runs\//);
+}
+
+export async function openNewestImage(page: Page, cluster: Cluster): Promise<void> {
+  await page.goto(`${cluster.url}/images`);
+  await page.locator('tbody th a.name').first().click();
+  await page.waitForURL(/\/images\/[0-9a-f-]{36}$/);
+}
+
+export async function startRestore(page: Page, name: string): Promise<void> {
+  await page.getByRole('link', { name: 'Restore…' }).click();
+  await page.getByLabel('Name', { exact: true }).fill(name);
+  await page.getByRole('button', { name: 'Check' }).click();
+  await expect(page.getByRole('button', { name: 'Restore', exact: true })).toBeVisible();
+  await page.getByRole('button', { name: 'Restore', exact: true }).click();
+  await page.waitForURL(/\/runs\//);
+}
+
+/** The numbers of a run's lines, which are 1, 2, 3, … without a gap. */
+export async function isGapless(page: Page, run: string): Promise<number> {
+  const answer = await page.request.get(`${run.replace('/runs/', '/api/runs/')}/log`);
+  const lines: { n: number; message: string }[] = await answer.json();
+  expect(lines.map((line) => line.n)).toEqual(lines.map((_, at) => at + 1));
+  expect(lines.filter((line) => /lines of the job are missing/.test(line.message))).toEqual([]);
+  return lines.length;
+}
+
+export function psql(cluster: Cluster, instance: string, args: string[]): string {
+  return client('psql', ['-q', ...args], cluster.address(instance), 'utf8');
+}
+
+/** `pg_dumpall`, its lines sorted, without those that are random each time. */
+export function dump(cluster: Cluster, instance: string): string[] {
+  const text = client('pg_dumpall', [], cluster.address(instance), 'latin1');
+  return text.split('\n').filter((line) => !/^\\(un)?restrict /.test(line)).sort();
+}
+
+function client(program: string, args: string[], host: string, encoding: 'utf8' | 'latin1'): string {
+  const done = spawnSync(join(process.env.POSTGRES_BIN!, program), ['-h', host, '-U', 'postgres', ...args], {
+    env: { ...process.env, PGPASSWORD: PASSWORD },
+    encoding,
+    maxBuffer: 1 << 30,
+  });
+  if (done.status !== 0) throw new Error(done.stderr);
+  return done.stdout;
+}

@@ -1,0 +1,145 @@
+// The whole story on a cluster: an instance, data in, back up with a live log, an image, a restore that is equal; in Azure
+// by workload identity, and again in S3. At the end nothing is left, and one password was nowhere but in its Secrets.
+import { spawnSync } from 'node:child_process';
+import type { Page } from '@playwright/test';
+import { expect, test as base } from '../toygres.ts';
+import { Cluster, MANAGED, SYSTEM, kubectl, objects } from './cluster.ts';
+import { Emulators } from './emulators.ts';
+import { NASTY, PASSWORD, backUp, createInstance, dump, ended, isGapless, logIn, openNewestImage, psql, startRestore, sudo } from './pages.ts';
+
+const test = base.extend<object, { cluster: Cluster; stores: Emulators }>({
+  cluster: [
+    async ({}, use) => {
+      const cluster = await Cluster.start(['RUST_LOG=info,kube_client=debug']);
+      await use(cluster);
+      cluster.remove();
+    },
+    { scope: 'worker', timeout: 420_000 },
+  ],
+  stores: [
+    async ({}, use) => {
+      const stores = await Emulators.start();
+      await use(stores);
+      stores.stop();
+    },
+    { scope: 'worker', timeout: 120_000 },
+  ],
+});
+
+test.describe.configure({ mode: 'serial' });
+
+/** Adds a store by its form and has new images go there. */
+async function addStore(page: Page, cluster: Cluster, name: string, url: string, fields: Record<string, string>, auth: string): Promise<void> {
+  await sudo(page, cluster);
+  await page.goto(`${cluster.url}/settings?at=stores`);
+  const form = page.locator('#new-store form');
+  await form.locator('[name="name"]').fill(name);
+  await form.locator('[name="url"]').fill(url);
+  await form.locator('[name="access[auth]"]').selectOption(auth);
+  for (const [field, value] of Object.entries(fields)) await form.locator(`[name="access[${field}]"]`).fill(value);
+  await form.getByRole('button', { name: 'Add the store' }).click();
+  const row = page.getByRole('row').filter({ hasText: url });
+  await expect(row).toBeVisible({ timeout: 120_000 });
+  const choose = row.getByRole('button', { name: 'Put new images here' });
+  if (await choose.count()) await choose.click();
+  await expect(row).toContainText('new images go here');
+}
+
+/** Backs an instance up and restores it under another name; both are equal. */
+async function roundTrip(page: Page, cluster: Cluster, source: string, target: string): Promise<void> {
+  await backUp(page, cluster, source);
+  await expect(page.getByRole('log')).toContainText('run backup job begins');
+  // What the agent says arrives while it works, not at its end.
+  await expect(page.getByRole('log')).toContainText('copied with pg_dump');
+  await ended(page, 'succeeded');
+  await expect(page.locator('.log .end')).toContainText('no gap');
+  await isGapless(page, page.url());
+  await openNewestImage(page, cluster);
+  await startRestore(page, target);
+  await ended(page, 'succeeded');
+  await expect(page.getByRole('heading', { name: 'All as in the image' })).toBeVisible();
+  await isGapless(page, page.url());
+  expect(dump(cluster, target)).toEqual(dump(cluster, source));
+}
+
+test('in Azure by workload identity', async ({ page, cluster, stores }) => {
+  await logIn(page, cluster);
+  await addStore(page, cluster, 'blob', 'az://devstoreaccount1/images/toygres', {
+    client_id: 'toygres',
+    tenant_id: 'tenant',
+    authority_host: stores.azure.authority,
+    endpoint: stores.azure.endpoint,
+    root_certificate: stores.root,
+  }, 'azure_identity');
+  await createInstance(page, cluster, 'orders');
+  await ended(page, 'succeeded');
+  psql(cluster, 'orders', ['-f', NASTY]);
+  await roundTrip(page, cluster, 'orders', 'orders-restored');
+  expect(await stores.keys('azure', 'toygres/images/')).not.toHaveLength(0);
+  // Both the server and jobs were who they are, by the cluster's own tokens.
+  expect(stores.said).toContain(`"code":"ok","subject":"system:serviceaccount:${SYSTEM}:toygres-server"`);
+  expect(stores.said).toContain(`"code":"ok","subject":"system:serviceaccount:${MANAGED}:toygres-job"`);
+});
+
+test('in S3 by web identity', async ({ page, cluster, stores }) => {
+  await logIn(page, cluster);
+  await addStore(page, cluster, 's3', 's3://images/toygres', {
+    role_arn: 'arn:aws:iam::123456789012:role/toygres',
+    sts_endpoint: stores.s3.sts,
+    endpoint: stores.s3.endpoint,
+    region: 'eu-central-1',
+    root_certificate: stores.root,
+  }, 'aws_identity');
+  await roundTrip(page, cluster, 'orders', 'orders-from-s3');
+  expect(await stores.keys('s3', 'toygres/images/')).not.toHaveLength(0);
+});
+
+test('a password is in its Secrets and nowhere else', async ({ page, cluster }) => {
+  await logIn(page, cluster);
+  const encoded = [PASSWORD, JSON.stringify(PASSWORD).slice(1, -1), encodeURIComponent(PASSWORD), 'canary'];
+  const nowhere = (what: string, text: string) => {
+    for (const form of encoded) expect(text.includes(form), `${what} holds the password`).toBe(false);
+  };
+  // Job and pods of a backup that is going on are looked at too.
+  await backUp(page, cluster, 'orders');
+  const run = page.url();
+  const kinds = kubectl(['api-resources', '--namespaced', '--verbs=list', '-o', 'name']).trim().split('\n').filter((kind) => kind !== 'secrets');
+  for (let look = 0; look < 5; look++) {
+    nowhere('an argument of a process', spawnSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).stdout);
+    for (const namespace of [SYSTEM, MANAGED]) nowhere('an object', kubectl(['get', '-n', namespace, kinds.join(','), '-o', 'yaml']));
+  }
+  await ended(page, 'succeeded');
+  for (const path of ['', 'instances', 'instances/orders', 'images', 'runs', 'settings', run.slice(cluster.url.length + 1)]) {
+    nowhere(`the page /${path}`, await (await page.request.get(`${cluster.url}/${path}`)).text());
+  }
+  nowhere('a log', cluster.log());
+  nowhere('the CMS', cluster.cms());
+  const secrets = objects(MANAGED, 'secrets').map((secret) => secret.metadata.name).sort();
+  expect(secrets).toEqual(['orders', 'orders-from-s3', 'orders-restored']);
+});
+
+test('nothing is left when everything is deleted', async ({ page, cluster, stores }) => {
+  await logIn(page, cluster);
+  const origin = { origin: cluster.url };
+  for (const path of ['images', 'instances']) {
+    await sudo(page, cluster);
+    const listed = await (await page.request.get(`${cluster.url}/api/${path}`)).json();
+    for (const one of listed.items ?? listed) {
+      const id = path === 'images' ? one.id : one.name;
+      const answer = await page.request.delete(`${cluster.url}/api/${path}/${id}`, { data: { typed_name: one.name }, headers: origin });
+      expect(answer.status(), await answer.text()).toBe(202);
+    }
+    await expect.poll(async () => {
+      const left = await (await page.request.get(`${cluster.url}/api/${path}`)).json();
+      return (left.items ?? left).length;
+    }, { timeout: 180_000 }).toBe(0);
+  }
+  const kinds = 'all,persistentvolumeclaims,secrets,configmaps,jobs,statefulsets,services,pods';
+  await expect.poll(() => {
+    const ours = objects(MANAGED, kinds).filter((one) => one.metadata.name !== 'kube-root-ca.crt');
+    // Jobs whose end is written down stay for a while, for kubectl logs.
+    return ours.filter((one) => !['Job', 'Pod'].includes(one.kind) || !one.metadata.labels?.['toygres.io/job']).map((one) => `${one.kind}/${one.metadata.name}`);
+  }, { timeout: 120_000 }).toEqual([]);
+  expect(await stores.keys('azure', 'toygres/')).toEqual([]);
+  expect(await stores.keys('s3', 'toygres/')).toEqual([]);
+});
