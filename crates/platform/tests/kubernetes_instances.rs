@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use conformance::{CANARY, Tested, connect_to, settled, spec};
 use in_cluster::{Cluster, in_namespace};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
+use kube::api::PostParams;
 use model::InstanceId;
 use platform::kubernetes::KubernetesConfig;
 use platform::{Error, InstanceSpec, Secret, ServerState};
@@ -135,6 +136,40 @@ async fn what_is_not_ours_is_named_and_left_alone() {
             "{left:?}"
         );
         assert!(left.contains(&"service/tested".to_owned()), "{left:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_volume_that_a_pod_uses_is_waited_for_but_not_for_ever() {
+    in_namespace(async |cluster| {
+        let platform = cluster.platform().await;
+        let spec = spec(&platform).await;
+        platform.create_volume(&spec).await.expect("create the volume");
+        let pod = serde_json::from_value(serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "holder" },
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "securityContext": { "runAsNonRoot": true, "runAsUser": 999, "seccompProfile": { "type": "RuntimeDefault" } },
+                "containers": [{
+                    "name": "holder", "image": cluster.config().postgres_images[&15], "command": ["sleep", "1000"],
+                    "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
+                }],
+                "volumes": [{ "name": "held", "persistentVolumeClaim": { "claimName": "tested" } }],
+            },
+        }));
+        let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        pods.create(&PostParams::default(), &pod.expect("a Pod")).await.expect("make a pod");
+        let wait = ["wait", "--for=condition=Ready", "--timeout=60s", "pod/holder"];
+        cluster.kubectl(&wait).await.expect("it runs: only then is the volume protected");
+        let error = platform.delete_volume(spec.id).await.expect_err("it is in use");
+        assert!(matches!(&error, Error::Transient(words) if words.to_string().contains("used by the pod holder")), "{error}");
+        let error = platform.create_volume(&spec).await.expect_err("it is on its way out");
+        assert!(matches!(&error, Error::Transient(words) if words.to_string().contains("still being deleted")), "{error}");
+        cluster.kubectl(&["delete", "pod", "holder"]).await.expect("let it go");
+        platform.delete_volume(spec.id).await.expect("delete");
+        cluster.until_empty().await;
     })
     .await;
 }
