@@ -10,8 +10,8 @@ const SUFFIX = process.env.TOYGRES_TEST_SUFFIX ?? '';
 export const SYSTEM = `toygres-system${SUFFIX}`;
 export const MANAGED = `toygres-managed${SUFFIX}`;
 
-export function kubectl(args: string[], input?: string): string {
-  const done = spawnSync('kubectl', args, { encoding: 'utf8', input, maxBuffer: 1 << 30 });
+export function kubectl(args: string[], input?: string, encoding: 'utf8' | 'latin1' = 'utf8'): string {
+  const done = spawnSync('kubectl', args, { encoding, input, maxBuffer: 1 << 30 });
   if (done.status !== 0) throw new Error(`kubectl ${args.join(' ')}: ${done.stderr}`);
   return done.stdout;
 }

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { ADMIN, expect } from '../toygres.ts';
-import type { Cluster } from './cluster.ts';
+import { MANAGED, kubectl, type Cluster } from './cluster.ts';
 
 /** A password that breaks whatever puts it into text; also the one that must be found nowhere. */
 export const PASSWORD = `canary"'\${}: #7f3a`;
@@ -66,21 +66,18 @@ export async function isGapless(page: Page, run: string): Promise<number> {
 }
 
 export function psql(cluster: Cluster, instance: string, args: string[]): string {
-  return client('psql', ['-q', ...args], cluster.address(instance), 'utf8');
-}
-
-/** `pg_dumpall`, its lines sorted, without those that are random each time. */
-export function dump(cluster: Cluster, instance: string): string[] {
-  const text = client('pg_dumpall', [], cluster.address(instance), 'latin1');
-  return text.split('\n').filter((line) => !/^\\(un)?restrict /.test(line)).sort();
-}
-
-function client(program: string, args: string[], host: string, encoding: 'utf8' | 'latin1'): string {
-  const done = spawnSync(join(process.env.POSTGRES_BIN!, program), ['-h', host, '-U', 'postgres', ...args], {
+  const done = spawnSync(join(process.env.POSTGRES_BIN!, 'psql'), ['-q', '-h', cluster.address(instance), '-U', 'postgres', ...args], {
     env: { ...process.env, PGPASSWORD: PASSWORD },
-    encoding,
+    encoding: 'utf8',
     maxBuffer: 1 << 30,
   });
   if (done.status !== 0) throw new Error(done.stderr);
   return done.stdout;
+}
+
+/** `pg_dumpall` of the server's own version, for an older one dumps what is internal to a newer server; its lines sorted,
+ *  without those that are random each time. */
+export function dump(instance: string): string[] {
+  const text = kubectl(['exec', '-n', MANAGED, `${instance}-0`, '-c', 'postgres', '--', 'pg_dumpall', '-U', 'postgres'], undefined, 'latin1');
+  return text.split('\n').filter((line) => !/^\\(un)?restrict /.test(line)).sort();
 }

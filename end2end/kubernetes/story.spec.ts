@@ -40,8 +40,11 @@ async function addStore(page: Page, cluster: Cluster, name: string, url: string,
   await form.getByRole('button', { name: 'Add the store' }).click();
   const row = page.getByRole('row').filter({ hasText: url });
   await expect(row).toBeVisible({ timeout: 120_000 });
-  const choose = row.getByRole('button', { name: 'Put new images here' });
-  if (await choose.count()) await choose.click();
+  // The first store is chosen without a word.
+  if (!(await row.innerText()).includes('new images go here')) {
+    await row.locator('summary').click();
+    await row.getByRole('button', { name: 'Put new images here' }).click();
+  }
   await expect(row).toContainText('new images go here');
 }
 
@@ -59,7 +62,7 @@ async function roundTrip(page: Page, cluster: Cluster, source: string, target: s
   await ended(page, 'succeeded');
   await expect(page.getByRole('heading', { name: 'All as in the image' })).toBeVisible();
   await isGapless(page, page.url());
-  expect(dump(cluster, target)).toEqual(dump(cluster, source));
+  expect(dump(target)).toEqual(dump(source));
 }
 
 test('in Azure by workload identity', async ({ page, cluster, stores }) => {

@@ -161,6 +161,8 @@ async fn a_volume_that_a_pod_uses_is_waited_for_but_not_for_ever() {
         }));
         let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
         pods.create(&PostParams::default(), &pod.expect("a Pod")).await.expect("make a pod");
+        let wait = ["wait", "--for=condition=Ready", "--timeout=60s", "pod/holder"];
+        cluster.kubectl(&wait).await.expect("it runs: only then is the volume protected");
         let error = platform.delete_volume(spec.id).await.expect_err("it is in use");
         assert!(matches!(&error, Error::Transient(words) if words.to_string().contains("used by the pod holder")), "{error}");
         let error = platform.create_volume(&spec).await.expect_err("it is on its way out");
