@@ -31,7 +31,7 @@ case $(cat "$dir/mode") in
         echo '{"TimeStamp":"2026-11-24T10:00:00Z","MessageType":"Info","MessageContent":"Authenticating","PromptDetails":{}}'
         echo '{"TimeStamp":"2026-11-24T10:00:01Z","MessageType":"Error","MessageContent":"failed to perform copy command due to error: RESPONSE 403: This request is not authorized. ERROR CODE: AuthorizationPermissionMismatch"}'
         exit 1 ;;
-    stuck) cat > /dev/null; sleep 600 ;;
+    stuck) cat > /dev/null; exec sleep 600 ;;
 esac
 "#;
 

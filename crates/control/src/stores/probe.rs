@@ -24,14 +24,12 @@ pub(super) async fn both(services: &Services, opening: &Opening) -> std::result:
     let server = here(opening).await;
     let told = |side: &str, answer: &std::result::Result<(), String>| match answer {
         Ok(()) => format!("{side}: it works."),
-        Err(words) => format!("{side}: {}", sentence(words)),
+        Err(words) => format!("{side}: {words}"),
     };
     match (&server, &job) {
         (Ok(()), Ok(())) => Ok(()),
         // Said once where both were told the same.
-        (Err(one), Err(other)) if one == other => {
-            Err(format!("From the server and from a job: {}", sentence(one)))
-        }
+        (Err(one), Err(other)) if one == other => Err(format!("From the server and from a job: {one}")),
         _ => Err(format!("{} {}", told("From the server", &server), told("From a job", &job))),
     }
 }
@@ -39,7 +37,7 @@ pub(super) async fn both(services: &Services, opening: &Opening) -> std::result:
 async fn here(opening: &Opening) -> std::result::Result<(), String> {
     let options = opening.options.clone().with_patience(PATIENCE);
     let probed = async { image::Store::existing(&opening.url, &options)?.probe().await };
-    probed.await.map_err(|error| error.to_string())
+    probed.await.map_err(|error| sentence(&error.to_string()))
 }
 
 async fn in_a_job(services: &Services, opening: &Opening) -> std::result::Result<(), String> {
@@ -47,7 +45,7 @@ async fn in_a_job(services: &Services, opening: &Opening) -> std::result::Result
     let found: Result<Outcome> = jobs::alone(services, work, None, Some(opening)).await;
     match found {
         Ok(_) => Ok(()),
-        Err(Error::Internal(cause)) => Err(format!("the job could not be started: {cause:#}")),
-        Err(error) => Err(error.to_string().trim_end_matches('.').to_owned()),
+        Err(Error::Internal(cause)) => Err(sentence(&format!("the job could not be started: {cause:#}"))),
+        Err(error) => Err(error.to_string()),
     }
 }
