@@ -31,6 +31,31 @@ async function fill(page: Page, toygres: Toygres): Promise<void> {
   await ended(request, toygres, restored.run_id);
   const billing = await post(request, toygres, '/api/instances', { name: 'billing' });
   await ended(request, toygres, billing.run_id);
+  stage(toygres);
+}
+
+const WAITING = '0190d0b8-6d5f-7000-8000-000000000001';
+const FAILED = '0190d0b8-6d5f-7000-8000-000000000002';
+
+/** States that a cluster brings about and one machine does not, as its rows have them. */
+function stage(toygres: Toygres): void {
+  const step = (run: string, position: number, name: string, state: string, error = 'null') =>
+    `insert into toygres.step (run_id, position, name, state, attempt, attempts, allowed, started_at, finished_at, output, error)
+       values ('${run}', ${position}, '${name}', '${state}', ${state === 'todo' ? '0, 5' : '1, 5'}, '1 day',
+         ${state === 'todo' ? 'null' : "now() - interval '40 s'"}, ${['done', 'failed'].includes(state) ? 'now()' : 'null'},
+         ${state === 'done' ? "'{}'" : 'null'}, ${error});`;
+  toygres.cms(`
+    insert into toygres.run (id, name, version, pool, input, labels, position, created_at)
+      values ('${WAITING}', 'create-image', 1, 'none', '{}', '{"title": "Back up billing", "started_by": "admin", "instance_name": "billing"}', 2, now() - interval '41 s');
+    ${step(WAITING, 0, 'CreateImageRecord', 'done')} ${step(WAITING, 1, 'GetInstanceByK8sName', 'done')}
+    ${step(WAITING, 2, 'RunBackupJob', 'waiting')} ${step(WAITING, 3, 'VerifyImage', 'todo')} ${step(WAITING, 4, 'UpdateImageStatus', 'todo')}
+    select toygres.log_line('${WAITING}', 'info', 'RunBackupJob', 'run backup job begins');
+    select toygres.log_line('${WAITING}', 'warn', 'RunBackupJob', 'The pod t-1-runbackupjob-1-x2x9k waits for a node: 0/3 nodes are available: 3 Insufficient memory.');
+    insert into toygres.run (id, name, version, pool, input, labels, state, error, due_at, finished_at, created_at)
+      values ('${FAILED}', 'restore-image', 1, 'none', '{}', '{"title": "Restore orders-nightly into orders-eu", "started_by": "admin"}', 'failed',
+        'The pod t-2-runrestorejob-1-k7m2p ran out of memory and was killed: it may use 2Gi. Raise resources.limits.memory in restore-job.yaml.', null, now(), now() - interval '4 min');
+    ${step(FAILED, 0, 'CreatePvc', 'done')} ${step(FAILED, 1, 'RunRestoreJob', 'failed', "'The pod t-2-runrestorejob-1-k7m2p ran out of memory and was killed: it may use 2Gi.'")}
+    update toygres.instance set image_type = 'pg_durable', volume_bytes = 20 * 1024 ^ 3, dns_label = 'billing-eu' where name = 'billing';`);
 }
 
 for (const colorScheme of ['light', 'dark'] as const) {
@@ -62,7 +87,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
 
 async function known(page: Page, toygres: Toygres): Promise<Record<string, string>> {
   const images = await (await page.request.get(`${toygres.url}/api/images`)).json();
-  const runs = await (await page.request.get(`${toygres.url}/api/runs?workflow=restore-image`)).json();
+  const runs = await (await page.request.get(`${toygres.url}/api/runs?workflow=restore-image&state=succeeded`)).json();
   const image = images[0].id;
   return {
     overview: '/',
@@ -77,7 +102,13 @@ async function known(page: Page, toygres: Toygres): Promise<Record<string, strin
     'restore-taken': `/images/${image}/restore?name=orders`,
     runs: '/runs',
     run: `/runs/${runs[0].id}`,
+    'restore-change': `/images/${image}/restore?change=1&name=orders-new`,
+    'run-waiting': `/runs/${WAITING}`,
+    'run-told': `/runs/${FAILED}`,
+    'run-searched': `/runs/${runs[0].id}?q=restored&level=info`,
+    'instance-worker-missing': '/instances/billing',
     settings: '/settings',
+    'settings-platform': '/settings?at=platform',
     'not-found': '/nothing-here',
   };
 }

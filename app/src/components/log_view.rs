@@ -272,10 +272,10 @@ fn span(window: LogWindow) -> String {
     window.lines.with(|lines| match (lines.first(), lines.last()) {
         _ if newest == 0 => "no lines yet".to_owned(),
         _ if filtered => format!(
-            "{} of {} that pass, out of {}",
+            "{} of {} found, out of {}",
             format::count(lines.len() as u64),
-            format::counted(window.matches.get(), "line", "lines"),
-            format::count(newest)
+            format::count(window.matches.get()),
+            format::counted(newest, "line", "lines")
         ),
         (Some(first), Some(last)) if first.n > 1 || last.n < newest => format!(
             "lines {} to {} of {}; the download has all",

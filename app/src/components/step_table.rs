@@ -93,7 +93,7 @@ fn Row(step: StepRow, span: Span) -> impl IntoView {
         let x = span.percent(from);
         let end = step.finished_at.map_or(span.to, |at| at.timestamp_millis());
         let width = (span.percent(end) - x).max(1.0);
-        let class = if class == "bad" { "bad" } else { "bar" };
+        let class = if class == "bad" { "bar bad" } else { "bar" };
         let inner = format!(r#"<rect class="{class}" x="{x:.1}" y="0" width="{width:.1}" height="8" rx="1"/>"#);
         let after = format::duration(from - span.from);
         view! {

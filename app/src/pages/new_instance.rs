@@ -7,7 +7,7 @@ use model::Place;
 use crate::api::instances::{CreateInstance, get_versions};
 use crate::components::field::{CheckField, SelectField, TextField, refused};
 use crate::components::head::{Head, Panel};
-use crate::components::here::{PlaceName, use_here};
+use crate::components::here::use_here;
 use crate::components::icon::Icon;
 use crate::components::refusal::Refusal;
 use crate::components::shown::shown;
@@ -22,7 +22,16 @@ pub fn NewInstance() -> impl IntoView {
         <Head
             title="New instance"
             crumbs=vec![("/instances".into(), "Instances".into())]
-            sub=|| view! { "Toygres starts a PostgreSQL server and looks after it: " <PlaceName/> "." }
+            sub=move || {
+                view! {
+                    <Suspense>
+                        {move || Suspend::new(async move {
+                            let at = here.place().await.map(|place| place.at()).unwrap_or_default();
+                            format!("Toygres starts a PostgreSQL server {at} and looks after it.")
+                        })}
+                    </Suspense>
+                }
+            }
         >
             <a class="btn" href="/instances/add"><Icon name="link"/>"Add an existing one instead"</a>
         </Head>

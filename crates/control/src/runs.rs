@@ -1,24 +1,23 @@
-//! Runs: looking at them, and what a person may do to one. The engine's own rows are read, never written, here.
+//! Runs: looking at them; what a person may do to one, and who is told of changes, is a file each. The engine's own rows
+//! are read, never written, here.
 
-use std::time::Duration;
+mod changes;
+mod commands;
 
 use model::page::Page;
 use model::run::{Progress, Receipt, RunDetail};
 use model::{
-    Actor, ImageId, InstanceId, LogFilter, LogLine, LogPage, LogStretch, Role, Run, RunId, RunState, StepRow,
-    StepState,
+    ImageId, InstanceId, LogFilter, LogLine, LogPage, LogStretch, Run, RunId, RunState, StepRow, StepState,
 };
 use serde_json::Value;
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
-use tokio::sync::broadcast;
-use workflow::CommandError;
 
-use crate::audit;
+pub use changes::changes;
+pub(crate) use changes::listen;
+pub use commands::{accept, cancel, retry};
+
 use crate::error::{Error, Result};
 use crate::search;
 use crate::services::Services;
-use crate::users::need;
 
 /// Which runs to list.
 #[derive(Clone, Debug, Default)]
@@ -177,7 +176,7 @@ pub(crate) async fn needing_you(services: &Services) -> Result<Vec<Run>> {
 /// # Errors
 /// There is no such run.
 pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
-    let row = runs!("where id = $1", id.0).fetch_optional(services.db()).await?.ok_or_else(|| unknown(id))?;
+    let row = row(services, id).await?;
     let due_at = row.due_at;
     let steps = sqlx::query!(
         r#"select position, name, state as "state: StepState", attempt, attempts, deadline, error, progress, started_at,
@@ -255,115 +254,10 @@ async fn known(services: &Services, id: RunId) -> Result<()> {
     if known.fetch_one(services.db()).await? { Ok(()) } else { Err(unknown(id)) }
 }
 
-/// Asks a run to turn back.
-///
-/// # Errors
-/// The caller may not, or the run has ended.
-pub async fn cancel(services: &Services, actor: &Actor, id: RunId) -> Result<()> {
-    audit::witnessed(services.db(), actor, "run.cancel", &id.to_string(), |()| Some(id), async {
-        need(actor, Role::Operator)?;
-        let cancelled = workflow::cancel(services.db(), workflow::RunId(id.0)).await;
-        cancelled.map_err(|error| refused(id, error, "can be cancelled only while it is running"))
-    })
-    .await
-}
-
-/// Tries again: the undo of a stuck run, or what a failed or cancelled run was to do, in a new run. Returns the run.
-///
-/// # Errors
-/// The caller may not, the run goes on, or what it needs is gone.
-pub async fn retry(services: &Services, actor: &Actor, id: RunId) -> Result<RunId> {
-    audit::witnessed(services.db(), actor, "run.retry", &id.to_string(), |run| Some(*run), async {
-        need(actor, Role::Operator)?;
-        let row =
-            runs!("where id = $1", id.0).fetch_optional(services.db()).await?.ok_or_else(|| unknown(id))?;
-        match row.state {
-            RunState::Stuck => {
-                let retried = workflow::retry(services.db(), workflow::RunId(id.0)).await;
-                retried.map(|()| id).map_err(|error| refused(id, error, "is not stuck any more"))
-            }
-            RunState::Failed | RunState::Cancelled => again(services, actor, &row).await,
-            _ => Err(Error::Conflict(format!(
-                "The run is {}; only what failed can be tried again.",
-                row.state
-            ))),
-        }
-    })
-    .await
-}
-
-/// Starts what a run was to do once more.
-async fn again(services: &Services, actor: &Actor, row: &RunColumns) -> Result<RunId> {
-    let request = row.labels.get("request").cloned().unwrap_or_default();
-    let unreadable = |error: serde_json::Error| Error::Internal(error.into());
-    match row.workflow.as_str() {
-        "create-image" => {
-            let new = serde_json::from_value(request).map_err(unreadable)?;
-            Ok(crate::images::create(services, actor, new).await?.run_id)
-        }
-        "create-instance" | "restore-image" => {
-            let new = serde_json::from_value(request).map_err(unreadable)?;
-            Ok(crate::instances::create_again(services, actor, new, row.instance).await?.run_id)
-        }
-        "verify-image" => {
-            let image = row.image.ok_or_else(|| Error::Conflict("The run names no image.".to_owned()))?;
-            Ok(crate::images::verify(services, actor, image).await?.run_id)
-        }
-        other => Err(Error::Conflict(format!(
-            "A run of {other} is not tried again from here; press delete once more."
-        ))),
-    }
-}
-
-/// Takes the undo that a stuck run could not do as done by a person.
-///
-/// # Errors
-/// The caller may not, or the run is not stuck.
-pub async fn accept(services: &Services, actor: &Actor, id: RunId) -> Result<()> {
-    audit::witnessed(services.db(), actor, "run.accept", &id.to_string(), |()| Some(id), async {
-        need(actor, Role::Operator)?;
-        let accepted = workflow::accept(services.db(), workflow::RunId(id.0)).await;
-        accepted.map_err(|error| refused(id, error, "is not stuck"))
-    })
-    .await
+async fn row(services: &Services, id: RunId) -> Result<RunColumns> {
+    runs!("where id = $1", id.0).fetch_optional(services.db()).await?.ok_or_else(|| unknown(id))
 }
 
 fn unknown(id: RunId) -> Error {
     Error::NotFound(format!("There is no run {id}."))
-}
-
-fn refused(id: RunId, error: CommandError, words: &str) -> Error {
-    match error {
-        CommandError::Unknown(_) => unknown(id),
-        CommandError::State(state) => Error::Conflict(format!("The run is {state}; it {words}.")),
-        CommandError::Database(error) => error.into(),
-    }
-}
-
-/// Runs that changed. A hint: whoever is told fetches again, and does so too when told that some were missed.
-#[must_use]
-pub fn changes(services: &Services) -> broadcast::Receiver<RunId> {
-    services.changes()
-}
-
-/// Passes on what the database tells, until nobody could ever listen again. After a broken connection everybody is told
-/// to look: the nil id.
-pub(crate) async fn listen(db: PgPool, changes: broadcast::Sender<RunId>) {
-    loop {
-        if db.is_closed() {
-            return;
-        }
-        if let Ok(mut listener) = PgListener::connect_with(&db).await
-            && listener.listen(workflow::CHANNEL).await.is_ok()
-        {
-            // Nobody listening is fine.
-            let _ = changes.send(RunId(uuid::Uuid::nil()));
-            while let Ok(Some(notice)) = listener.try_recv().await {
-                if let Ok(run) = notice.payload().parse() {
-                    let _ = changes.send(run);
-                }
-            }
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
 }

@@ -38,4 +38,13 @@ impl Place {
             PlatformKind::Kubernetes => format!("Kubernetes namespace {}", self.name),
         }
     }
+
+    /// `in the Kubernetes namespace toygres-managed`, `on this machine`.
+    #[must_use]
+    pub fn at(&self) -> String {
+        match self.kind {
+            PlatformKind::Local => "on this machine".to_owned(),
+            PlatformKind::Kubernetes => format!("in the Kubernetes namespace {}", self.name),
+        }
+    }
 }
