@@ -129,7 +129,7 @@ test('nothing is left when everything is deleted', async ({ page, cluster, store
     const listed = await (await page.request.get(`${cluster.url}/api/${path}`)).json();
     for (const one of listed.items ?? listed) {
       const id = path === 'images' ? one.id : one.name;
-      const answer = await page.request.delete(`${cluster.url}/api/${path}/${id}`, { data: { typed_name: one.name }, headers: origin });
+      const answer = await page.request.delete(`${cluster.url}/api/${path}/${id}?confirm=${one.name}`, { headers: origin });
       expect(answer.status(), await answer.text()).toBe(202);
     }
     await expect.poll(async () => {

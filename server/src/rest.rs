@@ -2,6 +2,7 @@
 
 pub(crate) mod images;
 pub(crate) mod instances;
+pub(crate) mod place;
 pub(crate) mod runs;
 
 use axum::Json;

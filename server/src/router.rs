@@ -29,7 +29,7 @@ use utoipa_axum::routes;
 use crate::auth::Caller;
 use crate::config::Serve;
 use crate::errors::Refusal;
-use crate::rest::{images, instances, runs};
+use crate::rest::{images, instances, place, runs};
 use crate::{auth, doors, events, headers, metrics, openapi, session};
 
 /// The largest body: forms and small JSON.
@@ -183,6 +183,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(images::list, images::create))
         .routes(routes!(images::get, images::delete))
         .routes(routes!(images::verify))
+        .routes(routes!(place::test))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
         .routes(routes!(runs::log))

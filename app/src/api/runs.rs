@@ -73,6 +73,15 @@ pub async fn get_log(id: RunId, filter: LogFilter, stretch: LogStretch) -> Resul
     Ok(control::runs::log_page(&services, id, &filter, stretch, LINES).await?)
 }
 
+/// Starts a job that only talks, then shows its run.
+#[server(prefix = "/api/fn", endpoint = "test-platform")]
+pub async fn test_platform() -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Operator)?;
+    let started = control::place::test(&services, &actor, None).await?;
+    leptos_axum::redirect(&format!("/runs/{}", started.run_id));
+    Ok(())
+}
+
 /// Asks a run to turn back.
 #[server(prefix = "/api/fn", endpoint = "cancel-run")]
 pub async fn cancel_run(id: RunId) -> Result<()> {

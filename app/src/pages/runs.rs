@@ -17,8 +17,15 @@ use crate::components::shown::shown;
 use crate::live::use_live;
 
 /// The workflows, as the filter offers them.
-const WORKFLOWS: [&str; 6] =
-    ["create-image", "restore-image", "create-instance", "verify-image", "delete-instance", "delete-image"];
+const WORKFLOWS: [&str; 7] = [
+    "create-image",
+    "restore-image",
+    "create-instance",
+    "verify-image",
+    "delete-instance",
+    "delete-image",
+    "test-platform",
+];
 
 /// All runs.
 #[component]

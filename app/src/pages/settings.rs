@@ -70,7 +70,7 @@ fn Sections(actor: Actor, at: Memo<String>) -> impl IntoView {
                 ("users", _) => view! { <Users actor/> }.into_any(),
                 ("tokens", _) => view! { <Tokens sudo=actor.sudo/> }.into_any(),
                 ("stores", _) => view! { <Stores actor/> }.into_any(),
-                ("platform", _) => view! { <Platform/> }.into_any(),
+                ("platform", _) => view! { <Platform actor/> }.into_any(),
                 ("audit", _) => view! { <Audit/> }.into_any(),
                 ("account", _) => view! { <Account actor/> }.into_any(),
                 _ => view! { <super::errors::NotFound/> }.into_any(),

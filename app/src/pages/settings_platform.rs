@@ -1,26 +1,43 @@
 //! Settings: where instances and jobs live, and what can be started there.
 
 use leptos::prelude::*;
-use model::Place;
+use model::{Actor, Place, Role};
 
 use crate::api::instances::get_versions;
+use crate::api::runs::TestPlatform;
+use crate::components::field::refused;
 use crate::components::head::Panel;
 use crate::components::here::use_here;
+use crate::components::refusal::Refusal;
 use crate::components::shown::shown;
 
 /// Where instances and jobs live.
 #[component]
-pub fn Platform() -> impl IntoView {
+pub fn Platform(
+    /// Who is looking.
+    actor: Actor,
+) -> impl IntoView {
     let here = use_here();
+    let test = ServerAction::<TestPlatform>::new();
     let versions = Resource::new(|| (), |()| get_versions());
     view! {
         <Panel id="platform" title="Where instances live">
+            <Refusal refused=refused(test)/>
             <Transition>
                 {move || Suspend::new(async move {
                     let versions = versions.await;
                     shown(here.place().await, move |place| view! { <Facts place versions=versions.unwrap_or_default()/> })
                 })}
             </Transition>
+            {(actor.role >= Role::Operator)
+                .then(|| {
+                    view! {
+                        <ActionForm action=test attr:class="body form">
+                            <p class="sub">"A job that only says ten lines: shows that jobs start here, are followed, and end."</p>
+                            <div class="actions"><button class="btn">"Test jobs"</button></div>
+                        </ActionForm>
+                    }
+                })}
         </Panel>
     }
     .into_any()

@@ -70,7 +70,10 @@ pub(crate) async fn work(
     cancel: CancellationToken,
 ) -> AgentResult {
     let redactor = secrets.redactor();
-    let log = task.log.as_ref().map(|log| Segments::start(log, &secrets.store));
+    // Whoever only reads makes no directory where a store is not mounted.
+    let open = if matches!(task.work, Work::Backup { .. }) { Store::open } else { Store::existing };
+    let log = task.log.as_ref().map(|log| open(&log.store, &secrets.store).map(|store| (store, log)));
+    let log = log.map(|opened| opened.map(|(store, log)| Segments::start(store, log.prefix.clone())));
     let segments = match log.transpose() {
         Ok(segments) => segments.unwrap_or_else(Segments::none),
         Err(error) => {

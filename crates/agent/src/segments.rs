@@ -5,8 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use image::{Store, StoreOptions};
-use model::Location;
+use image::Store;
 
 use crate::run::complain;
 
@@ -52,13 +51,9 @@ impl Segments {
     }
 
     /// Below a prefix of a store; starts the thread that writes them.
-    pub(crate) fn start(location: &Location, options: &StoreOptions) -> image::Result<Self> {
+    pub(crate) fn start(store: Store, prefix: String) -> Self {
         let inner = Arc::new(Inner { state: Mutex::default(), changed: Condvar::new() });
-        let mut writer = Writer {
-            store: Store::open(&location.store, options)?,
-            prefix: location.prefix.clone(),
-            next: 0,
-        };
+        let mut writer = Writer { store, prefix, next: 0 };
         let shared = Arc::clone(&inner);
         // Not a task: whoever waits for it may hold the last thread of the job's runtime.
         let started = std::thread::Builder::new().name("segments".to_owned()).spawn(move || {
@@ -67,13 +62,13 @@ impl Segments {
                 Err(error) => complain(&format!("the log goes to standard output only: {error}")),
             }
         });
-        Ok(match started {
+        match started {
             Ok(_) => Self(Some(inner)),
             Err(error) => {
                 complain(&format!("the log goes to standard output only: {error}"));
                 Self::none()
             }
-        })
+        }
     }
 
     /// Takes a line; waits while the store has too much to do.

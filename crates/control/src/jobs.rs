@@ -22,6 +22,9 @@ const GRACE: Duration = Duration::from_secs(15);
 /// How long a probe goes on while a name does not resolve: a new load balancer's takes 60 to 90 s.
 pub(crate) const DNS_SECONDS: u64 = 120;
 
+/// Where the logs of jobs are that write no image, below their store.
+pub(crate) const OWN_LOGS: &str = "logs/";
+
 /// What a step wants done.
 pub(crate) struct Plan {
     pub(crate) work: Work,
@@ -71,6 +74,13 @@ async fn launch<W: Workflow<Services = Services>>(
         Some(store) => Some(access::opening(services, store).await.map_err(of_store)?),
         None => None,
     };
+    // A job whose objects keep no log has one of its own in the store, until its end is written down.
+    let log = plan.log.or_else(|| {
+        let name = Uuid::new_v5(&cx.run.0, name.as_bytes());
+        opening
+            .as_ref()
+            .map(|opening| Location { store: opening.url.clone(), prefix: format!("{OWN_LOGS}{name}") })
+    });
     // The intent first: whatever happens from here on, somebody knows of the job.
     let mut tx = cx.fenced().await?;
     sqlx::query!(
@@ -83,18 +93,13 @@ async fn launch<W: Workflow<Services = Services>>(
         cx.step,
         cx.attempt,
         plan.store.map(|store| store.0),
-        plan.log.as_ref().map(|log| &*log.prefix)
+        log.as_ref().map(|log| &*log.prefix)
     )
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    let task = AgentTask {
-        run: cx.run.0,
-        step: cx.step.to_owned(),
-        attempt: cx.attempt,
-        work: plan.work,
-        log: plan.log,
-    };
+    let task =
+        AgentTask { run: cx.run.0, step: cx.step.to_owned(), attempt: cx.attempt, work: plan.work, log };
     let job = JobSpec {
         name: name.to_owned(),
         task,

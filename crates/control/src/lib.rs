@@ -12,6 +12,7 @@ mod jobs;
 mod logs;
 mod migrate;
 pub mod overview;
+pub mod place;
 mod restore_plan;
 pub mod runs;
 mod search;

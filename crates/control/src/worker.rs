@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 use workflow::Engine;
 
 use crate::services::Services;
-use crate::workflows::{CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, VerifyImage};
+use crate::workflows::{
+    CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, TestPlatform, VerifyImage,
+};
 use crate::{collector, health};
 
 /// Works until `stop` ends; what it holds is handed over then.
@@ -22,7 +24,8 @@ pub async fn run(services: Services, worker: String, stop: CancellationToken) ->
         .register::<RestoreImage>()
         .register::<DeleteInstance>()
         .register::<DeleteImage>()
-        .register::<VerifyImage>();
+        .register::<VerifyImage>()
+        .register::<TestPlatform>();
     let (result, ()) = tokio::join!(engine.run(stop.clone()), beside(services, worker, stop));
     result
 }

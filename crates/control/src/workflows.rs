@@ -6,6 +6,7 @@ mod delete_image;
 mod delete_instance;
 mod instance_steps;
 mod restore_image;
+mod test_platform;
 mod verify_image;
 mod workers_seen;
 
@@ -14,4 +15,5 @@ pub use create_instance::CreateInstance;
 pub use delete_image::DeleteImage;
 pub use delete_instance::DeleteInstance;
 pub use restore_image::RestoreImage;
+pub use test_platform::TestPlatform;
 pub use verify_image::VerifyImage;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use model::{AgentEvent, ExitClass};
+use model::{AgentEvent, ExitClass, StoreId};
 use platform::{JobEnd, JobState};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -13,6 +13,7 @@ use super::segments::Segments;
 use super::{Followed, LEASE};
 use crate::jobs;
 use crate::services::Services;
+use crate::stores::access;
 
 /// How long a job may not be there yet: the intent is written before it is launched.
 const GRACE: Duration = Duration::from_secs(15);
@@ -202,6 +203,13 @@ impl Follower<'_> {
         anyhow::ensure!(held, "another worker follows the job");
         workflow::wake(self.services.db(), workflow::RunId(job.run_id)).await?;
         self.services.platform().remove(&job.name).await?;
+        // What it said is in the CMS now; where the store does not answer, a few segments too many stay there.
+        if let (Some(store), Some(prefix)) = (job.store, job.log_prefix)
+            && prefix.starts_with(jobs::OWN_LOGS)
+        {
+            let store = access::existing(self.services, StoreId(store)).await?;
+            store.delete_image(&prefix).await?;
+        }
         Ok(())
     }
 }

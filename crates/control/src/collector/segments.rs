@@ -34,7 +34,7 @@ impl Segments {
     /// From the first segment on. A store that cannot be opened has none.
     pub(super) async fn open(services: &Services, store: Option<Uuid>, prefix: Option<&str>) -> Option<Self> {
         let (store, prefix) = (StoreId(store?), prefix?.to_owned());
-        let store = access::open(services, store)
+        let store = access::existing(services, store)
             .await
             .inspect_err(|error| tracing::warn!(%error, "a job's log segments cannot be read"))
             .ok()?;

@@ -62,6 +62,7 @@ async fn again(services: &Services, actor: &Actor, row: &RunColumns) -> Result<R
             let image = row.image.ok_or_else(|| Error::Conflict("The run names no image.".to_owned()))?;
             Ok(crate::images::verify(services, actor, image).await?.run_id)
         }
+        "test-platform" => Ok(crate::place::test(services, actor, None).await?.run_id),
         other => Err(Error::Conflict(format!(
             "A run of {other} is not tried again from here; press delete once more."
         ))),

@@ -36,11 +36,22 @@ impl Opening {
 
 /// Opens a store with what its row says.
 pub(crate) async fn open(services: &Services, store: StoreId) -> anyhow::Result<image::Store> {
+    let (url, options) = patient(services, store).await?;
+    Ok(image::Store::open(&url, &options)?)
+}
+
+/// The same to read from: a directory that is not mounted is not made.
+pub(crate) async fn existing(services: &Services, store: StoreId) -> anyhow::Result<image::Store> {
+    let (url, options) = patient(services, store).await?;
+    Ok(image::Store::existing(&url, &options)?)
+}
+
+async fn patient(services: &Services, store: StoreId) -> anyhow::Result<(String, StoreOptions)> {
     let opening = opening(services, store).await.map_err(|error| match error {
         Error::Internal(cause) => cause,
         told => anyhow::anyhow!("{told}"),
     })?;
-    Ok(image::Store::open(&opening.url, &opening.options.with_patience(PATIENCE))?)
+    Ok((opening.url, opening.options.with_patience(PATIENCE)))
 }
 
 /// What opening a store takes, its secrets read now.

@@ -1,0 +1,62 @@
+//! Runs a job that does nothing but talk: shows that jobs start here, are followed, and end.
+
+use std::time::Duration;
+
+use model::agent::{Outcome, Work};
+use serde::{Deserialize, Serialize};
+use workflow::{Cx, Lock, Progress, Step, Steps, Workflow};
+
+use crate::jobs::{self, Plan};
+use crate::services::Services;
+use crate::stores;
+
+/// Runs a job that does nothing but talk.
+#[derive(Serialize, Deserialize)]
+pub struct TestPlatform {
+    /// How many lines it says.
+    pub lines: u64,
+}
+
+impl Workflow for TestPlatform {
+    const NAME: &'static str = "test-platform";
+    const VERSION: i32 = 1;
+    type Services = Services;
+
+    fn locks(&self) -> Vec<Lock> {
+        Vec::new()
+    }
+
+    fn steps() -> Steps<Self> {
+        Steps::first::<RunTestJob>()
+    }
+}
+
+/// Runs the agent that talks.
+pub(crate) struct RunTestJob;
+
+impl Step for RunTestJob {
+    const NAME: &'static str = "RunTestJob";
+    const DEADLINE: Duration = Duration::from_secs(3600);
+    type Workflow = TestPlatform;
+    type Output = Outcome;
+
+    async fn run(cx: &Cx<TestPlatform>) -> Result<Progress<Outcome>, workflow::Failure> {
+        jobs::run(cx, async || {
+            Ok(Plan {
+                work: Work::Talk { lines: cx.input.lines },
+                password: None,
+                // Its lines are kept there too; a test is no reason to ask for one.
+                store: stores::default(&cx.services).await.ok(),
+                volume: None,
+                major: None,
+                log: None,
+                deadline: Self::DEADLINE,
+            })
+        })
+        .await
+    }
+
+    async fn undo(cx: &Cx<TestPlatform>) -> Result<(), workflow::Failure> {
+        jobs::undo(cx).await
+    }
+}
