@@ -80,7 +80,7 @@ async fn a_directory_is_added_tried_and_forgotten(db: PgPool) {
     assert!(matches!(add("more", &format!("{url}2")).await, Err(Error::Conflict(_))));
     let refused = add("claim", "pvc://images/x").await.unwrap_err();
     assert_eq!(field(&refused), Some("url"));
-    assert!(refused.to_string().contains("the claim images is not mounted"), "{refused}");
+    assert!(refused.to_string().contains("claim images is not mounted"), "{refused}");
 
     let asleep = stores::forget(&services, &somebody(false), store).await;
     assert!(matches!(asleep, Err(Error::SudoRequired)));
