@@ -97,6 +97,35 @@ test('in S3 by web identity', async ({ page, cluster, stores }) => {
   expect(await stores.keys('s3', 'toygres/images/')).not.toHaveLength(0);
 });
 
+test('a log of 200,000 lines is whole, although its follower is killed again and again', async ({ page, cluster }) => {
+  const LINES = 200_000;
+  await logIn(page, cluster);
+  const started = await page.request.post(`${cluster.url}/api/platform/test`, { data: { lines: LINES }, headers: { origin: cluster.url } });
+  expect(started.status(), await started.text()).toBe(202);
+  const run = `${cluster.url}/runs/${(await started.json()).run_id}`;
+  const state = async () => (await (await page.request.get(run.replace('/runs/', '/api/runs/'))).json()).run.state as string;
+  const workers = () => objects(SYSTEM, 'pods').map((pod) => pod.metadata.name).filter((name) => name.startsWith('toygres-worker'));
+  await expect.poll(() => objects(MANAGED, 'pods').some((pod) => pod.metadata.name.includes('runtestjob')), { timeout: 60_000 }).toBe(true);
+  let kills = 0;
+  for (; kills < 10 && (await state()) === 'running'; kills++) {
+    const victim = workers()[kills % 2];
+    if (victim) kubectl(['delete', 'pod', '-n', SYSTEM, victim, '--force', '--grace-period=0', '--wait=false']);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+  }
+  expect(kills).toBeGreaterThan(0);
+  await expect.poll(state, { timeout: 300_000 }).toBe('succeeded');
+  // Its pod may go now: everything is kept.
+  kubectl(['delete', 'pods', '-n', MANAGED, '-l', 'toygres.io/job', '--wait=false']);
+  expect(await isGapless(page, run)).toBeGreaterThan(LINES);
+  await page.goto(run);
+  await expect(page.locator('.log .end')).toContainText('no gap');
+  cluster.settled();
+  for (const worker of workers()) {
+    const status = kubectl(['exec', '-n', SYSTEM, worker, '--', 'cat', '/proc/1/status']);
+    expect(Number(/VmHWM:\s+(\d+) kB/.exec(status)![1])).toBeLessThan(400 * 1024);
+  }
+});
+
 test('a password is in its Secrets and nowhere else', async ({ page, cluster }) => {
   await logIn(page, cluster);
   const encoded = [PASSWORD, JSON.stringify(PASSWORD).slice(1, -1), encodeURIComponent(PASSWORD), 'canary'];
