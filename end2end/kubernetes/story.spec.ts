@@ -103,7 +103,7 @@ test('a log of 200,000 lines is whole, although its follower is killed again and
   const started = await page.request.post(`${cluster.url}/api/platform/test`, { data: { lines: LINES }, headers: { origin: cluster.url } });
   expect(started.status(), await started.text()).toBe(202);
   const run = `${cluster.url}/runs/${(await started.json()).run_id}`;
-  const state = async () => (await (await page.request.get(run.replace('/runs/', '/api/runs/'))).json()).run.state as string;
+  const state = async () => (await (await page.request.get(run.replace('/runs/', '/api/runs/'))).json()).state as string;
   const workers = () => objects(SYSTEM, 'pods').map((pod) => pod.metadata.name).filter((name) => name.startsWith('toygres-worker'));
   await expect.poll(() => objects(MANAGED, 'pods').some((pod) => pod.metadata.name.includes('runtestjob')), { timeout: 60_000 }).toBe(true);
   let kills = 0;
