@@ -1,5 +1,5 @@
 // A Toygres of the tests' own in a cluster, as its users put it there: `kubectl apply -k`. It knows no page.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -16,8 +16,15 @@ export function kubectl(args: string[], input?: string, encoding: 'utf8' | 'lati
   return done.stdout;
 }
 
+/** What these stories look at in an object. */
+export interface Thing {
+  kind: string;
+  metadata: { name: string; labels?: Record<string, string> };
+  status?: { conditions?: { type: string; status: string }[] };
+}
+
 /** All objects of these kinds in a namespace. */
-export function objects(namespace: string, kinds: string): { kind: string; metadata: { name: string; labels?: Record<string, string> } }[] {
+export function objects(namespace: string, kinds: string): Thing[] {
   return JSON.parse(kubectl(['get', '-n', namespace, kinds, '-o', 'json'])).items;
 }
 
@@ -90,6 +97,13 @@ export class Cluster {
     return kubectl(['exec', '-n', SYSTEM, 'toygres-cms-0', '--', 'pg_dump', '-U', 'toygres', 'toygres']);
   }
 
+  /** What the CMS answers to a query, a line for each row. */
+  query(sql: string): string[] {
+    const psql = ['psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-U', 'toygres', '-d', 'toygres', '-c', sql];
+    const text = kubectl(['exec', '-n', SYSTEM, 'toygres-cms-0', '--', ...psql]);
+    return text.split('\n').filter((line) => line !== '');
+  }
+
   /** Where an instance listens, as seen from this machine. */
   address(instance: string): string {
     return kubectl(['get', '-n', MANAGED, 'service', instance, '-o', 'jsonpath={.spec.clusterIP}']);
@@ -114,13 +128,20 @@ export function part(name: 'apiserver' | 'kubelet' | 'dns'): number | undefined 
   }
 }
 
-/** Stops a part for so long; what runs meanwhile is not waited for. */
-export async function frozen(name: 'apiserver' | 'kubelet' | 'dns', seconds: number): Promise<void> {
+/** Stops a part until something else is over. It goes on in the end, whatever becomes of this process. */
+export async function frozen(name: 'apiserver' | 'kubelet' | 'dns', meanwhile: () => Promise<unknown>): Promise<void> {
   const pid = part(name)!;
+  const guard = spawn('sh', ['-c', `sleep 240; kill -CONT ${pid}`], { detached: true, stdio: 'ignore' });
   process.kill(pid, 'SIGSTOP');
   try {
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    await meanwhile();
   } finally {
     process.kill(pid, 'SIGCONT');
+    process.kill(-guard.pid!, 'SIGKILL');
   }
+}
+
+/** So many seconds. */
+export function seconds(count: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, count * 1000));
 }

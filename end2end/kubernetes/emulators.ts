@@ -23,8 +23,9 @@ export class Emulators {
   /** What a form needs to be told of each. */
   azure = { endpoint: '', authority: '' };
   s3 = { endpoint: '', sts: '' };
-  /** What the token endpoints said: a line of JSON for each exchange. */
+  /** What the token endpoints said, a line of JSON for each exchange, and the requests that a store refused. */
   said = '';
+  private s3Proxy?: ChildProcess;
 
   get root(): string {
     return readFileSync(join(this.dir, 'ca.pem'), 'utf8');
@@ -38,8 +39,13 @@ export class Emulators {
     const azure = await all.tokens(issuer, 'api://AzureADTokenExchange');
     const sts = await all.tokens(issuer, 'sts.amazonaws.com');
     all.azure = { endpoint: await all.azurite(), authority: `https://${HOST}:${azure}` };
-    all.s3 = { endpoint: await all.moto(), sts: `https://${HOST}:${sts}` };
+    all.s3 = { endpoint: await all.proxy(await all.moto()), sts: `https://${HOST}:${sts}` };
     return all;
+  }
+
+  /** From now on S3 answers as it does, slowly, or 503 to everybody. */
+  s3Is(how: 'open' | 'slow' | 'refusing'): void {
+    this.s3Proxy!.stdin!.write(`${how}\n`);
   }
 
   private certificates(): void {
@@ -87,6 +93,12 @@ export class Emulators {
     return endpoint;
   }
 
+  private async proxy(target: string): Promise<string> {
+    const port = await this.program('node', [join(import.meta.dirname, 'store-proxy.mjs')], 'listening on', { HOST: '0.0.0.0', TARGET: target });
+    this.s3Proxy = this.children.at(-1);
+    return `http://${HOST}:${port}`;
+  }
+
   /** The keys of all objects below a prefix. */
   async keys(store: 'azure' | 's3', prefix: string): Promise<string[]> {
     if (store === 's3') {
@@ -118,7 +130,7 @@ export class Emulators {
 
   /** Starts a program and waits for the port that it says it listens at. */
   private program(name: string, args: string[], mark: string, env: Record<string, string> = {}): Promise<number> {
-    const child = spawn(name, args, { cwd: this.dir, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(name, args, { cwd: this.dir, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
     this.children.push(child);
     return new Promise((resolve, reject) => {
       let text = '';

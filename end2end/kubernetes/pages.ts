@@ -27,6 +27,33 @@ export async function ended(page: Page, state: 'succeeded' | 'failed' | 'cancell
   await expect(page.locator('header.head .state')).toHaveText(state, { timeout });
 }
 
+/** Adds a store by its form and has new images go there. */
+export async function addStore(
+  page: Page,
+  cluster: Cluster,
+  name: string,
+  url: string,
+  fields: Record<string, string>,
+  auth: string,
+): Promise<void> {
+  await sudo(page, cluster);
+  await page.goto(`${cluster.url}/settings?at=stores`);
+  const form = page.locator('#new-store form');
+  await form.locator('[name="name"]').fill(name);
+  await form.locator('[name="url"]').fill(url);
+  await form.locator('[name="access[auth]"]').selectOption(auth);
+  for (const [field, value] of Object.entries(fields)) await form.locator(`[name="access[${field}]"]`).fill(value);
+  await form.getByRole('button', { name: 'Add the store' }).click();
+  const row = page.getByRole('row').filter({ hasText: url });
+  await expect(row).toBeVisible({ timeout: 120_000 });
+  // The first store is chosen without a word.
+  if (!(await row.innerText()).includes('new images go here')) {
+    await row.locator('summary').click();
+    await row.getByRole('button', { name: 'Put new images here' }).click();
+  }
+  await expect(row).toContainText('new images go here');
+}
+
 export async function createInstance(page: Page, cluster: Cluster, name: string): Promise<void> {
   await page.goto(`${cluster.url}/instances/new`);
   await page.getByLabel('Name', { exact: true }).fill(name);

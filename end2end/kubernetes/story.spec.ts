@@ -5,7 +5,7 @@ import type { Page } from '@playwright/test';
 import { expect, test as base } from '../toygres.ts';
 import { Cluster, MANAGED, SYSTEM, kubectl, objects } from './cluster.ts';
 import { Emulators } from './emulators.ts';
-import { NASTY, PASSWORD, backUp, createInstance, dump, ended, isGapless, logIn, openNewestImage, psql, startRestore, sudo } from './pages.ts';
+import { NASTY, PASSWORD, addStore, backUp, createInstance, dump, ended, isGapless, logIn, openNewestImage, psql, startRestore, sudo } from './pages.ts';
 
 const test = base.extend<object, { cluster: Cluster; stores: Emulators }>({
   cluster: [
@@ -27,26 +27,6 @@ const test = base.extend<object, { cluster: Cluster; stores: Emulators }>({
 });
 
 test.describe.configure({ mode: 'serial' });
-
-/** Adds a store by its form and has new images go there. */
-async function addStore(page: Page, cluster: Cluster, name: string, url: string, fields: Record<string, string>, auth: string): Promise<void> {
-  await sudo(page, cluster);
-  await page.goto(`${cluster.url}/settings?at=stores`);
-  const form = page.locator('#new-store form');
-  await form.locator('[name="name"]').fill(name);
-  await form.locator('[name="url"]').fill(url);
-  await form.locator('[name="access[auth]"]').selectOption(auth);
-  for (const [field, value] of Object.entries(fields)) await form.locator(`[name="access[${field}]"]`).fill(value);
-  await form.getByRole('button', { name: 'Add the store' }).click();
-  const row = page.getByRole('row').filter({ hasText: url });
-  await expect(row).toBeVisible({ timeout: 120_000 });
-  // The first store is chosen without a word.
-  if (!(await row.innerText()).includes('new images go here')) {
-    await row.locator('summary').click();
-    await row.getByRole('button', { name: 'Put new images here' }).click();
-  }
-  await expect(row).toContainText('new images go here');
-}
 
 /** Backs an instance up and restores it under another name; both are equal. */
 async function roundTrip(page: Page, cluster: Cluster, source: string, target: string): Promise<void> {
