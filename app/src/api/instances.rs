@@ -32,7 +32,7 @@ pub struct InstanceView {
     /// How to connect to it, without the password.
     pub connection: Option<String>,
     /// The command that leads to it from outside of its cluster.
-    pub from_outside: Option<String>,
+    pub way_in: Option<String>,
     /// What is known about the words that it is down or waits with.
     pub diagnosis: Option<Diagnosis>,
     /// Its last [`DAYS`] days of images, the oldest first.
@@ -85,7 +85,7 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
     let words = instance.health_detail.as_deref();
     Ok(InstanceView {
         connection,
-        from_outside: control::instances::from_outside(&services, &instance),
+        way_in: control::instances::way_in(&services, &instance),
         diagnosis: words.and_then(control::diagnosis::of_instance),
         days,
         images_total: images.total,

@@ -164,7 +164,7 @@ pub fn Connect(
     let instance = view.instance;
     let page = format!("/instances/{}", instance.name);
     let secret_ref = instance.secret_ref.clone();
-    let outside = view.from_outside;
+    let outside = view.way_in;
     let in_a_pod = outside.is_some();
     let reveal =
         actor.filter(|actor| actor.is(Role::Admin)).map(|actor| ask_href(actor.sudo, &page, "password"));

@@ -224,9 +224,9 @@ pub fn connection_string(instance: &Instance) -> String {
 
 /// The command by which a person outside of the cluster reaches a managed instance, where that takes one.
 #[must_use]
-pub fn from_outside(services: &Services, instance: &Instance) -> Option<String> {
+pub fn way_in(services: &Services, instance: &Instance) -> Option<String> {
     let here = instance.origin == Origin::Managed && instance.platform == services.platform_id();
-    (here && instance.host.is_some()).then(|| services.platform().from_outside(&instance.name)).flatten()
+    (here && instance.host.is_some()).then(|| services.platform().way_in(&instance.name)).flatten()
 }
 
 fn escaped(text: &str) -> String {

@@ -225,7 +225,7 @@ pub trait Platform: Send + Sync + 'static {
     }
 
     /// The command by which a person outside of the cluster reaches the instance of this name, where that takes one.
-    fn from_outside(&self, name: &str) -> Option<String> {
+    fn way_in(&self, name: &str) -> Option<String> {
         let _ = name;
         None
     }

@@ -165,7 +165,7 @@ impl Platform for KubernetesPlatform {
         })
     }
 
-    fn from_outside(&self, name: &str) -> Option<String> {
+    fn way_in(&self, name: &str) -> Option<String> {
         let service = names::instance_object(name);
         let namespace = &self.config.namespace;
         Some(format!("kubectl port-forward --namespace {namespace} service/{service} 15432:5432"))
