@@ -85,7 +85,11 @@ fn Whole(view: RunView, role: Role) -> impl IntoView {
         })
     });
     let waits_for = Memo::new(move |_| {
-        detail.with(|detail| detail.step_rows.iter().find_map(|step| step.waits_for.clone()))
+        // Where its cause is known, it is on top already.
+        detail.with(|detail| {
+            let unknown = detail.diagnosis.is_none();
+            detail.step_rows.iter().find_map(|step| step.waits_for.clone()).filter(|_| unknown)
+        })
     });
     let steps = Signal::derive(move || detail.with(|detail| detail.step_rows.clone()));
     let count = move || {
