@@ -271,6 +271,12 @@ async fn codes_that_no_emulator_answers_with_have_the_right_words() {
     let azure = ("az://acme1/images", vec![("account_key", KEY)]);
     let s3 = ("s3://images", vec![("access_key_id", "a"), ("secret_access_key", "b")]);
     let (denied, wrong) = (ExitClass::Authentication, ExitClass::Configuration);
+    // Another server's page is no word of the store's: an image is not damaged because a proxy knows no such address.
+    let given = [("account_key", KEY), ("endpoint", proxy.url.as_str())];
+    proxy.set(Fault::Answer(StatusCode::NOT_FOUND, "<html>no such page</html>".to_owned()));
+    let store = Store::open(azure.0, &options(&given)).expect("opened");
+    assert_eq!(store.get("images/a/1/x").await.expect_err("a page").class(), wrong);
+    assert_eq!(store.size("images/a/1/x").await.expect_err("a page").class(), wrong);
     for ((url, keys), status, code, class, part) in [
         (
             &azure,

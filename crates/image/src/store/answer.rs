@@ -31,6 +31,12 @@ impl Answer {
         Self { status, code: code.map(str::to_owned), words }
     }
 
+    /// Whether somebody answered in whom no provider speaks: a proxy's page, another server at the endpoint. That an object
+    /// is missing must not be believed of them.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.code.is_none() && !self.words.ends_with("Not Found:")
+    }
+
     /// Everything that the error and its causes say.
     pub(crate) fn chain(error: &object_store::Error) -> String {
         let mut text = error.to_string();

@@ -59,7 +59,9 @@ impl Place {
             ));
         }
         match (&error, answer.status) {
-            (object_store::Error::NotFound { .. }, _) | (_, Some(404)) => Error::Missing(key.to_owned()),
+            (object_store::Error::NotFound { .. }, _) if !answer.is_foreign() => {
+                Error::Missing(key.to_owned())
+            }
             (object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }, _) => {
                 Error::Exists(key.to_owned())
             }
