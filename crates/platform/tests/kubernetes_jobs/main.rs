@@ -2,7 +2,6 @@
 //! brought about.
 
 #[path = "../conformance/mod.rs"]
-#[allow(dead_code, reason = "this suite also has what instances must do")]
 mod conformance;
 mod deaths;
 mod life;
