@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { Transform, pipeline } from 'node:stream';
 
 /** Bytes a second that a slow request or answer has. */
-const SLOW = 200_000;
+const SLOW = 1_000_000;
 const BUSY = '<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>';
 let how = 'open';
 createInterface({ input: process.stdin }).on('line', (line) => (how = line));

@@ -60,7 +60,18 @@ where
         let result = row.result.as_ref().map(|result| &result.0);
         return ended(result, row.reason.as_deref(), row.fatal).map(Progress::Done);
     }
-    launch(cx, &name, plan().await?).await?;
+    match async { launch(cx, &name, plan().await?).await }.await {
+        // A platform or a store that does not answer now says nothing of a job that was launched before: it works on, and
+        // a second one beside it would do harm. What becomes of it the collector finds out.
+        Err(failure) if row.is_some() && !failure.is_fatal() => {
+            tracing::warn!(
+                job.name = name,
+                error = failure.message(),
+                "a job cannot be looked for; trying again"
+            );
+        }
+        launched => launched?,
+    }
     Ok(Progress::Wait(LOOK))
 }
 

@@ -185,3 +185,21 @@ async fn a_job_may_wait_for_long_and_a_fatal_end_is_not_tried_again(db: PgPool) 
     assert_eq!(lines.iter().filter(|line| *line == "It waits for its image.").count(), 1, "{lines:?}");
     world.end().await;
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_platform_that_does_not_answer_is_no_end_of_a_job(db: PgPool) {
+    let end = JobEnd { code: None, result: None, reason: Some("It has ended.".to_owned()), fatal: true };
+    let habits = Habits { waits: Some((Duration::from_secs(25), end)), is_deaf: true, ..Habits::default() };
+    let mut platform = None;
+    let world = World::on(&db, |local| Arc::clone(platform.insert(Arc::new(Bent::new(local, habits))))).await;
+    let run = RunId(run(&world).await);
+    perform::<CreateInstance>(&db, world.services.clone(), &world.pool(), Fault::None, run).await.unwrap();
+    assert_eq!(platform.unwrap().launched().len(), 1, "another job was launched beside the first one");
+    let error: String = sqlx::query_scalar("select error from toygres.run where id = $1")
+        .bind(run.0)
+        .fetch_one(&db)
+        .await
+        .unwrap();
+    assert!(error.contains("It has ended."), "{error}");
+    world.end().await;
+}
