@@ -49,7 +49,7 @@ export async function addStore(
   // The first store is chosen without a word.
   if (!(await row.innerText()).includes('new images go here')) {
     await row.locator('summary').click();
-    await row.getByRole('button', { name: 'Put new images here' }).click();
+    await row.getByRole('button', { name: 'Put new images here' }).click({ timeout: 15_000 });
   }
   await expect(row).toContainText('new images go here');
 }
