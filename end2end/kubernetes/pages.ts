@@ -6,7 +6,7 @@ import { ADMIN, expect } from '../toygres.ts';
 import { MANAGED, kubectl, type Cluster } from './cluster.ts';
 
 /** A password that breaks whatever puts it into text; also the one that must be found nowhere. */
-export const PASSWORD = `canary"'\${}: #7f3a`;
+export const PASSWORD = `sesame"'\${}: #7f3a`;
 export const NASTY = join(import.meta.dirname, '../../crates/agent/tests/nasty.sql');
 
 export async function logIn(page: Page, cluster: Cluster): Promise<void> {
