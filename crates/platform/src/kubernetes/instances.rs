@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret as SecretObject, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, Secret as SecretObject, Service};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use model::InstanceId;
@@ -100,6 +100,8 @@ impl KubernetesPlatform {
         let labels = names::instance_labels(id);
         for name in self.names_of(id).await? {
             self.delete::<PersistentVolumeClaim>(&name, &labels, DeleteParams::default()).await?;
+            // The finished pod of a restore would hold it until its job's time to live is over.
+            self.remove_harvested_jobs(|pod| mounts(pod, &name)).await?;
             let deadline = Instant::now() + PATIENCE;
             while let Some(claim) = self.claim(&name).await?.filter(|claim| names::carries(claim, &labels)) {
                 if Instant::now() > deadline {
@@ -175,13 +177,8 @@ impl KubernetesPlatform {
     async fn who_holds(&self, claim: &PersistentVolumeClaim) -> Result<String> {
         let pods = ask("list the pods", self.api::<Pod>().list(&ListParams::default())).await?;
         let name = claim.name_any();
-        let mounts = |pod: &&Pod| {
-            let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-            volumes
-                .flat_map(|volume| &volume.persistent_volume_claim)
-                .any(|mounted| mounted.claim_name == name)
-        };
-        Ok(match pods.iter().find(mounts) {
+        let holds = |pod: &&Pod| pod.spec.as_ref().is_some_and(|spec| mounts(spec, &name));
+        Ok(match pods.iter().find(holds) {
             Some(pod) => format!("The volume {name} is still used by the pod {}.", pod.name_any()),
             None => format!(
                 "The volume {name} is not gone yet: {} must be satisfied first.",
@@ -189,4 +186,10 @@ impl KubernetesPlatform {
             ),
         })
     }
+}
+
+/// Whether a pod of this kind mounts the claim.
+fn mounts(pod: &PodSpec, claim: &str) -> bool {
+    let volumes = pod.volumes.iter().flatten();
+    volumes.flat_map(|volume| &volume.persistent_volume_claim).any(|mounted| mounted.claim_name == claim)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodSpec, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use model::InstanceId;
@@ -174,6 +174,17 @@ impl KubernetesPlatform {
             "spec": {"ttlSecondsAfterFinished": self.config.job_ttl_seconds}
         });
         self.patch_job(&sight.job, harvested).await
+    }
+
+    /// Deletes the jobs that ended and were written down, where their pods are of this kind: they are kept for people only.
+    pub(super) async fn remove_harvested_jobs(&self, of_kind: impl Fn(&PodSpec) -> bool) -> Result<()> {
+        let harvested = ListParams::default().labels(&format!("{},{HARVESTED}", names::ours()));
+        let jobs = ask("list jobs", self.api::<Job>().list(&harvested)).await?;
+        let pod = |job: &Job| job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref().map(&of_kind));
+        for job in jobs.items.iter().filter(|job| pod(job) == Some(true)) {
+            self.delete_job(job).await?;
+        }
+        Ok(())
     }
 
     /// Changes the Job that was seen, and no namesake; one that is gone needs no change.

@@ -112,6 +112,12 @@ async fn a_restore_has_the_volume_of_its_instance() {
         let pod = pod_of(scratch, &job).await.expect("a pod");
         let volumes = serde_json::to_string(&pod.spec.expect("a spec").volumes).expect("JSON");
         assert!(volumes.contains(r#""claimName":"orders""#), "{volumes}");
+
+        // Its finished pod, which is kept for people, does not hold the volume against whoever deletes it.
+        platform.remove(&job.name).await.expect("remove");
+        assert!(pod_of(scratch, &job).await.is_some(), "it stays for a while");
+        platform.delete_volume(id).await.expect("delete the volume");
+        assert!(scratch.all::<PersistentVolumeClaim>().get_opt("orders").await.expect("look").is_none());
     })
     .await;
 }

@@ -131,8 +131,10 @@ fn rules() -> Value {
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["events", "persistentvolumeclaims"], "verbs": ["list"]},
-        {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["create", "get", "delete"]}
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "list", "delete"]},
+        {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["get", "list", "delete"]},
+        {"apiGroups": [""], "resources": ["secrets", "configmaps", "services"], "verbs": ["create", "get", "delete"]}
     ])
 }
 
