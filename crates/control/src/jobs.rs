@@ -82,7 +82,7 @@ async fn launch<W: Workflow<Services = Services>>(
 ) -> std::result::Result<(), Failure> {
     let services = &cx.services;
     let opening = match plan.store {
-        Some(store) => Some(access::opening(services, store).await.map_err(of_store)?),
+        Some(store) => Some(access::opening(services, store).await.map_err(of_control)?),
         None => None,
     };
     // A job whose objects keep no log has one of its own in the store, until its end is written down.
@@ -130,14 +130,6 @@ fn secrets(password: Option<Secret>, opening: Option<&Opening>) -> BTreeMap<Stri
     password.into_iter().chain(store).collect()
 }
 
-/// A store that cannot be opened as its row says is not tried again; what does not answer is.
-fn of_store(error: Error) -> Failure {
-    match error {
-        Error::Unavailable(_) | Error::Internal(_) => Failure::retry(anyhow::anyhow!("{error}")),
-        told => Failure::fatal(anyhow::anyhow!("{told}")),
-    }
-}
-
 /// What is impossible is not tried again.
 pub(crate) fn of_platform(error: platform::Error) -> Failure {
     match error {
@@ -146,10 +138,12 @@ pub(crate) fn of_platform(error: platform::Error) -> Failure {
     }
 }
 
-/// What a person or a place refuses is not tried again; what does not answer is.
+/// What a person or a place refuses, or a row that says what cannot be, is not tried again; what does not answer is waited
+/// for.
 pub(crate) fn of_control(error: Error) -> Failure {
     match error {
-        Error::Unavailable(_) | Error::Internal(_) => Failure::retry(anyhow::anyhow!("{error}")),
+        Error::Unavailable(_) => Failure::outage(anyhow::anyhow!("{error}")),
+        Error::Internal(_) => Failure::retry(anyhow::anyhow!("{error}")),
         other => Failure::fatal(anyhow::anyhow!("{other}")),
     }
 }

@@ -26,6 +26,9 @@ const MAX_CLAIMS: i32 = 10;
 /// How an undo is tried again before a person is needed.
 const UNDO: Retry = Retry::times(5);
 
+/// How long an outage is given before a step is called again.
+const OUTAGE: Duration = Duration::from_secs(2);
+
 /// Whether to go on with the next step.
 enum Next {
     GoOn,
@@ -137,6 +140,9 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
     ) -> Recorded<Next> {
         let (db, held) = (&self.core.db, &self.held);
         let message = failure.message();
+        if failure.is_outage() {
+            return self.later(&message).await;
+        }
         if failure.fatal || attempt >= standing.attempts {
             tracing::info!(run.id = %held.id, step.position = standing.position, error = message, "a step failed for good");
             record::turn_back(db, held, standing.position, Some(&message)).await?;
@@ -146,6 +152,12 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
             failure.after.unwrap_or_else(|| rules.retry.pause(attempt)).mul_f64(self.core.timing.pauses);
         tracing::info!(run.id = %held.id, step.position = standing.position, attempt, error = message, "a step failed");
         record::retry(db, held, standing.position, &message, pause).await?;
+        Ok(Next::Leave)
+    }
+
+    async fn later(&self, message: &str) -> Recorded<Next> {
+        tracing::warn!(run.id = %self.held.id, error = message, "a run waits for what it lives by");
+        record::later(&self.core.db, &self.held, OUTAGE.mul_f64(self.core.timing.pauses)).await?;
         Ok(Next::Leave)
     }
 
@@ -170,6 +182,7 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
                 record::undone(db, held, position).await?;
                 Ok(leave(position))
             }
+            Ended::Result(Err(failure)) if failure.is_outage() => self.later(&failure.message()).await,
             Ended::Result(Err(failure)) => {
                 let message = failure.message();
                 if failure.fatal || standing.undo_attempt + 1 >= UNDO.attempts {

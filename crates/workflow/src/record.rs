@@ -174,6 +174,14 @@ pub(crate) async fn wait(db: &PgPool, held: &Held, position: i32, pause: Duratio
     Ok(())
 }
 
+/// Nothing came of the call, and nothing of it counts: the step, or its undo, is called again.
+pub(crate) async fn later(db: &PgPool, held: &Held, pause: Duration) -> Recorded {
+    let mut tx = fence(db, held).await?;
+    give_back(&mut tx, held, pause).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// The try failed and there will be another one.
 pub(crate) async fn retry(db: &PgPool, held: &Held, position: i32, error: &str, pause: Duration) -> Recorded {
     let mut tx = fence(db, held).await?;

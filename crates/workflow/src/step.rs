@@ -72,17 +72,24 @@ pub struct Failure {
     pub(crate) error: anyhow::Error,
     pub(crate) fatal: bool,
     pub(crate) after: Option<Duration>,
+    outage: bool,
 }
 
 impl Failure {
     /// Trying again is no use: the run turns back.
     pub fn fatal(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), fatal: true, after: None }
+        Self { error: error.into(), fatal: true, after: None, outage: false }
     }
 
     /// Try again.
     pub fn retry(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), fatal: false, after: None }
+        Self { error: error.into(), fatal: false, after: None, outage: false }
+    }
+
+    /// What the step lives by, such as the database, does not answer: it is called again after a pause, and no try of it is
+    /// counted. Its deadline ends that.
+    pub fn outage(error: impl Into<anyhow::Error>) -> Self {
+        Self { outage: true, ..Self::retry(error) }
     }
 
     /// Try again after this time instead of the step's own pause.
@@ -98,10 +105,31 @@ impl Failure {
         self.fatal
     }
 
+    /// Whether this says nothing of the step: an outage, or a database that was not there to be asked.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        let mut causes = self.error.chain();
+        !self.fatal && (self.outage || causes.any(|cause| cause.downcast_ref().is_some_and(is_unreachable)))
+    }
+
     /// The error with its causes, in one line.
     #[must_use]
     pub fn message(&self) -> String {
         format!("{:#}", self.error)
+    }
+}
+
+/// Whether a database did not answer, or said that it is going away or coming up (classes 08 and 57P of its codes).
+fn is_unreachable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+        }
+        _ => false,
     }
 }
 

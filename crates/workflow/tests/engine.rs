@@ -36,6 +36,37 @@ async fn a_failure_is_tried_again_and_a_panic_is_one(_: PgPoolOptions, db: PgCon
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn a_database_that_is_away_takes_no_try(_: PgPoolOptions, db: PgConnectOptions) -> Test {
+    let bench = Bench::new(db).await?;
+    let order = Order { cut_off: vec!["A1".into()], fatal: vec!["B1".into()], ..Order::default() };
+    let run = bench.start(&order).await?;
+    bench.worker("one");
+    // More often than there are tries of a step, and of an undo.
+    let often = async |line: &str| {
+        while bench.diary().iter().filter(|written| *written == line).count() < 7 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    often("A1").await;
+    assert_eq!(bench.steps(run).await?, ["A running 1", "B todo 0", "C todo 0"]);
+    bench.arrived();
+    bench.until(run, "B undone 1").await?;
+    assert_eq!(bench.end(run).await?, "failed");
+    assert_eq!(bench.error(run).await?.as_deref(), Some("B1 was to fail for good"));
+    assert_eq!(bench.steps(run).await?, ["A undone 1", "B undone 1", "C skipped 0"]);
+
+    let order = Order { cut_off: vec!["-A1".into()], fatal: vec!["A1".into()], ..Order::default() };
+    bench.away();
+    bench.forget();
+    let run = bench.start(&order).await?;
+    often("-A1").await;
+    bench.arrived();
+    assert_eq!(bench.end(run).await?, "failed");
+    assert_eq!(bench.steps(run).await?, ["A undone 1", "B skipped 0", "C skipped 0"]);
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn undo_runs_backwards_and_includes_the_failed_step(_: PgPoolOptions, db: PgConnectOptions) -> Test {
     let bench = Bench::new(db).await?;
     let order = Order { fatal: vec!["B1".into()], ..Order::default() };

@@ -69,9 +69,8 @@ impl Step for CreateImageRecord {
     type Output = ImageRecord;
 
     async fn run(cx: &Cx<CreateImage>) -> Result<Progress<ImageRecord>, Failure> {
-        let instance = instances::by_id(cx.services.db(), cx.input.instance)
-            .await
-            .map_err(|error| Failure::fatal(anyhow!("{error}")))?;
+        let instance =
+            instances::by_id(cx.services.db(), cx.input.instance).await.map_err(jobs::of_control)?;
         let password = health::password(&cx.services, &instance).await.map_err(jobs::of_control)?;
         let mut tx = cx.fenced().await?;
         cx.services.keys().keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password).await?;
@@ -116,9 +115,8 @@ impl Step for GetInstanceByK8sName {
     type Output = Connection;
 
     async fn run(cx: &Cx<CreateImage>) -> Result<Progress<Connection>, Failure> {
-        let instance = instances::by_id(cx.services.db(), cx.input.instance)
-            .await
-            .map_err(|error| Failure::fatal(anyhow!("{error}")))?;
+        let instance =
+            instances::by_id(cx.services.db(), cx.input.instance).await.map_err(jobs::of_control)?;
         if instance.status != InstanceStatus::Running {
             return Err(Failure::fatal(anyhow!("{} is {}.", instance.name, instance.status)));
         }
@@ -147,9 +145,8 @@ impl Step for RunBackupJob {
         let prefix = attempt_prefix(cx, cx.attempt);
         let outcome = jobs::run(cx, async || {
             let record = cx.output::<CreateImageRecord>()?;
-            let instance = instances::by_id(cx.services.db(), cx.input.instance)
-                .await
-                .map_err(|error| Failure::fatal(anyhow!("{error}")))?;
+            let instance =
+                instances::by_id(cx.services.db(), cx.input.instance).await.map_err(jobs::of_control)?;
             let password =
                 cx.services.keys().read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await?;
             let to = Location { store: record.store, prefix: prefix.clone() };
@@ -287,8 +284,7 @@ pub(super) async fn location(services: &Services, image: ImageId) -> Result<Loca
         .await?
         .ok_or_else(|| Failure::fatal(anyhow!("The image is gone.")))?;
     let prefix = row.prefix.ok_or_else(|| Failure::fatal(anyhow!("The image has no objects.")))?;
-    let (store, _) = stores::access::row(services, model::StoreId(row.store))
-        .await
-        .map_err(|error| Failure::fatal(anyhow!("{error}")))?;
+    let (store, _) =
+        stores::access::row(services, model::StoreId(row.store)).await.map_err(jobs::of_control)?;
     Ok(Location { store, prefix })
 }

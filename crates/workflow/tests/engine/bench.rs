@@ -21,6 +21,8 @@ pub(crate) struct Order {
     pub(crate) panics: Vec<String>,
     pub(crate) fatal: Vec<String>,
     pub(crate) hangs: Vec<String>,
+    /// The database does not answer the step, or its undo, until the awaited thing has arrived.
+    pub(crate) cut_off: Vec<String>,
     /// Milliseconds to wait until the awaited thing has arrived.
     pub(crate) waits: Vec<(String, u64)>,
     /// Holds its worker until the awaited thing has arrived.
@@ -86,10 +88,19 @@ impl Step for Nothing {
     }
 }
 
+/// What a step meets whose database is away.
+fn reach(cx: &Cx<Order>, this: &str) -> anyhow::Result<()> {
+    if cx.input.cut_off.iter().any(|cut| cut == this) && !cx.services.has_arrived() {
+        return Err(anyhow::Error::new(sqlx::Error::PoolTimedOut).context("look for the row"));
+    }
+    Ok(())
+}
+
 async fn obey(cx: &Cx<Order>, saw: &str) -> Result<Progress<i32>, Failure> {
     let (order, diary) = (&cx.input, &cx.services);
     let this = format!("{}{}", cx.step, cx.attempt);
     diary.write(format!("{this}{saw}"));
+    reach(cx, &this)?;
     if order.fails.contains(&this) {
         return Err(anyhow!("{this} was to fail").into());
     }
@@ -118,8 +129,9 @@ async fn take_back(cx: &Cx<Order>) -> Result<(), Failure> {
     if cx.input.forgets.iter().any(|name| name == cx.step) {
         return Ok(());
     }
-    cx.services.write(format!("-{}{}", cx.step, cx.attempt));
-    Ok(())
+    let this = format!("-{}{}", cx.step, cx.attempt);
+    cx.services.write(this.clone());
+    Ok(reach(cx, &this)?)
 }
 
 macro_rules! step {
@@ -198,6 +210,11 @@ impl Bench {
     /// What the steps await is there.
     pub(crate) fn arrived(&self) {
         self.diary.arrived.send_replace(true);
+    }
+
+    /// It is gone again.
+    pub(crate) fn away(&self) {
+        self.diary.arrived.send_replace(false);
     }
 
     pub(crate) fn diary(&self) -> Vec<String> {
