@@ -158,6 +158,22 @@ test('every action works as a plain form', async ({ browser, toygres }) => {
   await context.close();
 });
 
+test('an instance is stopped and started by runs', async ({ page, toygres }) => {
+  await logIn(page, toygres);
+  await page.goto(`${toygres.url}/instances/orders-again`);
+  await page.getByRole('link', { name: 'Stop…' }).click();
+  await page.getByRole('button', { name: 'Stop the instance' }).click();
+  await page.waitForURL(/\/runs\//);
+  await succeeded(page);
+  await page.goto(`${toygres.url}/instances/orders-again`);
+  await expect(page.locator('header.head .state').first()).toHaveText('stopped');
+  await expect(page.getByRole('button', { name: 'Back up', exact: true })).toHaveCount(0);
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.waitForURL(/\/runs\//);
+  await succeeded(page);
+  expect(psql(await port(page, toygres, 'orders-again'), ['-Atc', 'select 1'])).toBe('1\n');
+});
+
 test('an image that was damaged is refused, and says so', async ({ page, toygres }) => {
   await logIn(page, toygres);
   await openNewestImage(page, toygres);

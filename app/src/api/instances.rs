@@ -139,20 +139,21 @@ pub async fn back_up(
     Ok(())
 }
 
-/// Starts an instance that was stopped.
+/// Starts an instance that was stopped, then shows the run.
 #[server(prefix = "/api/fn", endpoint = "start-instance")]
 pub async fn start_instance(name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    control::instances::start(&services, &actor, &name).await?;
+    let started = control::instances::start(&services, &actor, &name).await?;
+    leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 
-/// Stops an instance.
+/// Stops an instance, then shows the run.
 #[server(prefix = "/api/fn", endpoint = "stop-instance")]
 pub async fn stop_instance(name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let stopped = control::instances::stop(&services, &actor, &name).await?;
-    leptos_axum::redirect(&format!("/instances/{}", stopped.name));
+    let started = control::instances::stop(&services, &actor, &name).await?;
+    leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 

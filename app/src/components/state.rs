@@ -102,6 +102,8 @@ pub fn instance(instance: &Instance) -> Look {
             Look::new("run", "s-run", "restoring")
         }
         (InstanceStatus::Creating, _) => Look::new("run", "s-run", "creating"),
+        (InstanceStatus::Stopping, _) => Look::new("run", "s-run", "stopping"),
+        (InstanceStatus::Starting, _) => Look::new("run", "s-run", "starting"),
         (InstanceStatus::Stopped, _) => Look::new("off", "s-down", "stopped"),
         (InstanceStatus::Failed, _) => Look::new("fail", "s-fail", "failed"),
         (InstanceStatus::Deleting, _) => Look::new("undo", "trash", "deleting"),

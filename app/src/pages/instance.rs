@@ -222,7 +222,9 @@ fn More(page: String, sudo: bool, role: Role, may: bool, instance: Instance) -> 
 fn Trouble(instance: Instance, known: Option<Diagnosis>) -> impl IntoView {
     let detail = instance.health_detail.clone();
     let (tone, title, text) = match (instance.status, instance.health) {
-        (InstanceStatus::Creating, _) => ("warn", "It waits for something outside of Toygres", detail?),
+        (InstanceStatus::Creating | InstanceStatus::Starting, _) => {
+            ("warn", "It waits for something outside of Toygres", detail?)
+        }
         (InstanceStatus::Running, Health::Unknown) => ("warn", "It could not be looked at", detail?),
         (InstanceStatus::Failed, _) => (
             "fail",

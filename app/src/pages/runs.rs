@@ -17,11 +17,13 @@ use crate::components::shown::shown;
 use crate::live::use_live;
 
 /// The workflows, as the filter offers them.
-const WORKFLOWS: [&str; 7] = [
+const WORKFLOWS: [&str; 9] = [
     "create-image",
     "restore-image",
     "create-instance",
     "verify-image",
+    "start-instance",
+    "stop-instance",
     "delete-instance",
     "delete-image",
     "test-platform",

@@ -7,7 +7,8 @@ use workflow::Engine;
 
 use crate::services::Services;
 use crate::workflows::{
-    CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, TestPlatform, VerifyImage,
+    CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, StartInstance, StopInstance,
+    TestPlatform, VerifyImage,
 };
 use crate::{collector, health};
 
@@ -23,6 +24,8 @@ pub async fn run(services: Services, worker: String, stop: CancellationToken) ->
         .register::<CreateInstance>()
         .register::<RestoreImage>()
         .register::<DeleteInstance>()
+        .register::<StartInstance>()
+        .register::<StopInstance>()
         .register::<DeleteImage>()
         .register::<VerifyImage>()
         .register::<TestPlatform>();

@@ -6,12 +6,13 @@ mod world;
 
 use control::Keyring;
 use control::workflows::{
-    CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, VerifyImage,
+    CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, StartInstance, StopInstance,
+    VerifyImage,
 };
 use model::InstanceId;
 use model::image::NewImage;
 use model::instance::NewInstance;
-use platform::Platform;
+use platform::{Platform, ServerState};
 use sqlx::PgPool;
 use workflow::testing::{Fault, meet_all_faults};
 use workflow::{Plan, RunId};
@@ -39,7 +40,7 @@ fn the_lists_of_steps_are_what_runs_in_flight_expect() {
     ];
     let backup =
         ["CreateImageRecord", "GetInstanceByK8sName", "RunBackupJob", "VerifyImage", "UpdateImageStatus"];
-    let expected: [(Plan, &str, i32, &[&str]); 6] = [
+    let expected: [(Plan, &str, i32, &[&str]); 8] = [
         (Plan::of::<CreateImage>(), "create-image", 1, &backup),
         (Plan::of::<CreateInstance>(), "create-instance", 1, &making),
         (Plan::of::<RestoreImage>(), "restore-image", 1, &restoring),
@@ -49,6 +50,13 @@ fn the_lists_of_steps_are_what_runs_in_flight_expect() {
             1,
             &["DeletePostgres", "DeletePvc", "DeleteInstanceRecord"],
         ),
+        (
+            Plan::of::<StartInstance>(),
+            "start-instance",
+            1,
+            &["StartPostgres", "TestConnection", "UpdateInstanceStatus"],
+        ),
+        (Plan::of::<StopInstance>(), "stop-instance", 1, &["StopPostgres", "UpdateInstanceStatus"]),
         (Plan::of::<DeleteImage>(), "delete-image", 1, &["DeleteImageObjects", "DeleteImageRecord"]),
         (Plan::of::<VerifyImage>(), "verify-image", 1, &["RunVerifyJob", "UpdateImageStatus"]),
     ];
@@ -227,6 +235,60 @@ async fn deleting_an_instance(db: PgPool) {
         world.is_clean().await
     };
     meet_all_faults::<DeleteInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
+        .await
+        .unwrap();
+    world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn stopping_and_starting_an_instance(db: PgPool) {
+    let world = World::new(&db).await;
+    let id = world.instance("turning").await;
+    let is = async |wanted: &str| {
+        let found = status(&db, "instance", id.0).await;
+        anyhow::ensure!(found.as_deref() == Some(wanted), "the instance is {found:?}, not {wanted}");
+        let server = world.platform.observe_server(id).await?;
+        anyhow::ensure!(
+            (server == ServerState::Running) == (wanted == "running"),
+            "the server is {server:?}"
+        );
+        world.is_clean().await
+    };
+    let stop = async || {
+        let started = control::instances::stop(&world.services, &somebody(), "turning").await?;
+        anyhow::Ok(RunId(started.run_id.0))
+    };
+    let start = async || {
+        let started = control::instances::start(&world.services, &somebody(), "turning").await?;
+        // Nobody stops what is being started.
+        let refused = control::instances::stop(&world.services, &somebody(), "turning").await;
+        anyhow::ensure!(matches!(refused, Err(control::Error::Conflict(_))), "it was stopped meanwhile");
+        anyhow::Ok(RunId(started.run_id.0))
+    };
+    let begin = async |_| stop().await;
+    let check = async |fault: Fault, _| {
+        if fault.ends() != "succeeded" {
+            return is("running").await;
+        }
+        is("stopped").await?;
+        world.finish::<StartInstance>(model::RunId(start().await?.0)).await;
+        is("running").await
+    };
+    meet_all_faults::<StopInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
+        .await
+        .unwrap();
+
+    world.finish::<StopInstance>(model::RunId(stop().await.unwrap().0)).await;
+    let begin = async |_| start().await;
+    let check = async |fault: Fault, _| {
+        if fault.ends() != "succeeded" {
+            return is("stopped").await;
+        }
+        is("running").await?;
+        world.finish::<StopInstance>(model::RunId(stop().await?.0)).await;
+        is("stopped").await
+    };
+    meet_all_faults::<StartInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
         .unwrap();
     world.end().await;

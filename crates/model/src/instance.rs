@@ -25,8 +25,12 @@ text_enum! {
         Creating = "creating",
         /// It is there for clients.
         Running = "running",
+        /// A run is stopping it.
+        Stopping = "stopping",
         /// A person stopped it.
         Stopped = "stopped",
+        /// A run is starting it again.
+        Starting = "starting",
         /// The run that was to make it failed; its parts are gone.
         Failed = "failed",
         /// A run is deleting it.

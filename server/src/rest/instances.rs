@@ -69,24 +69,24 @@ pub(crate) async fn delete(
 
 /// Starts an instance that was stopped.
 #[utoipa::path(post, path = "/api/instances/{name}/start", tag = "instances", params(("name" = String, Path)),
-    responses((status = 200, body = Instance), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 202, body = super::Accepted), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(crate) async fn start(
     State(app): State<App>,
     Somebody(actor): Somebody,
     Path(name): Path<String>,
-) -> Result<Json<Instance>, Refusal> {
-    Ok(Json(control::instances::start(&app.services, &actor, &name).await?))
+) -> Result<Response, Refusal> {
+    Ok(accepted(control::instances::start(&app.services, &actor, &name).await?))
 }
 
 /// Stops an instance.
 #[utoipa::path(post, path = "/api/instances/{name}/stop", tag = "instances", params(("name" = String, Path)),
-    responses((status = 200, body = Instance), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 202, body = super::Accepted), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(crate) async fn stop(
     State(app): State<App>,
     Somebody(actor): Somebody,
     Path(name): Path<String>,
-) -> Result<Json<Instance>, Refusal> {
-    Ok(Json(control::instances::stop(&app.services, &actor, &name).await?))
+) -> Result<Response, Refusal> {
+    Ok(accepted(control::instances::stop(&app.services, &actor, &name).await?))
 }
 
 /// The query of a plan.

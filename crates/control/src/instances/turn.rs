@@ -1,75 +1,102 @@
-//! Starting and stopping a managed instance, by a person's hand.
+//! Starting and stopping a managed instance, by a person's hand. How a run does it is in `workflows/`.
 
-use model::{Actor, Instance, InstanceStatus, Origin, Role};
+use model::{Actor, InstanceId, InstanceStatus, Origin, Role, RunId};
+use serde_json::json;
+use workflow::Workflow;
 
-use super::{by_id, get, instance_key};
+use super::{get, start_run};
 use crate::audit;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Started};
 use crate::services::Services;
 use crate::users::need;
+use crate::workflows::{StartInstance, StopInstance};
+
+/// One of the two ways to turn an instance.
+struct Turn {
+    verb: &'static str,
+    action: &'static str,
+    from: InstanceStatus,
+    meanwhile: InstanceStatus,
+}
+
+const START: Turn = Turn {
+    verb: "Start",
+    action: "instance.start",
+    from: InstanceStatus::Stopped,
+    meanwhile: InstanceStatus::Starting,
+};
+
+const STOP: Turn = Turn {
+    verb: "Stop",
+    action: "instance.stop",
+    from: InstanceStatus::Running,
+    meanwhile: InstanceStatus::Stopping,
+};
 
 /// Starts a managed instance that was stopped.
 ///
 /// # Errors
-/// The caller may not, it is not stopped, or it does not start.
-pub async fn start(services: &Services, actor: &Actor, name: &str) -> Result<Instance> {
-    turn(services, actor, name, true).await
+/// The caller may not, it is not stopped, or a run uses it.
+pub async fn start(services: &Services, actor: &Actor, name: &str) -> Result<Started<InstanceId>> {
+    turn(services, actor, name, START, |instance| StartInstance { instance }).await
 }
 
 /// Stops a managed instance; clients are disconnected in good order.
 ///
 /// # Errors
 /// The caller may not, it is not running, or a run uses it.
-pub async fn stop(services: &Services, actor: &Actor, name: &str) -> Result<Instance> {
-    turn(services, actor, name, false).await
+pub async fn stop(services: &Services, actor: &Actor, name: &str) -> Result<Started<InstanceId>> {
+    turn(services, actor, name, STOP, |instance| StopInstance { instance }).await
 }
 
-async fn turn(services: &Services, actor: &Actor, name: &str, up: bool) -> Result<Instance> {
-    let action = if up { "instance.start" } else { "instance.stop" };
-    audit::witnessed(services.db(), actor, action, name, |_| None, async {
+async fn turn<W: Workflow>(
+    services: &Services,
+    actor: &Actor,
+    name: &str,
+    turn: Turn,
+    input: impl FnOnce(InstanceId) -> W,
+) -> Result<Started<InstanceId>> {
+    let run_of = |started: &Started<_>| Some(started.run_id);
+    audit::witnessed(services.db(), actor, turn.action, name, run_of, async {
         need(actor, Role::Operator)?;
         let instance = get(services, name).await?;
-        let wanted = if up { InstanceStatus::Stopped } else { InstanceStatus::Running };
         if instance.origin == Origin::External {
-            return Err(Error::Conflict(format!("{} is not Toygres' own: start and stop it where it lives.", instance.name)));
+            return Err(Error::Conflict(format!(
+                "{} is not Toygres' own: start and stop it where it lives.",
+                instance.name
+            )));
         }
-        if instance.status == if up { InstanceStatus::Running } else { InstanceStatus::Stopped } {
-            return Ok(instance);
+        let is = |status| Error::Conflict(format!("{} is {status}.", instance.name));
+        if instance.status != turn.from {
+            return Err(is(instance.status));
         }
-        if instance.status != wanted {
-            return Err(Error::Conflict(format!("{} is {}.", instance.name, instance.status)));
-        }
-        // Nobody may take the instance for a run between the look and the change.
+        let run = RunId::new();
         let mut tx = services.db().begin().await?;
-        sqlx::query!("select id from toygres.instance where id = $1 for update", instance.id.0).fetch_one(&mut *tx).await?;
-        let key = instance_key(instance.id);
-        let user = sqlx::query_scalar!(
-            r#"select r.labels ->> 'title' as "title" from toygres.run_lock l join toygres.run r on r.id = l.run_id
-               where l.key = $1 limit 1"#,
-            key
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        if let Some(title) = user {
-            let title = title.unwrap_or_else(|| "a run".to_owned());
-            return Err(Error::Conflict(format!("{} is in use by a run: {title}. Wait for it, or cancel it.", instance.name)));
-        }
-        let platform = services.platform();
-        if up {
-            platform.start_server(instance.id).await?;
-        } else {
-            platform.stop_server(instance.id).await?;
-        }
-        sqlx::query!(
-            "update toygres.instance set status = $2, health = $3, health_detail = null, health_at = clock_timestamp() where id = $1",
+        let labels = json!({
+            "title": format!("{} {}", turn.verb, instance.name), "started_by": actor.name,
+            "instance": instance.id, "instance_name": instance.name,
+        });
+        start_run(services, &mut tx, &input(instance.id), run, labels).await?;
+        let turned = sqlx::query!(
+            "update toygres.instance set status = $2, run = $3, health = 'unknown', health_detail = null
+             where id = $1 and status = $4",
             instance.id.0,
-            if up { "running" } else { "stopped" },
-            if up { "ok" } else { "unknown" }
+            turn.meanwhile.as_str(),
+            run.0,
+            turn.from.as_str()
         )
         .execute(&mut *tx)
         .await?;
+        if turned.rows_affected() == 0 {
+            return Err(is(turn.meanwhile));
+        }
         tx.commit().await?;
-        by_id(services.db(), instance.id).await
+        Ok(Started {
+            id: instance.id,
+            name: instance.name.clone(),
+            status: turn.meanwhile.as_str(),
+            run_id: run,
+        })
     })
     .await
 }

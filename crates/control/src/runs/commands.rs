@@ -63,6 +63,15 @@ async fn again(services: &Services, actor: &Actor, row: &RunColumns) -> Result<R
             Ok(crate::images::verify(services, actor, image).await?.run_id)
         }
         "test-platform" => Ok(crate::place::test(services, actor, None).await?.run_id),
+        turned @ ("start-instance" | "stop-instance") => {
+            let id = row.instance.ok_or_else(|| Error::Conflict("The run names no instance.".to_owned()))?;
+            let id = id.to_string();
+            let started = match turned {
+                "start-instance" => crate::instances::start(services, actor, &id).await?,
+                _ => crate::instances::stop(services, actor, &id).await?,
+            };
+            Ok(started.run_id)
+        }
         other => Err(Error::Conflict(format!(
             "A run of {other} is not tried again from here; press delete once more."
         ))),

@@ -23,9 +23,7 @@ pub(crate) trait MakesInstance: Workflow<Services = Services> {
 }
 
 pub(super) async fn row<W: MakesInstance>(cx: &Cx<W>) -> Result<Instance, Failure> {
-    instances::by_id(cx.services.db(), cx.input.instance())
-        .await
-        .map_err(|error| Failure::fatal(anyhow!("{error}")))
+    instances::by_id(cx.services.db(), cx.input.instance()).await.map_err(of_control)
 }
 
 async fn spec<W: MakesInstance>(cx: &Cx<W>) -> Result<InstanceSpec, Failure> {
@@ -95,7 +93,8 @@ impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
     /// A cluster that has no room grows within minutes, or a person makes some; what it waits for is on the page.
     const DEADLINE: Duration = Duration::from_secs(3600);
     const TIMEOUT: Duration = Duration::from_secs(240);
-    const RETRY: Retry = Retry::times(3);
+    /// A cluster whose API is away for minutes, as when it is upgraded, is waited for.
+    const RETRY: Retry = Retry::times(6);
     type Workflow = W;
     type Output = ();
 
@@ -133,7 +132,7 @@ impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
 }
 
 /// Shows what the server waits for: on the instance, and once in the log.
-async fn waits_for<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Failure> {
+pub(super) async fn waits_for<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Failure> {
     let mut tx = cx.fenced().await?;
     let is_news = sqlx::query!(
         "update toygres.instance set health_detail = $2, health_at = clock_timestamp()
