@@ -36,6 +36,13 @@ pub(crate) struct Refusal {
     retry_after: Option<i64>,
 }
 
+/// What an answer that is no success says, for whoever shows it in another shape.
+#[derive(Clone)]
+pub(crate) struct Said {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
 impl Refusal {
     /// One with these words.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
@@ -131,7 +138,9 @@ impl From<QueryRejection> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let said = Said { code: self.body.error.code, message: self.body.error.message.clone() };
         let mut response = (self.status, Json(self.body)).into_response();
+        response.extensions_mut().insert(said);
         if let Some(seconds) = self.retry_after
             && let Ok(value) = HeaderValue::from_str(&seconds.max(1).to_string())
         {

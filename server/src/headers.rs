@@ -16,8 +16,8 @@ pub(crate) fn page_policy(nonce: &str) -> String {
     )
 }
 
-/// A page whose own policy got lost: its style and its plain forms work, its scripts do not run.
-const PLAIN_PAGE: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; base-uri 'none'; \
+/// A page without scripts, or one whose own policy got lost: its style and its plain forms work.
+pub(crate) const PLAIN_PAGE: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; base-uri 'none'; \
                           form-action 'self'; frame-ancestors 'none'";
 
 /// Adds what is missing.

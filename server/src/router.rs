@@ -8,7 +8,7 @@ use app::{App as Pages, Notice, shell};
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, post};
 use axum::{Router, http};
 use control::Services;
@@ -28,7 +28,7 @@ use utoipa_axum::routes;
 
 use crate::auth::Caller;
 use crate::config::Serve;
-use crate::errors::Refusal;
+use crate::errors::{Refusal, Said};
 use crate::rest::{images, instances, place, runs};
 use crate::{auth, doors, events, headers, metrics, openapi, session};
 
@@ -122,6 +122,7 @@ pub(crate) fn build(
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .layer(from_fn(in_our_words))
+        .layer(from_fn_with_state(app.clone(), as_a_page))
         .layer(from_fn_with_state(app.clone(), headers::secure))
         .with_state(app)
 }
@@ -274,6 +275,32 @@ async fn within(request: Request, next: Next) -> Response {
         )
         .into_response(),
     }
+}
+
+/// A refusal in the shape that whoever asked can read: people who open a page get one.
+async fn as_a_page(State(app): State<App>, request: Request, next: Next) -> Response {
+    let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let path = request.uri().path();
+    let of_programs = path.starts_with("/api/") || ["/metrics", "/health", "/ready"].contains(&path);
+    let is_page = !of_programs && accepted.is_some_and(|accepted| accepted.contains("text/html"));
+    let is_asked_only = request.method() == http::Method::GET;
+    let response = next.run(request).await;
+    let Some(said) = response.extensions().get::<Said>().filter(|_| is_page) else { return response };
+    let status = response.status();
+    let reload = is_asked_only && status == StatusCode::SERVICE_UNAVAILABLE;
+    let page = app::pages::errors::document(&app.leptos, status.as_u16(), said.code, &said.message, reload);
+    let mut shown = (status, Html(page)).into_response();
+    let policy = HeaderValue::from_static(headers::PLAIN_PAGE);
+    shown.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    shown.headers_mut().extend(kept(response.headers()));
+    shown
+}
+
+/// What of a refusal's headers is not about its shape.
+fn kept(headers: &HeaderMap) -> HeaderMap {
+    let kept = [header::RETRY_AFTER, header::SET_COOKIE];
+    let of = |name: &http::HeaderName| headers.get_all(name).iter().cloned().collect::<Vec<_>>();
+    kept.iter().flat_map(|name| of(name).into_iter().map(move |value| (name.clone(), value))).collect()
 }
 
 /// What a layer refuses by itself, in the shape of every other refusal.

@@ -56,6 +56,10 @@ async fn runs_survive_an_outage_of_the_cms_and_nothing_hangs() {
     assert_eq!(status("/ready").await, 503);
     assert_eq!(status("/api/runs").await, 503);
     assert_eq!(status("/runs").await, 503);
+    let page = client.get(toygres.url("/runs")).header("accept", "text/html").send().await.unwrap();
+    assert_eq!((page.status().as_u16(), &page.headers()["retry-after"]), (503, &"2".parse().unwrap()));
+    let page = page.text().await.unwrap();
+    assert!(page.contains("Not available now") && page.contains("database does not answer"), "{page}");
     assert_eq!(status("/health").await, 200);
 
     let _cms = start().await;

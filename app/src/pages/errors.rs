@@ -4,6 +4,8 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use crate::components::icon::Mark;
+#[cfg(feature = "ssr")]
+use crate::components::icon::Sprite;
 use crate::components::shown::answer_with;
 use crate::error::UiError;
 
@@ -21,21 +23,23 @@ pub fn ErrorPage(
     /// The error.
     error: UiError,
 ) -> impl IntoView {
-    let title = match error.status() {
-        404 => "Not here",
-        403 => "Not allowed",
-        401 => "Not logged in",
-        503 => "Not available now",
-        _ => "That did not work",
-    };
+    let title = title(error.status());
     let code = format!("{} {}", error.status(), error.code);
     view! {
         <Title text=title/>
+        <Nowhere title message=error.message code/>
+    }
+    .into_any()
+}
+
+#[component]
+fn Nowhere(title: &'static str, message: String, code: String) -> impl IntoView {
+    view! {
         <section class="nowhere">
             <Mark plan=true/>
             <div class="stack">
                 <h1>{title}</h1>
-                <p>{error.message}</p>
+                <p>{message}</p>
                 <p class="sub mono">{code}</p>
                 <div class="actions">
                     <a class="btn" href="/">"To the overview"</a>
@@ -44,5 +48,48 @@ pub fn ErrorPage(
             </div>
         </section>
     }
-    .into_any()
+}
+
+/// A refusal as a document of its own, without scripts and without asking anybody: for when no page can be rendered, as
+/// while the database is away. One that will pass loads itself again.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn document(options: &LeptosOptions, status: u16, code: &str, message: &str, reload: bool) -> String {
+    let title = title(status);
+    let code = format!("{status} {code}");
+    let style = format!("/{}/{}.css", options.site_pkg_dir, options.output_name);
+    let body = Owner::new().with(|| {
+        view! {
+            <html lang="en">
+                <head>
+                    <meta charset="utf-8"/>
+                    <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover"/>
+                    <meta name="color-scheme" content="light dark"/>
+                    {reload.then(|| view! { <meta http-equiv="refresh" content="5"/> })}
+                    <title>{format!("{title} · Toygres")}</title>
+                    <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                    <link rel="stylesheet" href=style/>
+                </head>
+                <body>
+                    <main class="alone">
+                        <Nowhere title message=message.to_owned() code/>
+                        {reload.then(|| view! { <p class="sub">"This page looks again by itself every few seconds."</p> })}
+                    </main>
+                    <Sprite/>
+                </body>
+            </html>
+        }
+        .to_html()
+    });
+    format!("<!DOCTYPE html>{body}")
+}
+
+fn title(status: u16) -> &'static str {
+    match status {
+        404 => "Not here",
+        403 => "Not allowed",
+        401 => "Not logged in",
+        503 => "Not available now",
+        _ => "That did not work",
+    }
 }
