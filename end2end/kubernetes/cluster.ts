@@ -4,6 +4,7 @@ import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync,
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ADMIN } from '../toygres.ts';
+import { shareClaim, unshareClaim } from './claim.ts';
 
 /** Another Toygres may be in the cluster: with a suffix, this one has namespaces of its own. */
 const SUFFIX = process.env.TOYGRES_TEST_SUFFIX ?? '';
@@ -20,7 +21,15 @@ export function kubectl(args: string[], input?: string, encoding: 'utf8' | 'lati
 export interface Thing {
   kind: string;
   metadata: { name: string; labels?: Record<string, string> };
-  status?: { conditions?: { type: string; status: string }[] };
+  status?: { phase?: string; conditions?: { type: string; status: string }[] };
+}
+
+/** Every object in the namespaces of Toygres, of whatever kind, but events and the server's own pods, as `namespace kind/name`. */
+export function everything(): string[] {
+  const kinds = kubectl(['api-resources', '--namespaced', '--verbs=list', '-o', 'name']).trim().split('\n');
+  const lasting = kinds.filter((kind) => !kind.startsWith('events')).join(',');
+  const names = (namespace: string) => kubectl(['get', '-n', namespace, lasting, '-o', 'name']).trim().split('\n').map((name) => `${namespace} ${name}`);
+  return [SYSTEM, MANAGED].flatMap(names).filter((one) => !one.startsWith(`${SYSTEM} pod/`)).sort();
 }
 
 /** All objects of these kinds in a namespace. */
@@ -34,17 +43,19 @@ export class Cluster {
     readonly url: string,
   ) {}
 
-  /** Puts Toygres into the cluster, which has none, and waits until it serves. `settings` are lines of settings.env. */
-  static async start(settings: string[] = []): Promise<Cluster> {
+  /** Puts Toygres into the cluster, which has none, and waits until it serves. `settings` are lines of settings.env; with a
+   *  claim, the volume `images` is a store. */
+  static async start(settings: string[] = [], withClaim = false): Promise<Cluster> {
     Cluster.clear();
     const dir = mkdtempSync(join(tmpdir(), 'toygres-deploy-'));
     cpSync(join(import.meta.dirname, '../../deploy'), join(dir, 'deploy'), { recursive: true });
     if (SUFFIX) rename(join(dir, 'deploy'));
     const overlay = join(dir, 'deploy/overlays/kind');
     rmSync(join(overlay, 'secrets.env'), { force: true });
+    const parts = withClaim ? ['identity', 'claim'] : ['identity'];
     // No webhook gives the server its identity here.
     const kustomization = join(overlay, 'kustomization.yaml');
-    const components = readFileSync(kustomization, 'utf8').replace(/^components:$/m, 'components:\n  - ../../components/identity');
+    const components = readFileSync(kustomization, 'utf8').replace(/^components:$/m, `components:\n${parts.map((part) => `  - ../../components/${part}`).join('\n')}`);
     writeFileSync(kustomization, components);
     const made = spawnSync(join(dir, 'deploy/make-secrets'), {
       env: { ...process.env, DATABASE_URL: '', TOYGRES_ADMIN_USERNAME: ADMIN.username, TOYGRES_ADMIN_PASSWORD: ADMIN.password },
@@ -63,6 +74,7 @@ export class Cluster {
     const places = [`TOYGRES_NAMESPACE=${MANAGED}`, `TOYGRES_SYSTEM_NAMESPACE=${SYSTEM}`];
     const images = ['TOYGRES_POSTGRES_IMAGES=15=docker.io/library/postgres:15'];
     appendFileSync(file, [`TOYGRES_PUBLIC_URL=${url}`, ...images, ...(SUFFIX ? places : []), ...settings, ''].join('\n'));
+    if (withClaim) shareClaim();
     kubectl(['apply', '-k', overlay]);
     const cluster = new Cluster(dir, url);
     cluster.settled();
@@ -80,6 +92,7 @@ export class Cluster {
   /** Takes the namespaces away, with everything in them. */
   static clear(): void {
     kubectl(['delete', 'namespace', SYSTEM, MANAGED, '--ignore-not-found', '--wait', '--timeout=180s']);
+    unshareClaim();
   }
 
   remove(): void {

@@ -10,7 +10,7 @@ import { kubectl } from './cluster.ts';
 
 /** Azurite's well-known account; its key is in Azurite's documentation. */
 const ACCOUNT = 'devstoreaccount1';
-const KEY = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==';
+export const AZURE_KEY = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==';
 
 /** Where pods reach this machine. */
 const HOST =
@@ -156,6 +156,6 @@ export class Emulators {
 /** A signature for the whole account: with it the container is made and listed. */
 function accountSas(): string {
   const text = `${ACCOUNT}\nrwdlac\nb\nsco\n\n2099-01-01T00:00:00Z\n\nhttps,http\n2019-12-12\n`;
-  const signature = encodeURIComponent(createHmac('sha256', Buffer.from(KEY, 'base64')).update(text).digest('base64'));
+  const signature = encodeURIComponent(createHmac('sha256', Buffer.from(AZURE_KEY, 'base64')).update(text).digest('base64'));
   return `sv=2019-12-12&ss=b&srt=sco&sp=rwdlac&se=2099-01-01T00%3A00%3A00Z&spr=https%2Chttp&sig=${signature}`;
 }

@@ -54,10 +54,11 @@ export async function addStore(
   await expect(row).toContainText('new images go here');
 }
 
-export async function createInstance(page: Page, cluster: Cluster, name: string): Promise<void> {
+export async function createInstance(page: Page, cluster: Cluster, name: string, type = 'stock'): Promise<void> {
   await page.goto(`${cluster.url}/instances/new`);
   await page.getByLabel('Name', { exact: true }).fill(name);
   await page.getByLabel('Password of the superuser').fill(PASSWORD);
+  await page.locator('[name="image_type"]').selectOption(type);
   await page.getByRole('button', { name: 'Create the instance' }).click();
   await page.waitForURL(/\/runs\//);
 }
