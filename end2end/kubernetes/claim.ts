@@ -2,7 +2,7 @@
 import { MANAGED, SYSTEM, kubectl } from './cluster.ts';
 
 /** The second volume, which no namespace takes along when it goes. */
-const VOLUME = `${SYSTEM}-images`;
+const volume = () => `${SYSTEM}-images`;
 
 interface Volume {
   spec: { claimRef?: object; local?: object; hostPath?: object; nodeAffinity?: object; capacity: object };
@@ -27,11 +27,11 @@ export function shareClaim(): void {
   const { local, hostPath, nodeAffinity, capacity } = (JSON.parse(kubectl(['get', 'pv', name, '-o', 'json'])) as Volume).spec;
   const same = { local, hostPath, nodeAffinity, capacity, accessModes: ['ReadWriteOnce'], storageClassName: '' };
   const spec = { ...same, persistentVolumeReclaimPolicy: 'Retain', claimRef: { namespace: SYSTEM, name: 'images' } };
-  kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: VOLUME }, spec }));
-  kubectl(['apply', '-f', '-'], claim(SYSTEM, {}, { storageClassName: '', volumeName: VOLUME }));
+  kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: volume() }, spec }));
+  kubectl(['apply', '-f', '-'], claim(SYSTEM, {}, { storageClassName: '', volumeName: volume() }));
 }
 
 /** Forgets the second volume. */
 export function unshareClaim(): void {
-  kubectl(['delete', 'pv', VOLUME, '--ignore-not-found', '--wait=false']);
+  kubectl(['delete', 'pv', volume(), '--ignore-not-found', '--wait=false']);
 }

@@ -7,6 +7,7 @@ use platform::cluster::{PRIVATE_PORT, PRIVATE_USER, PrivateCluster};
 use platform::local::account::Account;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::task::JoinHandle;
 
 use crate::config::State;
 
@@ -28,7 +29,7 @@ const OPTIONS: [(&str, &str); 9] = [
 /// A connected, migrated CMS.
 pub(crate) struct Cms {
     pub(crate) db: PgPool,
-    private: Option<PrivateCluster>,
+    private: Option<(PrivateCluster, JoinHandle<()>)>,
 }
 
 impl Cms {
@@ -53,15 +54,19 @@ impl Cms {
             control::MigrateError::Newer(_) => anyhow::anyhow!("{error}"),
             other => other.into(),
         })?;
-        Ok(Self { db, private })
+        let kept = |private: PrivateCluster| {
+            let kept = private.clone();
+            (private, tokio::spawn(async move { kept.keep_up().await }))
+        };
+        Ok(Self { db, private: private.map(kept) })
     }
 
     /// Closes the connections and stops what was started.
     pub(crate) async fn close(self) {
         self.db.close().await;
-        if let Some(private) = self.private
-            && let Err(error) = private.stop().await
-        {
+        let Some((private, keeper)) = self.private else { return };
+        keeper.abort();
+        if let Err(error) = private.stop().await {
             tracing::warn!(%error, "the private PostgreSQL did not stop; the next start adopts it");
         }
     }

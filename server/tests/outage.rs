@@ -81,3 +81,25 @@ async fn runs_survive_an_outage_of_the_cms_and_nothing_hangs() {
     drop(toygres);
     _cms.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_own_database_comes_back_after_it_was_killed() {
+    let mut toygres = Toygres::start_with(free_port(), |server| {
+        server.env_remove("DATABASE_URL");
+    });
+    let client = log_in(&toygres).await;
+    let file = toygres.dir.path().join("data/cms/data/postmaster.pid");
+    let pid = || -> Option<i32> { std::fs::read_to_string(&file).ok()?.lines().next()?.parse().ok() };
+    let killed = pid().unwrap();
+    let process = rustix::process::Pid::from_raw(killed).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while pid().is_none_or(|pid| pid == killed)
+        || client.get(toygres.url("/ready")).send().await.unwrap().status() != 200
+    {
+        assert!(Instant::now() < deadline, "it stays away: {}", toygres.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(client.get(toygres.url("/api/instances")).send().await.unwrap().status(), 200);
+    assert!(toygres.stop().success(), "and is stopped with the server");
+}

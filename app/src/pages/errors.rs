@@ -71,7 +71,7 @@ pub fn document(options: &LeptosOptions, status: u16, code: &str, message: &str,
                     <link rel="stylesheet" href=style/>
                 </head>
                 <body>
-                    <main class="alone">
+                    <main class="alone" id="main">
                         <Nowhere title message=message.to_owned() code/>
                         {reload.then(|| view! { <p class="sub">"This page looks again by itself every few seconds."</p> })}
                     </main>

@@ -267,6 +267,8 @@ pub struct PrivateCluster {
 
 /// The port that names the private cluster's socket; nothing listens on it.
 pub const PRIVATE_PORT: u16 = 5432;
+/// How often the private cluster is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The private cluster's superuser.
 pub const PRIVATE_USER: &str = "toygres";
 
@@ -321,6 +323,23 @@ impl PrivateCluster {
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
         &self.socket_dir
+    }
+
+    /// Starts it again whenever it is down, such as after the machine ran out of memory. Never ends.
+    pub async fn keep_up(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.cluster.life() != Life::Down {
+                continue;
+            }
+            tracing::warn!("Toygres' own PostgreSQL is down; starting it again");
+            if let Err(error) = self.cluster.start().await {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "Toygres' own PostgreSQL does not start; trying again"
+                );
+            }
+        }
     }
 
     /// Stops it in good order.
