@@ -10,6 +10,8 @@ import { shareClaim, unshareClaim } from './claim.ts';
 const SUFFIX = process.env.TOYGRES_TEST_SUFFIX ?? '';
 export const SYSTEM = `toygres-system${SUFFIX}`;
 export const MANAGED = `toygres-managed${SUFFIX}`;
+/** Where somebody else's Secrets are. */
+export const ELSEWHERE = `toygres-elsewhere${SUFFIX}`;
 
 export function kubectl(args: string[], input?: string, encoding: 'utf8' | 'latin1' = 'utf8'): string {
   const done = spawnSync('kubectl', args, { encoding, input, maxBuffer: 1 << 30 });
@@ -91,7 +93,7 @@ export class Cluster {
 
   /** Takes the namespaces away, with everything in them. */
   static clear(): void {
-    kubectl(['delete', 'namespace', SYSTEM, MANAGED, '--ignore-not-found', '--wait', '--timeout=180s']);
+    kubectl(['delete', 'namespace', SYSTEM, MANAGED, ELSEWHERE, '--ignore-not-found', '--wait', '--timeout=180s']);
     unshareClaim();
   }
 

@@ -3,7 +3,7 @@
 // server used every right that it has and wanted no other.
 import { spawnSync } from 'node:child_process';
 import type { Page } from '@playwright/test';
-import { Cluster, MANAGED, SYSTEM, everything, kubectl, objects } from './cluster.ts';
+import { Cluster, ELSEWHERE, MANAGED, SYSTEM, everything, kubectl, objects } from './cluster.ts';
 import { AZURE_KEY } from './emulators.ts';
 import { expect, stories } from './fixtures.ts';
 import { callsIn, refusedIn, rights } from './rights.ts';
@@ -16,7 +16,7 @@ const DURABLE = ['TOYGRES_PG_DURABLE_IMAGES=15=docker.io/library/postgres:15', '
 let atFirst: string[] = [];
 
 const test = stories(async () => {
-  const cluster = await Cluster.start(['RUST_LOG=info,kube_client=debug', 'TOYGRES_JOB_TTL=60', `TOYGRES_SECRET_NAMESPACES=${SYSTEM}`, ...DURABLE], true);
+  const cluster = await Cluster.start(['RUST_LOG=info,kube_client=debug', 'TOYGRES_JOB_TTL=60', `TOYGRES_SECRET_NAMESPACES=${ELSEWHERE}`, ...DURABLE], true);
   atFirst = everything();
   return cluster;
 });
@@ -50,10 +50,11 @@ async function roundTrip(page: Page, cluster: Cluster, source: string, target: s
 /** A Secret that Toygres may read, allowed as docs/OPERATIONS.md says. */
 function allowToRead(name: string, stringData: Record<string, string>): void {
   const rbac = 'rbac.authorization.k8s.io';
-  const metadata = { name, namespace: SYSTEM };
+  const metadata = { name, namespace: ELSEWHERE };
   const rules = [{ apiGroups: [''], resources: ['secrets'], resourceNames: [name], verbs: ['get'] }];
   const subjects = [{ kind: 'ServiceAccount', name: 'toygres-server', namespace: SYSTEM }];
   const items = [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ELSEWHERE } },
     { apiVersion: 'v1', kind: 'Secret', metadata: { ...metadata, labels: { 'toygres.io/readable': 'true' } }, stringData },
     { apiVersion: `${rbac}/v1`, kind: 'Role', metadata, rules },
     { apiVersion: `${rbac}/v1`, kind: 'RoleBinding', metadata, roleRef: { apiGroup: rbac, kind: 'Role', name }, subjects },
@@ -103,17 +104,17 @@ test('a server that exists, by the password of a Secret, into Azure by the key o
   allowToRead('orders-password', { password: PASSWORD });
   allowToRead('blob-key', { account_key: AZURE_KEY });
   await logIn(page, cluster);
-  const access = { secret_namespace: SYSTEM, secret_name: 'blob-key', endpoint: stores.azure.endpoint, root_certificate: stores.root };
+  const access = { secret_namespace: ELSEWHERE, secret_name: 'blob-key', endpoint: stores.azure.endpoint, root_certificate: stores.root };
   await addStore(page, cluster, 'by-key', 'az://devstoreaccount1/images/by-key', access, 'secret');
   await sudo(page, cluster);
   await page.goto(`${cluster.url}/instances/add`);
   await page.getByLabel('Name', { exact: true }).fill('existing');
   await page.locator('[name="host"]').fill(`orders.${MANAGED}.svc`);
   await page.locator('[name="username"]').fill('postgres');
-  await page.locator('[name="secret_ref"]').fill(`${SYSTEM}/orders-password/password`);
+  await page.locator('[name="secret_ref"]').fill(`${ELSEWHERE}/orders-password/password`);
   await page.getByRole('button', { name: 'Add the instance' }).click();
   await page.waitForURL(`${cluster.url}/instances/existing`, { timeout: 60_000 });
-  await expect(page.getByText(`${SYSTEM}/orders-password/password`).first()).toBeVisible();
+  await expect(page.getByText(`${ELSEWHERE}/orders-password/password`).first()).toBeVisible();
   await roundTrip(page, cluster, 'existing', 'existing-restored', 'orders');
   expect(await stores.keys('azure', 'by-key/images/')).not.toHaveLength(0);
 });
@@ -228,7 +229,7 @@ test('nothing is left when everything is deleted', async ({ page, cluster, store
     }, { timeout: 180_000 }).toBe(0);
   }
   // Jobs whose end is written down stay for a minute, for kubectl logs.
-  await expect.poll(() => everything().filter((one) => !atFirst.includes(one) && !/(orders-password|blob-key)$/.test(one)), { timeout: 120_000 }).toEqual([]);
+  await expect.poll(() => everything().filter((one) => !atFirst.includes(one)), { timeout: 120_000 }).toEqual([]);
   expect(atFirst.filter((one) => !everything().includes(one))).toEqual([]);
   expect(await stores.keys('azure', '')).toEqual([]);
   expect(await stores.keys('s3', '')).toEqual([]);
@@ -237,5 +238,5 @@ test('nothing is left when everything is deleted', async ({ page, cluster, store
 test('the server used every right that it has, and wanted no other', () => {
   expect(refused).toEqual([]);
   // The Secrets that an administrator named, besides.
-  expect([...calls].sort()).toEqual([...rights(), `get secrets in ${SYSTEM}`].sort());
+  expect([...calls].sort()).toEqual([...rights(), `get secrets in ${ELSEWHERE}`].sort());
 });
