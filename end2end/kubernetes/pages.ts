@@ -58,7 +58,11 @@ export async function createInstance(page: Page, cluster: Cluster, name: string,
   await page.goto(`${cluster.url}/instances/new`);
   await page.getByLabel('Name', { exact: true }).fill(name);
   await page.getByLabel('Password of the superuser').fill(PASSWORD);
-  await page.locator('[name="image_type"]').selectOption(type);
+  if (type !== 'stock') {
+    const choice = page.locator('[name="image_type"]');
+    await page.locator('details', { has: choice }).locator('summary').click();
+    await choice.selectOption(type);
+  }
   await page.getByRole('button', { name: 'Create the instance' }).click();
   await page.waitForURL(/\/runs\//);
 }

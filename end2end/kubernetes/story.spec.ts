@@ -108,11 +108,11 @@ test('a server that exists, by the password of a Secret, into Azure by the key o
   await addStore(page, cluster, 'by-key', 'az://devstoreaccount1/images/by-key', access, 'secret');
   await sudo(page, cluster);
   await page.goto(`${cluster.url}/instances/add`);
-  await page.getByLabel('Name', { exact: true }).fill('existing');
+  await page.locator('[name="name"]').fill('existing');
   await page.locator('[name="host"]').fill(`orders.${MANAGED}.svc`);
   await page.locator('[name="username"]').fill('postgres');
   await page.locator('[name="secret_ref"]').fill(`${ELSEWHERE}/orders-password/password`);
-  await page.getByRole('button', { name: 'Add the instance' }).click();
+  await page.getByRole('button', { name: 'Connect and add' }).click();
   await page.waitForURL(`${cluster.url}/instances/existing`, { timeout: 60_000 });
   await expect(page.getByText(`${ELSEWHERE}/orders-password/password`).first()).toBeVisible();
   await roundTrip(page, cluster, 'existing', 'existing-restored', 'orders');

@@ -19,7 +19,7 @@ pub(crate) use accounts::{RotateKey, Token, User};
 #[command(name = "toygres-server", version)]
 pub(crate) struct Cli {
     /// What to write to the log, such as `info` or `toygres_server=debug,info`.
-    #[arg(long, env = "RUST_LOG", global = true, default_value = "info")]
+    #[arg(long, env = "RUST_LOG", global = true, default_value = "info,sqlx::postgres::notice=warn")]
     log: String,
     #[command(subcommand)]
     pub(crate) command: Command,

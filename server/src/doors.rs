@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::auth::{Somebody, escaped, peer};
 use crate::errors::Refusal;
 use crate::router::App;
+use crate::serve::forget_first_password;
 use crate::session::{ACCOUNT, EPOCH, SUDO_UNTIL};
 
 /// How long sudo mode lasts, in seconds.
@@ -48,7 +49,8 @@ pub(crate) struct PasswordForm {
     next: String,
 }
 
-fn wants_page(headers: &HeaderMap) -> bool {
+/// Whether a browser asks, and shows what is answered.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
@@ -192,6 +194,7 @@ pub(crate) async fn password(
             session.cycle_id().await.map_err(of_session)?;
             session.insert(EPOCH, epoch).await.map_err(of_session)?;
             session.save().await.map_err(of_session)?;
+            app.data_dir.as_deref().map(forget_first_password);
             Ok(Redirect::to(if next == "/password" { "/" } else { next }))
         }
         Err(control::Error::Internal(cause)) => Err(control::Error::Internal(cause).into()),

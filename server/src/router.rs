@@ -1,6 +1,7 @@
 //! Every address there is, and the layers that every request passes.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) streams: events::Streams,
     pub(crate) https: bool,
     pub(crate) proxies: Arc<Vec<IpAddr>>,
+    pub(crate) data_dir: Option<Arc<Path>>,
     public_url: Arc<str>,
     url_was_given: bool,
     loopback: bool,
@@ -66,6 +68,7 @@ impl App {
             streams: events::Streams::default(),
             https: public_url.starts_with("https://"),
             proxies: Arc::new(options.proxies.clone()),
+            data_dir: options.state.data_dir().ok().map(Into::into),
             public_url: public_url.into(),
             url_was_given: options.has_public_url(),
             loopback: options.is_loopback(),
@@ -279,10 +282,9 @@ async fn within(request: Request, next: Next) -> Response {
 
 /// A refusal in the shape that whoever asked can read: people who open a page get one.
 async fn as_a_page(State(app): State<App>, request: Request, next: Next) -> Response {
-    let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let path = request.uri().path();
     let of_programs = path.starts_with("/api/") || ["/metrics", "/health", "/ready"].contains(&path);
-    let is_page = !of_programs && accepted.is_some_and(|accepted| accepted.contains("text/html"));
+    let is_page = !of_programs && doors::wants_page(request.headers());
     let is_asked_only = request.method() == http::Method::GET;
     let response = next.run(request).await;
     let Some(said) = response.extensions().get::<Said>().filter(|_| is_page) else { return response };

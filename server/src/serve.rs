@@ -32,6 +32,9 @@ impl Parts {
     }
 }
 
+/// The file in the data directory that tells the first password where there is no terminal.
+const FIRST_PASSWORD: &str = "first-password";
+
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
     check(&options, parts)?;
@@ -207,6 +210,16 @@ async fn first_account(options: &Serve, cms: &Cms, data_dir: &Path) -> anyhow::R
     Ok(())
 }
 
+/// Forgets the file that told the one-time password: it is true no more.
+pub(crate) fn forget_first_password(data_dir: &Path) {
+    match std::fs::remove_file(data_dir.join(FIRST_PASSWORD)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "the file first-password in the data directory cannot be removed");
+        }
+        _ => {}
+    }
+}
+
 /// To the terminal; where there is none, to a file that nobody else can read. Never to a log.
 fn tell(name: &str, password: &Secret, data_dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -215,7 +228,7 @@ fn tell(name: &str, password: &Secret, data_dir: &Path) -> anyhow::Result<()> {
         print!("{words}");
         return Ok(());
     }
-    let path = data_dir.join("first-password");
+    let path = data_dir.join(FIRST_PASSWORD);
     let mut file =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     file.write_all(words.as_bytes()).with_context(|| format!("write {}", path.display()))?;

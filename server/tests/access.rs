@@ -4,6 +4,8 @@
 
 mod toygres;
 
+use std::os::unix::fs::PermissionsExt;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use toygres::{NAME, PASSWORD, Toygres, command, free_port, log_in, psql};
@@ -13,6 +15,34 @@ fn token(toygres: &Toygres, arguments: &[&str]) -> String {
     let output = toygres.tool(&["token", "add"]).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn the_first_password_is_good_for_one_thing_and_forgotten() {
+    let toygres = Toygres::start_with(free_port(), |server| {
+        server.env_remove("TOYGRES_ADMIN_USERNAME").env_remove("TOYGRES_ADMIN_PASSWORD");
+    });
+    let told = toygres.dir.path().join("data/first-password");
+    let words = std::fs::read_to_string(&told).unwrap();
+    assert_eq!(std::fs::metadata(&told).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!toygres.log().contains(words.split_whitespace().last().unwrap()));
+    let first = words.split_whitespace().last().unwrap().to_owned();
+    let client = reqwest::Client::builder().cookie_store(true).redirect(reqwest::redirect::Policy::none());
+    let client = client.build().unwrap();
+    let log_in = async |password: &str| {
+        let form = [("username", "admin"), ("password", password)];
+        client.post(toygres.url("/login")).form(&form).send().await.unwrap().status().as_u16()
+    };
+    let instances =
+        async || client.get(toygres.url("/api/instances")).send().await.unwrap().status().as_u16();
+    assert_eq!(log_in(&first).await, 200);
+    assert_eq!(instances().await, 403, "first it is changed");
+    let form = [("old", first.as_str()), ("new", PASSWORD)];
+    let change = client.post(toygres.url("/password")).header("origin", toygres.url("")).form(&form);
+    assert_eq!(change.send().await.unwrap().headers()["location"], "/");
+    assert!(!told.exists(), "what it says is true no more");
+    assert_eq!(instances().await, 200);
+    assert_eq!((log_in(&first).await, log_in(PASSWORD).await), (401, 200));
 }
 
 #[tokio::test]

@@ -216,7 +216,18 @@ async fn bad_input_gets_a_sentence_and_every_answer_its_headers() {
     }
     assert_eq!(send("{".to_owned()).await.unwrap().status(), 400);
     assert_eq!(send("{\"name\": 1}".to_owned()).await.unwrap().status(), 422);
-    let large = send(format!("{{\"name\": \"{}\"}}", "a".repeat(400_000))).await.unwrap();
+    // A field that is mistyped would be as if it had not been sent.
+    let mistyped = send(r#"{"name": "orders", "pasword": "x"}"#.to_owned()).await.unwrap();
+    assert_eq!(mistyped.status(), 422);
+    assert!(mistyped.text().await.unwrap().contains("pasword"));
+    // By a connection of its own, which is closed on what is too large.
+    let large = format!("{{\"name\": \"{}\"}}", "a".repeat(400_000));
+    let large = log_in(&toygres)
+        .await
+        .post(toygres.url("/api/instances"))
+        .header(CONTENT_TYPE, "application/json")
+        .body(large);
+    let large = large.send().await.unwrap();
     assert_eq!(large.status(), 413);
     assert!(large.headers().contains_key("x-content-type-options"));
     assert_eq!(large.json::<Value>().await.unwrap()["error"]["code"], "too_large");

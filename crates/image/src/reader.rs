@@ -221,7 +221,7 @@ impl RowsReader {
         let data = self
             .decompressor
             .decompress(&self.pending[..length], size)
-            .map_err(|error| self.corrupt(&error.to_string()))?;
+            .map_err(|_| self.corrupt("a part of it cannot be unpacked to what was packed"))?;
         let frame = Frame { offset: self.offset, length: length as u64, data };
         self.pending.advance(length);
         self.offset += length as u64;

@@ -137,6 +137,7 @@ pub struct DayOfImages {
 /// What a person asks for when backing up; the REST body and the form are this.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct NewImage {
     /// The name to give it; made from the instance's name and the time if empty.
     #[serde(default)]

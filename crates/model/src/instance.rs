@@ -140,7 +140,7 @@ impl Instance {
 /// What a person asks for when making an instance; the REST body and the form are this.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewInstance {
     /// The name to give it.
     pub name: String,
@@ -163,7 +163,7 @@ pub struct NewInstance {
 /// What a person gives when adding an instance that exists already.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ExternalInstance {
     /// The name to give it here.
     pub name: String,

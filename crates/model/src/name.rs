@@ -16,12 +16,20 @@ pub enum NameError {
     TooLong,
     /// A character other than a-z, 0-9 and the hyphen, or a hyphen at an end, or a digit first.
     Characters,
+    /// A word that addresses have in the place of a name.
+    Reserved,
 }
+
+/// What `/instances/` and `/api/instances/` may be followed by besides a name.
+const RESERVED: [&str; 3] = ["add", "external", "new"];
 
 impl std::fmt::Display for NameError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Empty => "Type a name.",
+            Self::Reserved => {
+                "add, external and new are words of Toygres' own addresses. Type another name, such as new-orders."
+            }
             Self::TooLong => "A name has at most 63 characters. Type a shorter one.",
             Self::Characters => {
                 "A name has lowercase letters, digits and hyphens only, begins with a letter and does not end \
@@ -49,6 +57,9 @@ impl Name {
         let allowed = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !allowed || !text.as_bytes()[0].is_ascii_lowercase() || text.ends_with('-') {
             return Err(NameError::Characters);
+        }
+        if RESERVED.contains(&text) {
+            return Err(NameError::Reserved);
         }
         Ok(Self(text.to_owned()))
     }
@@ -91,6 +102,9 @@ mod tests {
         for bad in ["-a", "a-", "2a", "A", "a b", "../a", ";$(id)", "a\nb", "a\0", "<img>", "\u{202e}a", "ä"]
         {
             assert_eq!(Name::parse(bad), Err(NameError::Characters), "{bad:?}");
+        }
+        for taken in RESERVED {
+            assert_eq!(Name::parse(taken), Err(NameError::Reserved));
         }
         assert_eq!(Name::parse(" "), Err(NameError::Empty));
         assert_eq!(Name::parse(&"a".repeat(64)), Err(NameError::TooLong));

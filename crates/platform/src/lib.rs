@@ -84,9 +84,7 @@ pub struct InstanceSpec {
     pub preload: Vec<String>,
     /// The superuser.
     pub username: String,
-    /// Bytes of data that its volume must hold, where known: an image's source.
-    pub bytes: Option<i64>,
-    /// The size of its volume in bytes, where somebody chose it.
+    /// The size of its volume in bytes, where volumes have one.
     pub volume_bytes: Option<i64>,
     /// A DNS label to ask for.
     pub dns_label: Option<String>,

@@ -16,7 +16,7 @@ use crate::router::App;
 
 /// Which images.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct ListQuery {
     q: Option<String>,
     status: Option<ImageStatus>,

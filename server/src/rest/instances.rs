@@ -91,6 +91,7 @@ pub(crate) async fn stop(
 
 /// The query of a plan.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct PlanQuery {
     image: ImageId,
     major: Option<i32>,

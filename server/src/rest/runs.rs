@@ -17,7 +17,7 @@ use crate::router::App;
 
 /// Which runs.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct ListQuery {
     state: Option<RunState>,
     workflow: Option<String>,
@@ -67,7 +67,7 @@ pub(crate) async fn get(
 
 /// Which lines, and how.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct LogQuery {
     after: i64,
     before: Option<i64>,

@@ -36,7 +36,6 @@ async fn spec<W: MakesInstance>(cx: &Cx<W>) -> Result<InstanceSpec, Failure> {
         trust_loopback: instance.trust_loopback,
         preload: instance.preload,
         username: instance.username,
-        bytes: instance.size_bytes,
         volume_bytes: instance.volume_bytes,
         dns_label: instance.dns_label,
     })

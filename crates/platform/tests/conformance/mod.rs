@@ -32,7 +32,6 @@ pub(crate) async fn spec(platform: &Tested) -> InstanceSpec {
         trust_loopback: false,
         preload: vec![],
         username: "postgres".to_owned(),
-        bytes: None,
         volume_bytes: None,
         dns_label: None,
     }

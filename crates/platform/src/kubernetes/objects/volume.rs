@@ -24,22 +24,18 @@ pub(crate) fn volume(
         wanted.storage_class_name.clone_from(&config.storage_class);
     }
     let requests = wanted.resources.get_or_insert_default().requests.get_or_insert_with(BTreeMap::new);
-    let least = requests.get("storage").and_then(quantity::bytes).unwrap_or_default();
-    requests.insert("storage".to_owned(), quantity::quantity(size(spec, least)?));
+    let template_size = requests.get("storage").and_then(quantity::bytes).unwrap_or_default();
+    requests.insert("storage".to_owned(), quantity::quantity(size(spec, template_size)?));
     Ok(claim)
 }
 
-/// How large it is to be: as somebody chose, else what the data needs, and never less than the template asks for.
-fn size(spec: &InstanceSpec, least: u64) -> Result<u64> {
-    if let Some(chosen) = spec.volume_bytes {
-        return u64::try_from(chosen).ok().filter(|bytes| *bytes > 0).ok_or_else(|| {
-            Error::Impossible(format!("The volume of {} cannot have {chosen} bytes.", spec.name))
-        });
-    }
-    let data = spec.bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
-    // Half as much again for growth and vacuum, and room for the write-ahead log.
-    let needed = data.saturating_add(data / 2).saturating_add(GIB).div_ceil(GIB).saturating_mul(GIB);
-    Ok(needed.max(least))
+/// How large it is to be: as it was decided, else what the template asks for.
+fn size(spec: &InstanceSpec, template: u64) -> Result<u64> {
+    let Some(wanted) = spec.volume_bytes else { return Ok(template.max(GIB)) };
+    u64::try_from(wanted)
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| Error::Impossible(format!("The volume of {} cannot have {wanted} bytes.", spec.name)))
 }
 
 #[cfg(test)]
@@ -52,22 +48,18 @@ mod tests {
         volume(spec, config, &Templates::load(None).expect("the built-in ones").volume)
     }
 
-    fn request(bytes: Option<i64>, volume_bytes: Option<i64>) -> Result<String> {
-        let claim = claim(&InstanceSpec { bytes, volume_bytes, ..spec() }, &config())?;
+    fn request(volume_bytes: Option<i64>) -> Result<String> {
+        let claim = claim(&InstanceSpec { volume_bytes, ..spec() }, &config())?;
         let resources = claim.spec.expect("spec").resources.expect("resources");
         Ok(resources.requests.expect("requests")["storage"].0.clone())
     }
 
     #[test]
-    fn a_volume_holds_its_data_and_what_comes() {
-        let gib = 1_i64 << 30;
-        assert_eq!(request(None, None).expect("a size"), "10Gi", "the template's");
-        assert_eq!(request(Some(gib), None).expect("a size"), "10Gi", "more than is needed");
-        assert_eq!(request(Some(20 * gib), None).expect("a size"), "31Gi");
-        assert_eq!(request(Some(20 * gib + 1), None).expect("a size"), "32Gi", "rounded up");
-        assert_eq!(request(Some(20 * gib), Some(2 * gib)).expect("a size"), "2Gi", "somebody chose");
-        assert_eq!(request(None, Some(1000)).expect("a size"), "1000");
-        let error = request(None, Some(-1)).expect_err("no size");
+    fn a_volume_is_as_large_as_was_decided() {
+        assert_eq!(request(None).expect("a size"), "10Gi", "the template's");
+        assert_eq!(request(Some(2 << 30)).expect("a size"), "2Gi");
+        assert_eq!(request(Some(1000)).expect("a size"), "1000");
+        let error = request(Some(-1)).expect_err("no size");
         assert!(matches!(&error, Error::Impossible(words) if words.contains("-1 bytes")), "{error}");
     }
 

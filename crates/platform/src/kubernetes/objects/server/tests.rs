@@ -16,7 +16,6 @@ pub(in super::super) fn spec() -> InstanceSpec {
         trust_loopback: false,
         preload: vec![],
         username: "postgres".to_owned(),
-        bytes: None,
         volume_bytes: None,
         dns_label: None,
     }
