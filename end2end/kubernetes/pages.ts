@@ -67,6 +67,16 @@ export async function createInstance(page: Page, cluster: Cluster, name: string,
   await page.waitForURL(/\/runs\//);
 }
 
+/** Deletes an instance with its data; a small cluster has no room for many. */
+export async function deleteInstance(page: Page, cluster: Cluster, name: string): Promise<void> {
+  await sudo(page, cluster);
+  await page.goto(`${cluster.url}/instances/${name}?ask=delete`);
+  await page.getByLabel(`Type ${name} to go on`).fill(name);
+  await page.getByRole('button', { name: 'Delete the instance' }).click();
+  await page.waitForURL(/\/runs\//);
+  await ended(page, 'succeeded', 60_000);
+}
+
 export async function backUp(page: Page, cluster: Cluster, instance: string): Promise<void> {
   await page.goto(`${cluster.url}/instances/${instance}`);
   await page.getByRole('button', { name: 'Back up', exact: true }).click();

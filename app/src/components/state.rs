@@ -85,6 +85,7 @@ pub fn image(image: &Image) -> Look {
         ImageStatus::Available if image.proven_at.is_some() => Look::new("ok", "s-proven", "proven"),
         ImageStatus::Available => Look::new("off", "s-made", "made"),
         ImageStatus::Creating => Look::new("run", "s-making", "being made"),
+        ImageStatus::Failed if image.was_cancelled() => Look::new("off", "s-cancel", "cancelled"),
         ImageStatus::Failed => Look::new("fail", "s-fail", "failed"),
         ImageStatus::Corrupt => Look::new("fail", "s-fail", "corrupt"),
         ImageStatus::Deleting => Look::new("undo", "trash", "deleting"),

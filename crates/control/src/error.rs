@@ -85,22 +85,12 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => {
-                Self::Unavailable("Toygres' own database does not answer. Try again in a moment.".to_owned())
-            }
-            sqlx::Error::Database(error)
-                if error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08")) =>
-            {
-                Self::Unavailable(
-                    "Toygres' own database is being restarted. Try again in a moment.".to_owned(),
-                )
-            }
-            other => Self::Internal(other.into()),
+        if workflow::database_is_away(&error) {
+            return Self::Unavailable(
+                "Toygres' own database does not answer. Try again in a moment.".to_owned(),
+            );
         }
+        Self::Internal(error.into())
     }
 }
 

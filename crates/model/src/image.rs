@@ -96,6 +96,17 @@ pub struct Image {
     pub error: Option<String>,
 }
 
+/// The error of an image whose run a person cancelled.
+pub const CANCELLED: &str = "Cancelled.";
+
+impl Image {
+    /// Whether it is not there because a person did not want it after all.
+    #[must_use]
+    pub fn was_cancelled(&self) -> bool {
+        self.status == ImageStatus::Failed && self.error.as_deref() == Some(CANCELLED)
+    }
+}
+
 /// An image with all that its page shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

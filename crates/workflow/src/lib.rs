@@ -98,4 +98,4 @@ pub use definition::Plan;
 pub use engine::{Engine, Timing};
 pub use listener::CHANNEL;
 pub use start::{Lock, RunId, StartError, StartOptions, start};
-pub use step::{Cx, Failure, Progress, Retry, Step, Steps, Workflow};
+pub use step::{Cx, Failure, Progress, Retry, Step, Steps, Workflow, database_is_away};

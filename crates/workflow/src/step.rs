@@ -109,7 +109,7 @@ impl Failure {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         let mut causes = self.error.chain();
-        !self.fatal && (self.outage || causes.any(|cause| cause.downcast_ref().is_some_and(is_unreachable)))
+        !self.fatal && (self.outage || causes.any(|cause| cause.downcast_ref().is_some_and(database_is_away)))
     }
 
     /// The error with its causes, in one line.
@@ -120,7 +120,8 @@ impl Failure {
 }
 
 /// Whether a database did not answer, or said that it is going away or coming up (classes 08 and 57P of its codes).
-fn is_unreachable(error: &sqlx::Error) -> bool {
+#[must_use]
+pub fn database_is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut

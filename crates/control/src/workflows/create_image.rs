@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use model::agent::{Connection, Location, Outcome, Work};
+use model::image::CANCELLED;
 use model::{ImageId, InstanceId, InstanceStatus};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -96,7 +97,7 @@ impl Step for CreateImageRecord {
         sqlx::query!(
             "update toygres.image set status = 'failed', error = $2, prefix = null, manifest = null where id = $1",
             cx.input.image.0,
-            error.unwrap_or_else(|| "Cancelled.".to_owned())
+            error.unwrap_or_else(|| CANCELLED.to_owned())
         )
         .execute(&mut *tx)
         .await?;
