@@ -149,6 +149,8 @@ if [[ -z $image ]]; then
   image=$acr.azurecr.io/toygres:$version
   # A version that is there is what it was; work that was not committed has no version.
   if [[ $version == *-dirty ]] || ! there az acr repository show --name "$acr" --image "toygres:$version" -o none; then
+    # The command is known in the repository only.
+    cd "$here/.."
     run cargo xtask image --release --context-only
     run az acr build --registry "$acr" --image "toygres:$version" "$here/../target/image"
   fi

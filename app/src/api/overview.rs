@@ -14,6 +14,8 @@ pub struct OverviewPage {
     pub overview: Overview,
     /// Where instances will live.
     pub place: Place,
+    /// Whether there is a store that new images go to.
+    pub has_store: bool,
     /// The PostgreSQL versions that can be started there; fetched only while there is no instance.
     pub versions: Vec<String>,
 }
@@ -32,5 +34,6 @@ pub async fn get_overview() -> Result<OverviewPage> {
     } else {
         Vec::new()
     };
-    Ok(OverviewPage { overview, place: services.place(), versions })
+    let has_store = control::stores::has_default(&services).await?;
+    Ok(OverviewPage { overview, place: services.place(), has_store, versions })
 }

@@ -178,19 +178,23 @@ fn what(instance: &Instance) -> String {
 fn StartStop(instance: Instance, start: ServerAction<StartInstance>) -> impl IntoView {
     let managed = instance.origin == Origin::Managed;
     let name = instance.name.clone();
-    match instance.status {
-        InstanceStatus::Stopped if managed => view! {
-            <ActionForm action=start>
-                <input type="hidden" name="name" value=name/>
-                <button class="btn primary" disabled=move || start.pending().get()><Icon name="play"/>"Start"</button>
-            </ActionForm>
-        }
-        .into_any(),
-        InstanceStatus::Running if managed => {
-            view! { <a class="btn" href=format!("/instances/{name}?ask=stop")><Icon name="stop"/>"Stop…"</a> }.into_any()
-        }
-        _ => ().into_any(),
+    let is_down = instance.status == InstanceStatus::Running && instance.health == Health::Down;
+    let stops = managed && instance.status == InstanceStatus::Running;
+    let starts = managed && (instance.status == InstanceStatus::Stopped || is_down);
+    let stop = format!("/instances/{name}?ask=stop");
+    view! {
+        {starts
+            .then(|| {
+                view! {
+                    <ActionForm action=start>
+                        <input type="hidden" name="name" value=name/>
+                        <button class="btn primary" disabled=move || start.pending().get()><Icon name="play"/>"Start"</button>
+                    </ActionForm>
+                }
+            })}
+        {stops.then(|| view! { <a class="btn" href=stop><Icon name="stop"/>"Stop…"</a> })}
     }
+    .into_any()
 }
 
 #[component]

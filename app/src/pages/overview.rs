@@ -202,7 +202,7 @@ fn Begin(page: OverviewPage, role: Role) -> impl IntoView {
                 <LaterStep no="2" title="Back it up" text="One press makes an image: data, roles, settings, each part with its checksum. You watch it being made." icon="backup" button="Back up" needs="needs an instance"/>
                 <LaterStep no="3" title="Restore it" text="Toygres restores the image into a new instance and compares every table with the original. Only then a block turns green." icon="restore" button="Restore" needs="needs an image"/>
             </ol>
-            <Found place=page.place versions=page.versions free/>
+            <Found place=page.place versions=page.versions has_store=page.has_store free/>
         </div>
     }
     .into_any()
@@ -234,7 +234,7 @@ fn LaterStep(
 }
 
 #[component]
-fn Found(place: Place, versions: Vec<String>, free: Option<u64>) -> impl IntoView {
+fn Found(place: Place, versions: Vec<String>, has_store: bool, free: Option<u64>) -> impl IntoView {
     let (look, text) = if versions.is_empty() {
         (
             Look::new("warn", "s-warn", "none found"),
@@ -256,9 +256,18 @@ fn Found(place: Place, versions: Vec<String>, free: Option<u64>) -> impl IntoVie
                 <dd><State look/> " " <span class="sub">{text}</span></dd>
                 <dt>"Store for images"</dt>
                 <dd>
-                    <State look=Look::new("ok", "s-ok", "ready")/>
-                    " "
-                    <span class="sub">{free.map(|free| format!("{} free", format::bytes(free)))}</span>
+                    {match has_store {
+                        true => Either::Left(view! {
+                            <State look=Look::new("ok", "s-ok", "chosen")/>
+                            " "
+                            <span class="sub">{free.map(|free| format!("{} free", format::bytes(free)))}</span>
+                        }),
+                        false => Either::Right(view! {
+                            <State look=Look::new("warn", "s-warn", "none yet")/>
+                            " "
+                            <a href="/settings?at=stores">"Add one"</a>
+                        }),
+                    }}
                 </dd>
             </dl>
         </Panel>

@@ -83,6 +83,17 @@ pub(crate) async fn default(services: &Services) -> Result<StoreId> {
     })
 }
 
+/// Whether there is a store that new images go to.
+///
+/// # Errors
+/// The CMS does not answer.
+pub async fn has_default(services: &Services) -> Result<bool> {
+    match default(services).await {
+        Err(Error::Conflict(_)) => Ok(false),
+        found => found.map(|_| true),
+    }
+}
+
 /// The store that an image is in, or goes to.
 pub(crate) async fn of_image(services: &Services, image: model::ImageId) -> sqlx::Result<StoreId> {
     let id = sqlx::query_scalar!("select store from toygres.image where id = $1", image.0);
@@ -106,6 +117,12 @@ pub async fn add(
         need_admin_in_sudo(actor)?;
         let name = model::Name::parse(name).map_err(|error| Error::invalid("name", error.to_string()))?;
         let url = typed::url(url)?;
+        if services.place().is_kubernetes() && url.starts_with("file:") {
+            return Err(Error::invalid(
+                "url",
+                "A directory is not one and the same to Toygres and to the jobs of a cluster. Use az://, s3://, or pvc:// for a share of the cluster.",
+            ));
+        }
         let access = typed::access(&url, access)?;
         let keys = typed::keys(&url, &access, keys.0)?;
         let opening = access::assemble(services, url.clone(), &access, keys.clone()).await?;

@@ -1,6 +1,6 @@
 //! Starting and stopping a managed instance, by a person's hand. How a run does it is in `workflows/`.
 
-use model::{Actor, InstanceId, InstanceStatus, Origin, Role, RunId};
+use model::{Actor, Health, InstanceId, InstanceStatus, Origin, Role, RunId};
 use serde_json::json;
 use workflow::Workflow;
 
@@ -33,10 +33,10 @@ const STOP: Turn = Turn {
     meanwhile: InstanceStatus::Stopping,
 };
 
-/// Starts a managed instance that was stopped.
+/// Starts a managed instance that was stopped, or that is down.
 ///
 /// # Errors
-/// The caller may not, it is not stopped, or a run uses it.
+/// The caller may not, it runs, or a run uses it.
 pub async fn start(services: &Services, actor: &Actor, name: &str) -> Result<Started<InstanceId>> {
     turn(services, actor, name, START, |instance| StartInstance { instance }).await
 }
@@ -67,7 +67,9 @@ async fn turn<W: Workflow>(
             )));
         }
         let is = |status| Error::Conflict(format!("{} is {status}.", instance.name));
-        if instance.status != turn.from {
+        // One that is down is not there for clients, whatever it should be: starting it mends it.
+        let is_down = instance.status == InstanceStatus::Running && instance.health == Health::Down;
+        if instance.status != turn.from && !(is_down && turn.from == InstanceStatus::Stopped) {
             return Err(is(instance.status));
         }
         let run = RunId::new();
@@ -83,7 +85,7 @@ async fn turn<W: Workflow>(
             instance.id.0,
             turn.meanwhile.as_str(),
             run.0,
-            turn.from.as_str()
+            instance.status.as_str()
         )
         .execute(&mut *tx)
         .await?;

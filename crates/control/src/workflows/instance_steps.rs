@@ -98,31 +98,7 @@ impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
     type Output = ();
 
     async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
-        let spec = spec(cx).await?;
-        let password = password(&cx.services, &row(cx).await?).await.map_err(of_control)?;
-        let platform = cx.services.platform();
-        platform.deploy_server(&spec, &password).await.map_err(of_platform)?;
-        match platform.observe_server(spec.id).await.map_err(of_platform)? {
-            ServerState::Starting(words) => {
-                waits_for(cx, &words).await?;
-                return Ok(Progress::Wait(Duration::from_secs(1)));
-            }
-            ServerState::Failed(words) => return Err(Failure::retry(anyhow!("{words}"))),
-            ServerState::Absent | ServerState::Stopped | ServerState::Running => {}
-        }
-        let endpoint = platform.endpoint(spec.id).await.map_err(of_platform)?;
-        let endpoint = endpoint.ok_or_else(|| Failure::retry(anyhow!("The server has no address yet.")))?;
-        let mut tx = cx.fenced().await?;
-        sqlx::query!(
-            "update toygres.instance set host = $2, port = $3, health_detail = null where id = $1",
-            spec.id.0,
-            endpoint.host,
-            i32::from(endpoint.port)
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(Progress::Done(()))
+        deploy(cx).await
     }
 
     async fn undo(cx: &Cx<W>) -> Result<(), Failure> {
@@ -130,8 +106,37 @@ impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
     }
 }
 
+/// Makes every part of the server that is not there or not as it should be, has it run, and writes down where it is.
+pub(super) async fn deploy<W: MakesInstance>(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+    let spec = spec(cx).await?;
+    let password = password(&cx.services, &row(cx).await?).await.map_err(of_control)?;
+    let platform = cx.services.platform();
+    platform.deploy_server(&spec, &password).await.map_err(of_platform)?;
+    match platform.observe_server(spec.id).await.map_err(of_platform)? {
+        ServerState::Starting(words) => {
+            waits_for(cx, &words).await?;
+            return Ok(Progress::Wait(Duration::from_secs(1)));
+        }
+        ServerState::Failed(words) => return Err(Failure::retry(anyhow!("{words}"))),
+        ServerState::Absent | ServerState::Stopped | ServerState::Running => {}
+    }
+    let endpoint = platform.endpoint(spec.id).await.map_err(of_platform)?;
+    let endpoint = endpoint.ok_or_else(|| Failure::retry(anyhow!("The server has no address yet.")))?;
+    let mut tx = cx.fenced().await?;
+    sqlx::query!(
+        "update toygres.instance set host = $2, port = $3, health_detail = null where id = $1",
+        spec.id.0,
+        endpoint.host,
+        i32::from(endpoint.port)
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(Progress::Done(()))
+}
+
 /// Shows what the server waits for: on the instance, and once in the log.
-pub(super) async fn waits_for<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Failure> {
+async fn waits_for<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Failure> {
     let mut tx = cx.fenced().await?;
     let is_news = sqlx::query!(
         "update toygres.instance set health_detail = $2, health_at = clock_timestamp()

@@ -1,14 +1,12 @@
-//! Starts a managed instance that was stopped, and connects to it as a client would. Its undo stops it again.
+//! Starts a managed instance that was stopped, or that is down, and connects to it as a client would. Its undo stops it again.
 
 use std::time::Duration;
 
-use anyhow::anyhow;
 use model::InstanceId;
-use platform::ServerState;
 use serde::{Deserialize, Serialize};
 use workflow::{Cx, Failure, Lock, Progress, Retry, Step, Steps, Workflow};
 
-use super::instance_steps::{MakesInstance, TestConnection, UpdateInstanceStatus, waits_for};
+use super::instance_steps::{MakesInstance, TestConnection, UpdateInstanceStatus, deploy};
 use crate::instances::instance_key;
 use crate::jobs::of_platform;
 use crate::services::Services;
@@ -52,19 +50,9 @@ impl Step for StartPostgres {
     type Workflow = StartInstance;
     type Output = ();
 
+    /// All its parts are made anew where they are missing, and take what templates and images have become since.
     async fn run(cx: &Cx<StartInstance>) -> Result<Progress<()>, Failure> {
-        let platform = cx.services.platform();
-        platform.start_server(cx.input.instance).await.map_err(of_platform)?;
-        match platform.observe_server(cx.input.instance).await.map_err(of_platform)? {
-            ServerState::Running => Ok(Progress::Done(())),
-            ServerState::Starting(words) => {
-                waits_for(cx, &words).await?;
-                Ok(Progress::Wait(Duration::from_secs(1)))
-            }
-            ServerState::Failed(words) => Err(Failure::retry(anyhow!("{words}"))),
-            // Not seen yet.
-            ServerState::Stopped | ServerState::Absent => Ok(Progress::Wait(Duration::from_secs(1))),
-        }
+        deploy(cx).await
     }
 
     async fn undo(cx: &Cx<StartInstance>) -> Result<(), Failure> {

@@ -78,11 +78,24 @@ impl KubernetesPlatform {
                 ))),
             };
         };
+        if replicas == 0 && server.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0)) {
+            self.refuse_to_lose(&server.name_any()).await?;
+        }
         let change = serde_json::json!({ "spec": { "replicas": replicas } });
         let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let api = self.api::<StatefulSet>();
         ask("scale the server", api.patch(&server.name_any(), &how, &Patch::Merge(&change))).await?;
         if replicas == 0 { self.until_stopped(id).await } else { Ok(()) }
+    }
+
+    /// A volume that somebody deleted stays as long as its pod runs, and goes with it.
+    async fn refuse_to_lose(&self, name: &str) -> Result<()> {
+        match self.claim(name).await?.and_then(|claim| claim.metadata.deletion_timestamp) {
+            None => Ok(()),
+            Some(_) => Err(Error::Impossible(format!(
+                "Somebody deleted the PersistentVolumeClaim {name}: all data go as soon as this server stops. Back it up now; what is backed up can be restored into another instance."
+            ))),
+        }
     }
 
     pub(super) async fn remove_server(&self, id: InstanceId) -> Result<()> {
