@@ -1,6 +1,6 @@
 //! Starting and stopping a managed instance, by a person's hand. How a run does it is in `workflows/`.
 
-use model::{Actor, Health, InstanceId, InstanceStatus, Origin, Role, RunId};
+use model::{Actor, Health, Instance, InstanceId, InstanceStatus, Origin, Role, RunId};
 use serde_json::json;
 use workflow::Workflow;
 
@@ -38,7 +38,11 @@ const STOP: Turn = Turn {
 /// # Errors
 /// The caller may not, it runs, or a run uses it.
 pub async fn start(services: &Services, actor: &Actor, name: &str) -> Result<Started<InstanceId>> {
-    turn(services, actor, name, START, |instance| StartInstance { instance }).await
+    turn(services, actor, name, START, |instance| StartInstance {
+        instance: instance.id,
+        was_down: instance.status == InstanceStatus::Running,
+    })
+    .await
 }
 
 /// Stops a managed instance; clients are disconnected in good order.
@@ -46,7 +50,7 @@ pub async fn start(services: &Services, actor: &Actor, name: &str) -> Result<Sta
 /// # Errors
 /// The caller may not, it is not running, or a run uses it.
 pub async fn stop(services: &Services, actor: &Actor, name: &str) -> Result<Started<InstanceId>> {
-    turn(services, actor, name, STOP, |instance| StopInstance { instance }).await
+    turn(services, actor, name, STOP, |instance| StopInstance { instance: instance.id }).await
 }
 
 async fn turn<W: Workflow>(
@@ -54,7 +58,7 @@ async fn turn<W: Workflow>(
     actor: &Actor,
     name: &str,
     turn: Turn,
-    input: impl FnOnce(InstanceId) -> W,
+    input: impl FnOnce(&Instance) -> W,
 ) -> Result<Started<InstanceId>> {
     let run_of = |started: &Started<_>| Some(started.run_id);
     audit::witnessed(services.db(), actor, turn.action, name, run_of, async {
@@ -78,7 +82,7 @@ async fn turn<W: Workflow>(
             "title": format!("{} {}", turn.verb, instance.name), "started_by": actor.name,
             "instance": instance.id, "instance_name": instance.name,
         });
-        start_run(services, &mut tx, &input(instance.id), run, labels).await?;
+        start_run(services, &mut tx, &input(&instance), run, labels).await?;
         let turned = sqlx::query!(
             "update toygres.instance set status = $2, run = $3, health = 'unknown', health_detail = null
              where id = $1 and status = $4",

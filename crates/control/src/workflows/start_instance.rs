@@ -16,6 +16,9 @@ use crate::services::Services;
 pub struct StartInstance {
     /// The instance, whose row says that it is starting.
     pub instance: InstanceId,
+    /// It should have been running already: whatever becomes of this, it is not stopped.
+    #[serde(default)]
+    pub was_down: bool,
 }
 
 impl Workflow for StartInstance {
@@ -45,6 +48,8 @@ impl Step for StartPostgres {
     const NAME: &'static str = "StartPostgres";
     /// As long as a new one may wait for room in a cluster.
     const DEADLINE: Duration = Duration::from_secs(3600);
+    /// One that crashed may have much to recover.
+    const TIMEOUT: Duration = Duration::from_secs(240);
     /// A cluster whose API is away for minutes, as when it is upgraded, is waited for.
     const RETRY: Retry = Retry::times(6);
     type Workflow = StartInstance;
@@ -56,6 +61,17 @@ impl Step for StartPostgres {
     }
 
     async fn undo(cx: &Cx<StartInstance>) -> Result<(), Failure> {
+        if cx.input.was_down {
+            let mut tx = cx.fenced().await?;
+            sqlx::query!(
+                "update toygres.instance set status = 'running', health = 'unknown', health_detail = null where id = $1",
+                cx.input.instance.0
+            )
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            return Ok(());
+        }
         cx.services.platform().stop_server(cx.input.instance).await.map_err(of_platform)?;
         let mut tx = cx.fenced().await?;
         sqlx::query!(
