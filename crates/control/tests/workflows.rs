@@ -14,7 +14,7 @@ use model::image::NewImage;
 use model::instance::NewInstance;
 use platform::{Platform, ServerState};
 use sqlx::PgPool;
-use workflow::testing::{Fault, meet_all_faults};
+use workflow::testing::{Fault, meet_all_faults, perform};
 use workflow::{Plan, RunId};
 use world::{World, somebody, status};
 
@@ -291,6 +291,29 @@ async fn stopping_and_starting_an_instance(db: PgPool) {
     meet_all_faults::<StartInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
         .unwrap();
+    world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn starting_one_that_is_down_mends_it_and_never_stops_it(db: PgPool) {
+    let world = World::new(&db).await;
+    let id = world.instance("downcast").await;
+    let start = async || {
+        sqlx::query("update toygres.instance set health = 'down'").execute(&db).await.unwrap();
+        control::instances::start(&world.services, &somebody(), "downcast").await.unwrap().run_id
+    };
+    // As if its process had ended by itself.
+    world.platform.stop_server(id).await.unwrap();
+    world.finish::<StartInstance>(start().await).await;
+    assert_eq!(world.platform.observe_server(id).await.unwrap(), ServerState::Running);
+
+    let run = RunId(start().await.0);
+    let pool = world.pool();
+    let state =
+        perform::<StartInstance>(&db, world.services.clone(), &pool, Fault::FailAt(1), run).await.unwrap();
+    assert_eq!(state, "failed");
+    assert_eq!(status(&db, "instance", id.0).await.as_deref(), Some("running"));
+    assert_eq!(world.platform.observe_server(id).await.unwrap(), ServerState::Running);
     world.end().await;
 }
 
