@@ -14,12 +14,12 @@ use model::{Actor, RunId, UserId};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::wrappers::ReceiverStream;
-use tower_sessions::{Session, SessionStore};
+use tower_sessions::Session;
 
 use crate::auth::Somebody;
 use crate::errors::Refusal;
 use crate::router::App;
-use crate::session::{EPOCH, Store};
+use crate::session::Store;
 
 /// Streams of one account at once.
 const MOST: usize = 32;
@@ -90,12 +90,10 @@ impl Ticket {
             ),
             Self::Session(session) => {
                 let Some(id) = session.id() else { return false };
-                let kept = match (Store(app.services.db().clone())).load(&id).await {
-                    Ok(kept) => kept,
+                let epoch = match Store(app.services.db().clone()).epoch(&id).await {
+                    Ok(Some(epoch)) => epoch,
+                    Ok(None) => return false,
                     Err(_) => return true,
-                };
-                let Some(epoch) = kept.and_then(|record| record.data.get(EPOCH)?.as_i64()) else {
-                    return false;
                 };
                 match control::users::by_id(&app.services, actor.user).await {
                     Ok(account) => account.is_some_and(|account| account.auth_epoch == epoch),
@@ -146,10 +144,13 @@ pub(crate) async fn all(
 pub(crate) struct After {
     #[serde(default)]
     after: i64,
+    jump: Option<i64>,
 }
 
-/// `GET /api/runs/{id}/events`: `run`, `log` and, when the run has ended and all was sent, `end`.
-#[utoipa::path(get, path = "/api/runs/{id}/events", tag = "runs", params(("id" = uuid::Uuid, Path), ("after" = Option<i64>, Query), ("Last-Event-ID" = Option<i64>, Header)),
+/// `GET /api/runs/{id}/events`: `run`, `log` and, when the run has ended and all was sent, `end`. With `jump` one that is
+/// more lines than that behind hears `skipped`, with the number of the last line that is left out, and goes on there: what
+/// shows the newest lines need not read a flood.
+#[utoipa::path(get, path = "/api/runs/{id}/events", tag = "runs", params(("id" = uuid::Uuid, Path), ("after" = Option<i64>, Query), ("jump" = Option<i64>, Query), ("Last-Event-ID" = Option<i64>, Header)),
     responses((status = 200, description = "Server-sent events: run, log, end", content_type = "text/event-stream"),
         (status = 401, body = crate::errors::ErrorBody), (status = 404, body = crate::errors::ErrorBody), (status = 429, body = crate::errors::ErrorBody)))]
 pub(crate) async fn run(
@@ -161,7 +162,7 @@ pub(crate) async fn run(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Refusal> {
     let Path(id) = id?;
-    let Query(After { after }) = query?;
+    let Query(After { after, jump }) = query?;
     control::runs::get(&app.services, id).await?;
     let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     let stream = app.streams.open(actor.user)?;
@@ -169,7 +170,8 @@ pub(crate) async fn run(
     let (send, receive) = tokio::sync::mpsc::channel(16);
     tokio::spawn(async move {
         let _stream = stream;
-        let follow = follow(&app, &send, id, resumed.unwrap_or(after));
+        let jump = jump.map(|jump| jump.max(1));
+        let follow = follow(&app, &send, id, resumed.unwrap_or(after), jump);
         let guard = async {
             loop {
                 tokio::time::sleep(RECHECK).await;
@@ -189,7 +191,7 @@ pub(crate) async fn run(
 }
 
 /// Sends what is new at each change, and now and then without one: a notice may get lost.
-async fn follow(app: &App, send: &Sender, id: RunId, mut after: i64) {
+async fn follow(app: &App, send: &Sender, id: RunId, mut after: i64, jump: Option<i64>) {
     let mut changes = app.services.changes();
     let mut last = String::new();
     loop {
@@ -197,7 +199,18 @@ async fn follow(app: &App, send: &Sender, id: RunId, mut after: i64) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         };
-        while let Ok(lines) = control::runs::log(&app.services, id, after, LINES).await {
+        let newest = jump.map(|jump| detail.log_lines - jump);
+        if let Some(newest) = newest.filter(|newest| *newest > after) {
+            after = newest;
+            let skipped = Event::default().event("skipped").id(newest.to_string()).data(newest.to_string());
+            if send.send(Ok(skipped)).await.is_err() {
+                return;
+            }
+        }
+        // As far as it is known to go: in a flood there is always more.
+        while after < detail.log_lines
+            && let Ok(lines) = control::runs::log(&app.services, id, after, LINES).await
+        {
             let Some(newest) = lines.last().map(|line| line.n) else { break };
             let Ok(event) = Event::default().event("log").id(newest.to_string()).json_data(&lines) else {
                 break;

@@ -37,8 +37,6 @@ use crate::{auth, doors, events, headers, metrics, openapi, session};
 const LARGEST_BODY: usize = 256 * 1024;
 /// How long an answer may take; streams are no answers that end.
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
-/// How long a session lasts without being used, in minutes.
-const IDLE_MINUTES: i64 = 30;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -113,7 +111,8 @@ pub(crate) fn build(
         .merge(pages(&app))
         .fallback(no_page(&app))
         .layer(from_fn_with_state(app.clone(), auth::who))
-        .layer(sessions(&app));
+        .layer(sessions(&app))
+        .layer(from_fn(session::only_logging_out_removes));
     let outside = Router::new().merge(open_routes().split_for_parts().0).merge(files(options));
     Router::new()
         .merge(inside)
@@ -161,14 +160,13 @@ pub(crate) fn build_for_worker(
 fn sessions(app: &App) -> SessionManagerLayer<session::Store> {
     // Lax, so that a link from elsewhere finds one logged in; what changes anything is guarded by `same_origin`.
     SessionManagerLayer::new(session::Store(app.services.db().clone()))
-        .with_name(if app.https { "__Host-toygres" } else { "toygres" })
+        .with_name(if app.https { session::COOKIES.0 } else { session::COOKIES.1 })
         .with_secure(app.https)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
         .with_path("/")
-        // Each use makes it last longer; the store changes only what is there, so none comes back.
-        .with_always_save(true)
-        .with_expiry(Expiry::OnInactivity(CookieDuration::minutes(IDLE_MINUTES)))
+        // How long it lasts is the store's to say; a cookie with every answer would bring back the session of a slow one.
+        .with_expiry(Expiry::OnInactivity(CookieDuration::hours(session::LONGEST_HOURS.into())))
 }
 
 /// What programs use: each address, method and description comes from its handler, and the OpenAPI document from here.

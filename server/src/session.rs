@@ -1,9 +1,14 @@
 //! Sessions in the CMS: found by the hash of the cookie, saved only while they are there, so that a slow request cannot
-//! bring back what was logged out.
+//! bring back what was logged out, nor log out whoever got another cookie meanwhile.
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::SET_COOKIE;
+use axum::middleware::Next;
+use axum::response::Response;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tower_sessions::cookie::time::OffsetDateTime;
@@ -19,12 +24,29 @@ pub(crate) const EPOCH: &str = "epoch";
 pub(crate) const SUDO_UNTIL: &str = "sudo_until";
 /// The data's key for when somebody logged in: a session that gets another id, as at sudo, is no new one.
 const SINCE: &str = "since";
-/// How long a session lasts, whatever is done in it, in hours.
-const LONGEST_HOURS: i32 = 12;
+/// How long a session lasts, whatever is done in it, in hours; its cookie, too.
+pub(crate) const LONGEST_HOURS: i32 = 12;
+/// How long it lasts without being used, in minutes.
+const IDLE_MINUTES: i32 = 30;
+
+/// What the cookie is called where only https may carry it, and elsewhere.
+pub(crate) const COOKIES: (&str, &str) = ("__Host-toygres", "toygres");
 
 /// The sessions of the CMS.
 #[derive(Clone, Debug)]
 pub(crate) struct Store(pub(crate) PgPool);
+
+impl Store {
+    /// The auth epoch of a session that is still there. To look is no use of it.
+    pub(crate) async fn epoch(&self, id: &Id) -> sqlx::Result<Option<i64>> {
+        sqlx::query_scalar!(
+            "select auth_epoch from toygres.session where hash = $1 and expires_at > clock_timestamp()",
+            hash(*id)
+        )
+        .fetch_optional(&self.0)
+        .await
+    }
+}
 
 fn hash(id: Id) -> Vec<u8> {
     Sha256::digest(id.0.to_le_bytes()).to_vec()
@@ -32,12 +54,6 @@ fn hash(id: Id) -> Vec<u8> {
 
 fn backend(error: impl std::fmt::Display) -> Error {
     Error::Backend(error.to_string())
-}
-
-fn seconds(time: OffsetDateTime) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
-    let seconds = time.unix_timestamp() as f64;
-    seconds
 }
 
 #[async_trait]
@@ -50,14 +66,15 @@ impl SessionStore for Store {
         let data = serde_json::to_value(&record.data).map_err(backend)?;
         sqlx::query!(
             "insert into toygres.session (hash, account, auth_epoch, data, created_at, expires_at)
-             select $1, $2, $3, $4, since, least(to_timestamp($5), since + make_interval(hours => $7))
-             from coalesce(to_timestamp($6), clock_timestamp()) as since",
+             select $1, $2, $3, $4, since,
+                 least(clock_timestamp() + make_interval(mins => $6), since + make_interval(hours => $7))
+             from coalesce(to_timestamp($5), clock_timestamp()) as since",
             hash(record.id),
             account,
             epoch,
             data,
-            seconds(record.expiry_date),
             since,
+            IDLE_MINUTES,
             LONGEST_HOURS
         )
         .execute(&self.0)
@@ -70,14 +87,10 @@ impl SessionStore for Store {
         let epoch = record.data.get(EPOCH).and_then(serde_json::Value::as_i64).unwrap_or(0);
         let data = serde_json::to_value(&record.data).map_err(backend)?;
         sqlx::query!(
-            "update toygres.session set data = $2, auth_epoch = $3, seen_at = clock_timestamp(),
-                 expires_at = least(to_timestamp($4), created_at + make_interval(hours => $5))
-             where hash = $1",
+            "update toygres.session set data = $2, auth_epoch = $3 where hash = $1",
             hash(record.id),
             data,
-            epoch,
-            seconds(record.expiry_date),
-            LONGEST_HOURS
+            epoch
         )
         .execute(&self.0)
         .await
@@ -85,12 +98,17 @@ impl SessionStore for Store {
         .map_err(backend)
     }
 
+    /// Each use makes a session last longer.
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let row = sqlx::query!(
-            r#"select data, extract(epoch from created_at)::float8 as "since!",
-                   extract(epoch from expires_at)::bigint as "expires!" from toygres.session
-               where hash = $1 and expires_at > clock_timestamp()"#,
-            hash(*id)
+            r#"update toygres.session set seen_at = clock_timestamp(),
+                   expires_at = least(clock_timestamp() + make_interval(mins => $2), created_at + make_interval(hours => $3))
+               where hash = $1 and expires_at > clock_timestamp()
+               returning data, extract(epoch from created_at)::float8 as "since!",
+                   extract(epoch from expires_at)::bigint as "expires!""#,
+            hash(*id),
+            IDLE_MINUTES,
+            LONGEST_HOURS
         )
         .fetch_optional(&self.0)
         .await
@@ -113,4 +131,24 @@ impl SessionStore for Store {
             .map(drop)
             .map_err(backend)
     }
+}
+
+/// Takes the removal of the cookie out of every answer but that of logging out. An answer to what was asked with a session's
+/// last id, as while the password was given again, would take the new one with it.
+pub(crate) async fn only_logging_out_removes(request: Request, next: Next) -> Response {
+    let logs_out = request.uri().path() == "/logout";
+    let mut answer = next.run(request).await;
+    if !logs_out && answer.headers().contains_key(SET_COOKIE) {
+        let cookies: Vec<HeaderValue> = answer.headers().get_all(SET_COOKIE).iter().cloned().collect();
+        answer.headers_mut().remove(SET_COOKIE);
+        for cookie in cookies.into_iter().filter(|cookie| !is_removal(cookie)) {
+            answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+    }
+    answer
+}
+
+fn is_removal(cookie: &HeaderValue) -> bool {
+    let pair = cookie.to_str().ok().and_then(|cookie| cookie.split(';').next()?.split_once('='));
+    pair.is_some_and(|(name, value)| value.is_empty() && (name == COOKIES.0 || name == COOKIES.1))
 }

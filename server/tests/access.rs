@@ -127,6 +127,31 @@ async fn https_gets_a_cookie_that_only_https_sends() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_late_takes_nobodys_session_away() {
+    let toygres = Toygres::start();
+    let client = reqwest::Client::new();
+    let form = [("username", NAME), ("password", PASSWORD)];
+    let login = client.post(toygres.url("/login")).form(&form).send().await.unwrap();
+    let pair = |answer: &reqwest::Response| {
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    };
+    let first = pair(&login);
+    let sudo = client.post(toygres.url("/api/sudo")).header("cookie", &first);
+    let sudo = sudo.json(&json!({ "password": PASSWORD })).send().await.unwrap();
+    let second = pair(&sudo);
+    assert_ne!(first, second);
+    // A browser keeps the cookie of whatever answer comes last: of what was asked before, and of what is asked all the time.
+    for (cookie, status) in [(&first, 401), (&second, 200)] {
+        for path in ["/api/runs", "/api/instances"] {
+            let answer = client.get(toygres.url(path)).header("cookie", cookie).send().await.unwrap();
+            assert_eq!(answer.status(), status);
+            assert!(!answer.headers().contains_key("set-cookie"), "{:?}", answer.headers());
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_a_known_proxy_says_where_a_request_comes_from() {
     let guess = async |toygres: &Toygres| {
         let form = [("username", NAME), ("password", "a guess")];

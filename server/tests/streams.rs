@@ -7,10 +7,12 @@ mod toygres;
 use serde_json::{Value, json};
 use toygres::{Toygres, log_in, succeeds};
 
-/// What one connection was told: the numbers of lines, the id of its last event, and whether it came to the end.
+/// What one connection was told: the numbers of lines, the id of its last event, up to where it was skipped, and whether
+/// it came to the end.
 struct Told {
     lines: Vec<i64>,
     id: Option<i64>,
+    skipped: Option<i64>,
     ended: bool,
 }
 
@@ -22,7 +24,7 @@ async fn listen(client: &reqwest::Client, url: &str, last: Option<i64>, most: us
     }
     let mut answer = request.send().await.unwrap();
     assert_eq!(answer.status(), 200);
-    let mut told = Told { lines: Vec::new(), id: last, ended: false };
+    let mut told = Told { lines: Vec::new(), id: last, skipped: None, ended: false };
     let (mut text, mut events) = (String::new(), 0);
     while let Some(chunk) = answer.chunk().await.unwrap() {
         text += &String::from_utf8_lossy(&chunk);
@@ -35,6 +37,7 @@ async fn listen(client: &reqwest::Client, url: &str, last: Option<i64>, most: us
                     told.id = field("id:").map(|id| id.parse().unwrap());
                     events += 1;
                 }
+                Some("skipped") => told.skipped = field("data:").map(|to| to.parse().unwrap()),
                 Some("end") => told.ended = true,
                 _ => {}
             }
@@ -83,4 +86,10 @@ async fn a_stream_goes_on_where_it_broke_off() {
     assert_eq!(told.lines, (half + 1..=count).collect::<Vec<i64>>());
     let told = listen(&client, &url, Some(count), usize::MAX).await;
     assert!(told.ended && told.lines.is_empty());
+    // Who shows the newest lines only is told what it does not get, and gets those.
+    let told = listen(&client, &format!("{url}?after=0&jump=2"), None, usize::MAX).await;
+    assert!(told.ended);
+    assert_eq!((told.skipped, told.lines), (Some(count - 2), vec![count - 1, count]));
+    let told = listen(&client, &format!("{url}?jump={count}"), None, usize::MAX).await;
+    assert_eq!((told.skipped, told.lines.len()), (None, usize::try_from(count).unwrap()));
 }

@@ -37,7 +37,7 @@ pub fn LogView(
     run: RunSignals,
 ) -> impl IntoView {
     let window = run.log;
-    let follow = RwSignal::new(true);
+    let follow = window.follow;
     let frame = NodeRef::<Div>::new();
     let keep = StoredValue::new(None::<i32>);
     keep_the_place(window, follow, frame, keep);
@@ -175,6 +175,13 @@ fn Bar(window: LogWindow, follow: RwSignal<bool>, id: RunId) -> impl IntoView {
         let level = event_target_value(&event).parse().unwrap_or(Level::Debug);
         window.search(LogFilter { level, ..window.filter.get_untracked() });
     };
+    let on_follow = move |event| {
+        let follows = event_target_checked(&event);
+        follow.set(follows);
+        if follows && window.later.get_untracked() {
+            window.load(LogStretch::Last);
+        }
+    };
     let at_first = window.filter.get_untracked();
     let found = move || {
         let words = window
@@ -201,7 +208,7 @@ fn Bar(window: LogWindow, follow: RwSignal<bool>, id: RunId) -> impl IntoView {
                 </select>
             </label>
             <noscript><button class="btn small">"Search"</button></noscript>
-            <label class="check"><input type="checkbox" prop:checked=follow checked on:change=move |event| follow.set(event_target_checked(&event))/>" Follow"</label>
+            <label class="check"><input type="checkbox" prop:checked=follow checked on:change=on_follow/>" Follow"</label>
             <label class="check"><input type="checkbox" id="log-wrap" class="wraps"/>" Wrap"</label>
             <a class="btn small push" href=format!("/api/runs/{id}/log?format=text") download rel="external"><Icon name="download"/>"Download"</a>
         </form>

@@ -39,6 +39,7 @@ mod browser {
     use web_sys::{Event, EventSource, MessageEvent};
 
     use super::RunSignals;
+    use crate::components::log_window::MOST;
     use crate::live::Connection;
 
     pub(super) fn open(signals: RunSignals) {
@@ -50,7 +51,9 @@ mod browser {
         if detail.run.state.has_ended() && last >= detail.log_lines {
             return;
         }
-        let Ok(source) = EventSource::new(&format!("/api/runs/{}/events?after={last}", detail.run.id)) else {
+        let Ok(source) =
+            EventSource::new(&format!("/api/runs/{}/events?after={last}&jump={MOST}", detail.run.id))
+        else {
             return;
         };
         let mut kept: Vec<Closure<dyn Fn(Event)>> = Vec::new();
@@ -72,6 +75,14 @@ mod browser {
             Box::new(move |event| {
                 if let (Some(lines), false) = (read(&event), signals.log.lines.is_disposed()) {
                     signals.log.add(lines);
+                }
+            }),
+        );
+        on(
+            "skipped",
+            Box::new(move |event| {
+                if let (Some(to), false) = (read(&event), signals.log.lines.is_disposed()) {
+                    signals.log.skip(to);
                 }
             }),
         );
