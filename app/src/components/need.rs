@@ -24,19 +24,25 @@ pub fn needs(overview: &Overview) -> Vec<Need> {
     let mut needs: Vec<Need> = overview.needs_you.iter().map(of_run).collect();
     for row in &overview.instances {
         let instance = &row.instance;
-        if instance.status == InstanceStatus::Running && instance.health == Health::Down {
-            needs.push(Need {
-                look: Look::new("fail", "s-fail", "down"),
-                title: format!("{} does not answer", instance.name),
-                text: instance
-                    .health_detail
-                    .clone()
-                    .unwrap_or_else(|| "The last look found nobody there.".to_owned()),
-                href: format!("/instances/{}", instance.name),
-                press: "Look at it",
-                weight: 1,
-            });
+        if instance.status != InstanceStatus::Running {
+            continue;
         }
+        let (title, weight) = match (instance.health, &instance.health_detail) {
+            (Health::Down, _) => ("does not answer", 1),
+            (Health::Ok, Some(_)) => ("will lose its data", 0),
+            _ => continue,
+        };
+        needs.push(Need {
+            look: state::instance(instance),
+            title: format!("{} {title}", instance.name),
+            text: instance
+                .health_detail
+                .clone()
+                .unwrap_or_else(|| "The last look found nobody there.".to_owned()),
+            href: format!("/instances/{}", instance.name),
+            press: "Look at it",
+            weight,
+        });
     }
     needs.sort_by_key(|need| need.weight);
     needs

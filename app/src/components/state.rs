@@ -96,6 +96,9 @@ pub fn image(image: &Image) -> Look {
 #[must_use]
 pub fn instance(instance: &Instance) -> Look {
     match (instance.status, instance.health) {
+        (InstanceStatus::Running, Health::Ok) if instance.health_detail.is_some() => {
+            Look::new("warn", "s-up", "in danger")
+        }
         (InstanceStatus::Running, Health::Ok) => Look::new("ok", "s-up", "running"),
         (InstanceStatus::Running, Health::Down) => Look::new("fail", "s-fail", "down"),
         (InstanceStatus::Running, Health::Unknown) => Look::new("wait", "s-down", "starting"),
@@ -106,6 +109,7 @@ pub fn instance(instance: &Instance) -> Look {
         (InstanceStatus::Stopping, _) => Look::new("run", "s-run", "stopping"),
         (InstanceStatus::Starting, _) => Look::new("run", "s-run", "starting"),
         (InstanceStatus::Stopped, _) => Look::new("off", "s-down", "stopped"),
+        (InstanceStatus::Failed, _) if instance.was_cancelled() => Look::new("off", "s-cancel", "cancelled"),
         (InstanceStatus::Failed, _) => Look::new("fail", "s-fail", "failed"),
         (InstanceStatus::Deleting, _) => Look::new("undo", "trash", "deleting"),
     }

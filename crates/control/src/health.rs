@@ -62,11 +62,13 @@ async fn look(services: &Services, round: u64) -> crate::Result<()> {
             Origin::External => ServerState::Running,
         };
         match state {
-            ServerState::Running if probe => probe_one(services, &instance).await?,
+            ServerState::Running if probe => probe_one(services, &instance, None).await?,
             ServerState::Running if instance.origin == Origin::Managed => {
                 seen(services, &instance, "ok", None).await?;
             }
             ServerState::Running => {}
+            ServerState::Endangered(words) if probe => probe_one(services, &instance, Some(&words)).await?,
+            ServerState::Endangered(words) => seen(services, &instance, "ok", Some(&words)).await?,
             ServerState::Starting(words) | ServerState::Failed(words) => {
                 seen(services, &instance, "down", Some(&words)).await?;
             }
@@ -100,7 +102,8 @@ async fn seen(
     Ok(())
 }
 
-async fn probe_one(services: &Services, instance: &Instance) -> crate::Result<()> {
+/// Connects to a server; `danger` is what its data are in.
+async fn probe_one(services: &Services, instance: &Instance, danger: Option<&str>) -> crate::Result<()> {
     let password = match password(services, instance).await {
         Ok(password) => password,
         Err(Error::Unavailable(words)) => return seen(services, instance, "unknown", Some(&words)).await,
@@ -112,14 +115,15 @@ async fn probe_one(services: &Services, instance: &Instance) -> crate::Result<()
     match crate::jobs::probe(services, connection(instance), password).await {
         Ok(Outcome::Probe { version, major, bytes, databases, workers, .. }) => {
             sqlx::query!(
-                "update toygres.instance set health = 'ok', health_detail = null, health_at = clock_timestamp(), version = $2,
+                "update toygres.instance set health = 'ok', health_detail = $7, health_at = clock_timestamp(), version = $2,
                      major = $3, size_bytes = $4, databases = $5, workers = $6 where id = $1 and status = 'running'",
                 instance.id.0,
                 version,
                 major,
                 bytes,
                 &databases,
-                &workers
+                &workers,
+                danger
             )
             .execute(services.db())
             .await?;

@@ -110,6 +110,8 @@ pub enum ServerState {
     Starting(String),
     /// Its process runs (whether it answers is for a probe to say).
     Running,
+    /// It runs, and will lose its data when it stops; the words say why.
+    Endangered(String),
     /// It cannot run; the words say why.
     Failed(String),
 }

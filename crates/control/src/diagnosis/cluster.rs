@@ -2,7 +2,7 @@
 
 use super::Known;
 
-pub(super) const KNOWN: [Known; 14] = [
+pub(super) const KNOWN: [Known; 17] = [
     Known {
         words: &[
             "imagepullbackoff",
@@ -25,6 +25,11 @@ pub(super) const KNOWN: [Known; 14] = [
         fix: "Delete what nobody needs there, or have the quota raised (kubectl describe resourcequota), then try again.",
     },
     Known {
+        words: &["failed quota", "must specify", "asks for more than"],
+        cause: "The namespace's quota counts something that the pod does not say of itself.",
+        fix: "Add what is named to the resources of every container in the template, or give the namespace a LimitRange with defaults, then try again.",
+    },
+    Known {
         words: &[
             "violates podsecurity",
             "admission webhook",
@@ -33,6 +38,16 @@ pub(super) const KNOWN: [Known; 14] = [
         ],
         cause: "A rule of the cluster refuses the pod before it is made: Pod Security, or a policy of an admission webhook.",
         fix: "Compare the template with the rule that is named. What Toygres makes by itself passes Pod Security restricted.",
+    },
+    Known {
+        words: &["all data go as soon as"],
+        cause: "The claim of the instance's volume was deleted. The cluster keeps the volume only as long as the server runs.",
+        fix: "Back it up now, restore the image into another instance, then delete this one.",
+    },
+    Known {
+        words: &["volume is gone"],
+        cause: "The volume of the instance was deleted, and its data with it.",
+        fix: "Restore an image into another instance and delete this one.",
     },
     Known {
         words: &[
@@ -129,6 +144,16 @@ mod tests {
                 "The cluster does not admit the pod of the job t-1: pods \"t-1-x\" is forbidden: violates PodSecurity \"restricted:latest\". Change the job's template.",
                 "Pod Security",
                 "template",
+            ),
+            (
+                "The cluster does not take the server's pod: pods \"orders-0\" is forbidden: failed quota: compute: must specify limits.memory for: postgres.",
+                "does not say",
+                "LimitRange",
+            ),
+            (
+                "The server's volume is gone: 0/1 nodes are available: persistentvolumeclaim \"orders\" not found. Whoever deleted it deleted the data.",
+                "was deleted",
+                "another instance",
             ),
             (
                 "The job t-1 waits for its service account: serviceaccount \"toygres-job\" not found. Make it, or name another one.",

@@ -78,8 +78,11 @@ impl KubernetesPlatform {
                 ))),
             };
         };
-        if replicas == 0 && server.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0)) {
-            self.refuse_to_lose(&server.name_any()).await?;
+        if replicas == 0
+            && server.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0))
+            && let Some(words) = self.doom(&server.name_any()).await?
+        {
+            return Err(Error::Impossible(words));
         }
         let change = serde_json::json!({ "spec": { "replicas": replicas } });
         let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
@@ -89,13 +92,13 @@ impl KubernetesPlatform {
     }
 
     /// A volume that somebody deleted stays as long as its pod runs, and goes with it.
-    async fn refuse_to_lose(&self, name: &str) -> Result<()> {
-        match self.claim(name).await?.and_then(|claim| claim.metadata.deletion_timestamp) {
-            None => Ok(()),
-            Some(_) => Err(Error::Impossible(format!(
+    pub(super) async fn doom(&self, name: &str) -> Result<Option<String>> {
+        let deleted = self.claim(name).await?.and_then(|claim| claim.metadata.deletion_timestamp);
+        Ok(deleted.map(|_| {
+            format!(
                 "Somebody deleted the PersistentVolumeClaim {name}: all data go as soon as this server stops. Back it up now; what is backed up can be restored into another instance."
-            ))),
-        }
+            )
+        }))
     }
 
     pub(super) async fn remove_server(&self, id: InstanceId) -> Result<()> {

@@ -11,6 +11,7 @@ use model::InstanceId;
 
 use super::KubernetesPlatform;
 use super::apply::ask;
+use super::names::FIELD_MANAGER;
 use crate::{Result, ServerState};
 
 /// How long an image may be looked for and a container be prepared in vain.
@@ -26,21 +27,28 @@ impl KubernetesPlatform {
     pub(super) async fn state_of_server(&self, id: InstanceId) -> Result<ServerState> {
         let Some(server) = self.server_of(id).await? else { return Ok(ServerState::Absent) };
         let pods = self.pods_of(id).await?;
-        if let Some(state) = settled(&server, &pods) {
-            return Ok(state);
-        }
-        let about = match pods.first() {
-            None => vec![server.uid()],
-            Some(pod) => {
-                vec![pod.uid(), self.claim(&server.name_any()).await?.and_then(|claim| claim.uid())]
+        match settled(&server, &pods) {
+            Some(ServerState::Running) => {
+                let doom = self.doom(&server.name_any()).await?;
+                return Ok(doom.map_or(ServerState::Running, ServerState::Endangered));
             }
-        };
-        let mut warnings = Vec::new();
-        for uid in about.into_iter().flatten() {
-            let of_it = ListParams::default().fields(&format!("type=Warning,involvedObject.uid={uid}"));
-            warnings.extend(ask("list the events", self.api::<Event>().list(&of_it)).await?.items);
+            Some(state) => return Ok(state),
+            None => {}
         }
-        Ok(unsettled(pods.first(), &warnings, Timestamp::now()))
+        let Some(pod) = pods.first() else {
+            return Ok(without_pod(refusal(&server, &self.told_of(server.uid()).await?)));
+        };
+        let mut told = self.told_of(pod.uid()).await?;
+        let claim = self.claim(&server.name_any()).await?;
+        told.extend(self.told_of(claim.and_then(|claim| claim.uid())).await?);
+        Ok(unsettled(pod, &told, Timestamp::now()))
+    }
+
+    /// What the cluster told about an object.
+    async fn told_of(&self, uid: Option<String>) -> Result<Vec<Event>> {
+        let Some(uid) = uid else { return Ok(vec![]) };
+        let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
+        Ok(ask("list the events", self.api::<Event>().list(&of_it)).await?.items)
     }
 }
 
@@ -69,9 +77,8 @@ fn settled(server: &StatefulSet, pods: &[Pod]) -> Option<ServerState> {
 }
 
 /// The state of a server that is to run and does not.
-fn unsettled(pod: Option<&Pod>, warnings: &[Event], now: Timestamp) -> ServerState {
-    let warned = newest(warnings);
-    let Some(pod) = pod else { return without_pod(warned) };
+fn unsettled(pod: &Pod, told: &[Event], now: Timestamp) -> ServerState {
+    let warned = newest_warning(told);
     let created = pod.creation_timestamp().map_or(now, |time| time.0);
     let late = now.duration_since(created).unsigned_abs() > GRACE;
     let status = pod.status.clone().unwrap_or_default();
@@ -102,11 +109,25 @@ fn unsettled(pod: Option<&Pod>, warnings: &[Event], now: Timestamp) -> ServerSta
     })
 }
 
+/// What a server without a pod is told, if the last try to make one failed. What was asked for before has no say: its
+/// complaints are kept for an hour.
+fn refusal(server: &StatefulSet, told: &[Event]) -> Option<String> {
+    let managers = server.metadata.managed_fields.iter().flatten();
+    let ours = managers.filter(|manager| manager.manager.as_deref() == Some(FIELD_MANAGER));
+    let asked = ours.filter_map(|manager| Some(manager.time.as_ref()?.0)).max();
+    // Times are whole seconds: what came in the same one is told again at the next try.
+    let newest = told.iter().filter(|event| when(event) > asked).max_by_key(|event| when(event))?;
+    is_warning(newest).then(|| sentence(newest))
+}
+
 /// Why there is no pod.
-fn without_pod(warned: Option<String>) -> ServerState {
-    match warned {
+fn without_pod(refusal: Option<String>) -> ServerState {
+    match refusal {
         Some(event) if event.contains("exceeded quota") => ServerState::Starting(format!(
             "The namespace's quota leaves no room for the server's pod: {event} Raise it, or lower the requests in {TEMPLATE}."
+        )),
+        Some(event) if event.contains("must specify") => ServerState::Failed(format!(
+            "The namespace's quota asks for more than the server's pod says: {event} Add that to the resources in {TEMPLATE}, or give the namespace a LimitRange."
         )),
         Some(event) => ServerState::Failed(format!(
             "The cluster does not take the server's pod: {event} Mend {TEMPLATE}, or the labels of the namespace."
@@ -117,6 +138,11 @@ fn without_pod(warned: Option<String>) -> ServerState {
 
 /// Why no node takes the pod.
 fn no_node(message: &str, warned: Option<String>) -> String {
+    if message.contains("persistentvolumeclaim \"") && message.contains("not found") {
+        return format!(
+            "The server's volume is gone: {message} Whoever deleted it deleted the data. Restore an image into another instance."
+        );
+    }
     if message.contains("persistentvolumeclaim") || message.contains("PersistentVolumeClaim") {
         let why = warned.unwrap_or_else(|| message.to_owned());
         return format!(
@@ -204,17 +230,25 @@ fn condition(pod: &Pod, kind: &str, status: &str) -> Option<String> {
 }
 
 /// What was warned of last.
-fn newest(warnings: &[Event]) -> Option<String> {
-    let telling =
-        warnings.iter().filter(|event| event.reason.as_deref().is_none_or(|reason| !NOISE.contains(&reason)));
-    let when = |event: &&Event| {
-        let seen = event.last_timestamp.as_ref().map(|time| time.0);
-        seen.or(event.event_time.as_ref().map(|time| time.0))
-            .or(event.creation_timestamp().map(|time| time.0))
+fn newest_warning(told: &[Event]) -> Option<String> {
+    let telling = |event: &&Event| {
+        is_warning(event) && event.reason.as_deref().is_none_or(|reason| !NOISE.contains(&reason))
     };
-    let event = telling.max_by_key(when)?;
-    let message = event.message.as_deref().unwrap_or_default();
-    Some(message.trim_end_matches('.').to_owned() + ".")
+    told.iter().filter(telling).max_by_key(|event| when(event)).map(sentence)
+}
+
+fn is_warning(event: &Event) -> bool {
+    event.type_.as_deref() == Some("Warning")
+}
+
+/// When an event was told last.
+fn when(event: &Event) -> Option<Timestamp> {
+    let seen = event.last_timestamp.as_ref().map(|time| time.0);
+    seen.or(event.event_time.as_ref().map(|time| time.0)).or(event.creation_timestamp().map(|time| time.0))
+}
+
+fn sentence(event: &Event) -> String {
+    event.message.as_deref().unwrap_or_default().trim_end_matches('.').to_owned() + "."
 }
 
 #[cfg(test)]

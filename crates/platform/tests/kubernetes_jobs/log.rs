@@ -68,6 +68,10 @@ async fn a_flood_is_followed_by_a_connection_that_is_cut() {
         let (mut last, mut lost, mut cuts) = (0, 0, 0);
         while let Some(event) = events.next().await {
             let event = event.expect("a break is nothing to speak of");
+            if event.seq == 0 {
+                // What a busy cluster made it wait for.
+                continue;
+            }
             assert!(event.seq == last + 1 || event.seq > last && cuts > 0, "{} after {last}", event.seq);
             lost += event.seq - last - 1;
             last = event.seq;

@@ -342,6 +342,9 @@ fn pods_that_are_not_made() {
     ] {
         dies(refused(message), None, true, &["does not admit", message]);
     }
+    let quota =
+        "Error creating: pods \"t-1-x\" is forbidden: failed quota: q: must specify limits.memory for: agent";
+    dies(refused(quota), None, true, &["limits.memory for: agent", "LimitRange"]);
 }
 
 #[test]

@@ -65,6 +65,12 @@ fn uncreated(name: &str, message: &str) -> JobState {
             "The job {name} waits for quota: {said}. It begins when something else ends, or when the quota is raised."
         ));
     }
+    if message.contains("must specify") {
+        let words = format!(
+            "The namespace's quota asks for more than the pod of the job {name} says: {said}. Add that to the resources in the job's template, or give the namespace a LimitRange."
+        );
+        return ended(words, true);
+    }
     if message.contains("serviceaccount") && message.contains("not found") {
         return JobState::Pending(format!(
             "The job {name} waits for its service account: {said}. Make it, or name another one."

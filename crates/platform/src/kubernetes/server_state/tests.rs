@@ -53,7 +53,7 @@ fn warning(reason: &str, message: &str, time: &str) -> Event {
 }
 
 fn state(pod: &Pod, warnings: &[Event]) -> ServerState {
-    unsettled(Some(pod), warnings, NOW.parse().expect("a time"))
+    unsettled(pod, warnings, NOW.parse().expect("a time"))
 }
 
 fn assert_words(state: &ServerState, failed: bool, parts: &[&str]) {
@@ -119,6 +119,8 @@ fn a_pod_without_a_node_says_why() {
     };
     let full = state(&unscheduled("0/1 nodes are available: 1 Insufficient cpu."), &[]);
     assert_words(&full, false, &["Insufficient cpu", "Add a node"]);
+    let lost = "0/1 nodes are available: persistentvolumeclaim \"orders\" not found. not found";
+    assert_words(&state(&unscheduled(lost), &[]), false, &["volume is gone", "\"orders\"", "Restore"]);
     let warnings = [
         warning("ProvisioningFailed", "no such class \"fast\"", "2026-03-01T11:59:00Z"),
         warning("FailedScheduling", "no nodes", "2026-03-01T11:59:59Z"),
@@ -136,12 +138,27 @@ fn what_the_cluster_warned_of_last_is_told() {
         warning("Unhealthy", "a probe", "2026-03-01T11:59:59Z"),
     ];
     assert_words(&state(&preparing, &warnings), false, &["being prepared", "the newer."]);
-    let now = NOW.parse().expect("a time");
-    let quota = warning("FailedCreate", "exceeded quota: pods", NOW);
-    assert_words(&unsettled(None, &[quota], now), false, &["quota", "requests"]);
-    let refused = warning("FailedCreate", "violates PodSecurity \"restricted:latest\"", NOW);
-    assert_words(&unsettled(None, &[refused], now), true, &["PodSecurity"]);
-    assert_words(&unsettled(None, &[], now), false, &["being made"]);
+}
+
+#[test]
+fn what_is_told_of_a_server_without_a_pod_is_about_its_newest_settings() {
+    let mut server = server(1);
+    let asked = json!([{ "manager": "toygres", "operation": "Apply", "time": "2026-03-01T11:59:00Z" }]);
+    server.metadata.managed_fields = serde_json::from_value(asked).expect("managers");
+    let told = |message: &str, time: &str| vec![warning("FailedCreate", message, time)];
+    let after = "2026-03-01T11:59:01Z";
+    let words = |events: &[Event]| without_pod(refusal(&server, events));
+    assert_words(&words(&told("exceeded quota: pods", after)), false, &["quota", "requests"]);
+    let limits = "failed quota: compute: must specify limits.memory for: postgres";
+    assert_words(&words(&told(limits, after)), true, &["limits.memory", "LimitRange"]);
+    let policy = "violates PodSecurity \"restricted:latest\"";
+    assert_words(&words(&told(policy, after)), true, &["PodSecurity"]);
+    assert_words(&words(&[]), false, &["being made"]);
+    assert_words(&words(&told(policy, "2026-03-01T11:58:59Z")), false, &["being made"]);
+    let mut made = warning("SuccessfulCreate", "create Pod orders-0 successful", "2026-03-01T11:59:30Z");
+    made.type_ = Some("Normal".to_owned());
+    let gone_again = [told(policy, after), vec![made]].concat();
+    assert_words(&words(&gone_again), false, &["being made"]);
 }
 
 #[test]
