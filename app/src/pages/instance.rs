@@ -229,7 +229,15 @@ fn Trouble(instance: Instance, known: Option<Diagnosis>) -> impl IntoView {
         (InstanceStatus::Creating | InstanceStatus::Starting, _) => {
             ("warn", "It waits for something outside of Toygres", detail?)
         }
+        (InstanceStatus::Running, Health::Ok) => ("warn", "It will lose its data when it stops", detail?),
         (InstanceStatus::Running, Health::Unknown) => ("warn", "It could not be looked at", detail?),
+        (InstanceStatus::Failed, _) if instance.was_cancelled() => (
+            "warn",
+            "It was not made",
+            "Its making was cancelled, and nothing is left of it. Try again from its run, or delete it here."
+                .to_owned(),
+        ),
+        (InstanceStatus::Failed, _) if detail.is_some() => ("fail", "It is not whole", detail?),
         (InstanceStatus::Failed, _) => (
             "fail",
             "It was not made",

@@ -6,6 +6,7 @@ use model::{Actor, Health, Image, Instance, InstanceStatus, Role};
 
 use crate::api::instances::InstanceView;
 use crate::components::ask::ask_href;
+use crate::components::back_up::can_back_up;
 use crate::components::code::Code;
 use crate::components::empty::Empty;
 use crate::components::head::Panel;
@@ -29,9 +30,12 @@ pub fn Images(
     view! {
         <Panel id="images" title="Images" note=move || format::count(total)>
             {if view.images.is_empty() {
-                Either::Left(
-                    view! { <Empty title="No images yet" text="Press Back up above: it makes the first one, and you watch it being made."/> },
-                )
+                let text = if can_back_up(&instance) {
+                    "Press Back up above: it makes the first one, and you watch it being made."
+                } else {
+                    "It can be backed up when it runs."
+                };
+                Either::Left(view! { <Empty title="No images yet" text/> })
             } else {
                 Either::Right(view! { <ImageTable images=view.images may name=name.clone()/> })
             }}

@@ -43,7 +43,7 @@ pub fn Password() -> impl IntoView {
                 />
                 <div class="actions">
                     <button class="btn primary">"Change password"</button>
-                    <a class="btn" href="/settings">"Keep the old one"</a>
+                    {move || (!first.get()).then(|| view! { <a class="btn" href="/settings">"Keep the old one"</a> })}
                 </div>
             </form>
         </Panel>

@@ -4,7 +4,7 @@ mod cluster;
 mod servers;
 mod stores;
 
-use model::run::Diagnosis;
+use model::run::{Diagnosis, RunState};
 
 /// A kind of failure.
 struct Known {
@@ -16,10 +16,14 @@ struct Known {
     fix: &'static str,
 }
 
-/// What is known about an error of a run of this workflow.
-pub(crate) fn of(workflow: &str, error: &str) -> Option<Diagnosis> {
+/// What is known about an error of a run of this workflow, or about what it waits for.
+pub(crate) fn of(workflow: &str, state: RunState, error: &str) -> Option<Diagnosis> {
     let known = find(error)?;
     let meaning = match workflow {
+        _ if state == RunState::Running => {
+            "The run goes on by itself when this is mended, as long as its step has time."
+        }
+        _ if state == RunState::Undoing => "What was done is being undone.",
         "create-image" => "No image was made; the source was only read, and older images are as they were.",
         "restore-image" => {
             "No instance was made, and nothing of the attempt is left. The image is as it was."
@@ -34,7 +38,7 @@ pub(crate) fn of(workflow: &str, error: &str) -> Option<Diagnosis> {
 /// What is known about the words that an instance is down with, or waits with.
 #[must_use]
 pub fn of_instance(words: &str) -> Option<Diagnosis> {
-    find(words).map(|known| diagnosis(known, "Its data stay as they are."))
+    find(words).map(|known| diagnosis(known, "Toygres goes on looking, and changes nothing by itself."))
 }
 
 fn diagnosis(known: &Known, meaning: &str) -> Diagnosis {
@@ -71,15 +75,17 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_not_explained() {
-        assert_eq!(of("create-image", "something nobody has seen"), None);
+        assert_eq!(of("create-image", RunState::Failed, "something nobody has seen"), None);
     }
 
     #[test]
     fn what_it_means_depends_on_what_was_done() {
-        let of_backup = of("create-image", "the store is full").expect("known");
-        let of_restore = of("restore-image", "the store is full").expect("known");
+        let of_backup = of("create-image", RunState::Failed, "the store is full").expect("known");
+        let of_restore = of("restore-image", RunState::Failed, "the store is full").expect("known");
         assert_eq!(of_backup.cause, of_restore.cause);
         assert!(of_backup.meaning.contains("No image was made"));
         assert!(of_restore.meaning.contains("No instance was made"));
+        let waiting = of("restore-image", RunState::Running, "the store is full").expect("known");
+        assert!(waiting.meaning.contains("goes on"), "nothing was decided yet");
     }
 }

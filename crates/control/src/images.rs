@@ -7,6 +7,7 @@ use model::{
     Role, RunId, StoreId,
 };
 use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::audit;
 use crate::error::{Error, Result, Started};
@@ -165,14 +166,13 @@ pub async fn create(services: &Services, actor: &Actor, new: NewImage) -> Result
         if databases.iter().any(|name| name.len() > 63 || name.contains('\0')) {
             return Err(Error::invalid("databases", "A database's name has at most 63 bytes."));
         }
-        let typed = new.name.trim();
-        let name = match typed {
-            "" => made_up_name(services, &instance.name).await?,
-            typed => Name::parse(typed).map_err(|error| Error::invalid("name", error.to_string()))?,
-        };
         let (id, run) = (ImageId::new(), RunId::new());
         let store = crate::stores::default(services).await?;
         let mut tx = services.db().begin().await?;
+        let name = match new.name.trim() {
+            "" => made_up_name(&mut tx, &instance.name).await?,
+            typed => Name::parse(typed).map_err(|error| Error::invalid("name", error.to_string()))?,
+        };
         sqlx::query!(
             "insert into toygres.image (id, name, description, instance, instance_name, image_type, status, username,
                  selection, trust_loopback, store, run, created_by)
@@ -208,8 +208,9 @@ pub async fn create(services: &Services, actor: &Actor, new: NewImage) -> Result
     .await
 }
 
-/// `orders-20261124-0930`, with a number behind it if that is taken.
-async fn made_up_name(services: &Services, instance: &str) -> Result<Name> {
+/// `orders-20261124-0930`, with a number behind it if that is taken. Until the transaction ends nobody else makes one up.
+async fn made_up_name(tx: &mut PgConnection, instance: &str) -> Result<Name> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('toygres.image.name'))").execute(&mut *tx).await?;
     let stem: String = instance.chars().take(44).collect();
     let stem = format!("{}-{}", stem.trim_end_matches('-'), chrono::Utc::now().format("%Y%m%d-%H%M"));
     for n in 1..1000 {
@@ -218,7 +219,7 @@ async fn made_up_name(services: &Services, instance: &str) -> Result<Name> {
             r#"select exists (select from toygres.image where name = $1 and status <> 'failed') as "taken!""#,
             name
         );
-        if !taken.fetch_one(services.db()).await? {
+        if !taken.fetch_one(&mut *tx).await? {
             return Name::parse(&name).map_err(|error| Error::Internal(error.into()));
         }
     }

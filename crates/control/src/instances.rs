@@ -51,12 +51,17 @@ macro_rules! instances {
     };
 }
 
-/// All instances of all platforms, by name.
+/// All instances of all platforms, by name; without those that could not be made and were made later.
 ///
 /// # Errors
 /// The CMS does not answer.
 pub async fn list(services: &Services) -> Result<Vec<Instance>> {
-    Ok(instances!("order by name, created_at desc").fetch_all(services.db()).await?)
+    let all = instances!(
+        "where status <> 'failed' or not exists (select from toygres.instance later
+             where later.name = instance_seen.name and later.created_at > instance_seen.created_at)
+         order by name, created_at desc"
+    );
+    Ok(all.fetch_all(services.db()).await?)
 }
 
 /// An instance by its name or its id.

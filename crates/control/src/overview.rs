@@ -36,8 +36,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
         runs::list(services, RunQuery { active: true, per_page: 50, ..RunQuery::default() }).await?.rows;
     let ended = runs::list(services, RunQuery { per_page: 20, ..RunQuery::default() }).await?.rows;
     let totals = sqlx::query!(
-        r#"select (select count(*) from toygres.instance where status <> 'failed') as "instances!",
-               (select count(*) from toygres.image where status <> 'failed') as "images!",
+        r#"select (select count(*) from toygres.image) as "images!",
                (select coalesce(sum(stored_bytes), 0)::bigint from toygres.image where status = 'available') as "stored_bytes!""#
     )
     .fetch_one(services.db())
@@ -53,7 +52,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
             })
             .collect(),
         counts: Counts {
-            instances: totals.instances,
+            instances: i64::try_from(ids.len()).unwrap_or(i64::MAX),
             images: totals.images,
             runs_needing_you: i64::try_from(needs_you.len()).unwrap_or(0),
         },

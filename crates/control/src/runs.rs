@@ -160,6 +160,8 @@ pub async fn list(services: &Services, query: RunQuery) -> Result<Page<Run>> {
 pub(crate) async fn needing_you(services: &Services) -> Result<Vec<Run>> {
     let rows = runs!(
         "r where state = 'stuck' or (state = 'failed' and finished_at > clock_timestamp() - interval '3 days'
+             and (r.instance is null or exists (select from toygres.instance i where i.id = r.instance))
+             and (r.instance is not null or r.image is null or exists (select from toygres.image i where i.id = r.image))
              and not exists (select from toygres.run_seen later
                  where later.created_at > r.created_at and later.workflow = r.workflow
                    and (later.instance = r.instance or later.instance_name = r.instance_name or later.image = r.image)
@@ -220,7 +222,7 @@ pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
         .error
         .clone()
         .or_else(|| step_rows.iter().find_map(|step| step.waits_for.clone().or_else(|| step.error.clone())));
-    let diagnosis = words.as_deref().and_then(|words| crate::diagnosis::of(&run.workflow, words));
+    let diagnosis = words.as_deref().and_then(|words| crate::diagnosis::of(&run.workflow, run.state, words));
     Ok(RunDetail { run, step_rows, diagnosis, log_lines, receipt })
 }
 

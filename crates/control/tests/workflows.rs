@@ -93,6 +93,10 @@ async fn making_an_instance(db: PgPool) {
     meet_all_faults::<CreateInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
         .unwrap();
+    let needs = async || control::overview::get(&world.services).await.unwrap().needs_you.len();
+    assert!(needs().await > 0, "a failure needs somebody");
+    sqlx::query("delete from toygres.instance").execute(&db).await.unwrap();
+    assert_eq!(needs().await, 0, "that of an instance that is gone needs nobody");
     world.end().await;
 }
 
@@ -121,6 +125,16 @@ async fn making_verifying_and_deleting_an_image(db: PgPool) {
     meet_all_faults::<CreateImage, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
         .unwrap();
+
+    // At once and without a name: each gets one.
+    let unnamed = || {
+        let new = NewImage { instance_id: Some(source), ..NewImage::default() };
+        async { control::images::create(&world.services, &somebody(), new).await.unwrap() }
+    };
+    let (first, second, third) = tokio::join!(unnamed(), unnamed(), unnamed());
+    for started in [first, second, third] {
+        world.finish::<CreateImage>(started.run_id).await;
+    }
 
     let kept = world.image(source, "kept").await;
     let begin =

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ImageId, InstanceId, RunId, StoreId};
+use crate::run::CANCELLED;
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -95,9 +96,6 @@ pub struct Image {
     /// Why it failed or is corrupt.
     pub error: Option<String>,
 }
-
-/// The error of an image whose run a person cancelled.
-pub const CANCELLED: &str = "Cancelled.";
 
 impl Image {
     /// Whether it is not there because a person did not want it after all.

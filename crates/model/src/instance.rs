@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ImageId, InstanceId, PlatformId, RunId};
 use crate::image::ImageType;
+use crate::run::CANCELLED;
 use crate::text_enum::text_enum;
 use crate::workers;
 
@@ -129,6 +130,12 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Whether it is not there because a person did not want it after all.
+    #[must_use]
+    pub fn was_cancelled(&self) -> bool {
+        self.status == InstanceStatus::Failed && self.health_detail.as_deref() == Some(CANCELLED)
+    }
+
     /// The libraries of which a background worker is missed, if any is.
     #[must_use]
     pub fn missing_worker(&self) -> Option<Vec<String>> {

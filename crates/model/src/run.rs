@@ -25,6 +25,9 @@ text_enum! {
     }
 }
 
+/// The error of what is not there because a person did not want it after all.
+pub const CANCELLED: &str = "Cancelled.";
+
 text_enum! {
     /// Where a step stands.
     StepState {

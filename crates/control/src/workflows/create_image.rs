@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use model::agent::{Connection, Location, Outcome, Work};
-use model::image::CANCELLED;
+use model::run::CANCELLED;
 use model::{ImageId, InstanceId, InstanceStatus};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use model::agent::{Outcome, Work};
+use model::run::CANCELLED;
 use model::{Instance, InstanceId, workers};
 use platform::{InstanceSpec, ServerState};
 use workflow::{Cx, Failure, Progress, Retry, Step, Workflow};
@@ -58,9 +59,12 @@ impl<W: MakesInstance> Step for CreatePvc<W> {
         cx.services.platform().delete_volume(cx.input.instance()).await.map_err(of_platform)?;
         let mut tx = cx.fenced().await?;
         sqlx::query!(
-            "update toygres.instance set status = 'failed', health = 'unknown', health_detail = null, host = null, port = null
-             where id = $1",
-            cx.input.instance().0
+            "update toygres.instance i set status = 'failed', health = 'unknown', host = null, port = null,
+                 health_detail = case when r.error is null then $3 end
+             from toygres.run r where i.id = $1 and r.id = $2",
+            cx.input.instance().0,
+            cx.run.0,
+            CANCELLED
         )
         .execute(&mut *tx)
         .await?;
@@ -118,7 +122,7 @@ pub(super) async fn deploy<W: MakesInstance>(cx: &Cx<W>) -> Result<Progress<()>,
             return Ok(Progress::Wait(Duration::from_secs(1)));
         }
         ServerState::Failed(words) => return Err(Failure::retry(anyhow!("{words}"))),
-        ServerState::Absent | ServerState::Stopped | ServerState::Running => {}
+        ServerState::Absent | ServerState::Stopped | ServerState::Running | ServerState::Endangered(_) => {}
     }
     let endpoint = platform.endpoint(spec.id).await.map_err(of_platform)?;
     let endpoint = endpoint.ok_or_else(|| Failure::retry(anyhow!("The server has no address yet.")))?;
