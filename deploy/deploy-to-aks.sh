@@ -17,7 +17,7 @@ Usage: deploy/deploy-to-aks.sh --resource-group GROUP --cluster NAME --storage-a
   --public-url URL         what people will type, such as the https address of your ingress [default: a port-forward]
   --dns-label LABEL        a load balancer at http://LABEL.REGION.cloudapp.azure.com (unencrypted: for trials)
   --subscription ID        [default: the one that az has chosen]
-  --dry-run                print each command, call none
+  --dry-run                print each command and each file, call nothing
   --help
 
 From the environment, where it is set: DATABASE_URL (a PostgreSQL for Toygres' own state; without it one is made in the
@@ -57,15 +57,26 @@ done
 [[ -n $account ]] || fail "name the storage account with --storage-account"
 [[ -n $acr || -n $image ]] || fail "name a registry to build for with --acr, or a ready image with --image"
 [[ -z $public_url || -z $dns_label ]] || fail "--public-url and --dns-label exclude each other"
+# matches OPTION VALUE PATTERN WHAT: an empty value is for others to refuse.
+matches() { [[ -z $2 || $2 =~ ^$3$ ]] || fail "$1 is $4, not: $2"; }
+matches --storage-account "$account" '[a-z0-9]{3,24}' "3 to 24 lowercase letters and digits"
+matches --container "$container" '[a-z0-9](-?[a-z0-9]){2,62}' "3 to 63 lowercase letters, digits and single hyphens"
+matches --acr "$acr" '[a-zA-Z0-9]{5,50}' "a registry's name, 5 to 50 letters and digits"
+matches --image "$image" '[^[:space:]]+' "one word"
+matches --dns-label "$dns_label" '[a-z][a-z0-9-]{1,61}[a-z0-9]' "3 to 63 lowercase letters, digits and hyphens"
+matches --public-url "$public_url" 'https?://[^[:space:]/]+/?' "https://HOST or http://HOST[:PORT]"
 
 here=$(cd "$(dirname "$0")" && pwd)
 system=toygres-system managed=toygres-managed
 umask 077
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# What a dry run wrote is there to be looked at.
+[[ -n $dry_run ]] || trap 'rm -rf "$work"' EXIT
 
+exec 3>&1
 step() { printf '\n== %s\n' "$*"; }
-show() { { printf '+'; printf ' %q' "$@"; echo; } >&2; }
+# Beside the answers that are taken.
+show() { { printf '+'; printf ' %q' "$@"; echo; } >&3; }
 # run COMMAND…: changes something.
 run() { show "$@"; [[ -n $dry_run ]] || "$@"; }
 # ask PLACEHOLDER COMMAND…: prints what it answers; in a dry run, the placeholder.
@@ -145,10 +156,12 @@ job_id=$(ask '<client of toygres-job>' az identity show --resource-group "$group
 
 if [[ -z $image ]]; then
   step "The image"
-  version=$(git -C "$here" describe --always --dirty 2>/dev/null || date +%Y%m%d%H%M%S)
+  version=$(git -C "$here" describe --always --dirty 2>/dev/null || echo unversioned-dirty)
+  # Work that was not committed is another one each time; pods take what has another name only.
+  [[ $version != *-dirty ]] || version+=-$(date -u +%Y%m%d%H%M%S)
   image=$acr.azurecr.io/toygres:$version
-  # A version that is there is what it was; work that was not committed has no version.
-  if [[ $version == *-dirty ]] || ! there az acr repository show --name "$acr" --image "toygres:$version" -o none; then
+  # A version that is there is what it was.
+  if ! there az acr repository show --name "$acr" --image "toygres:$version" -o none; then
     # The command is known in the repository only.
     cd "$here/.."
     run cargo xtask image --release --context-only
@@ -167,7 +180,7 @@ run az aks get-credentials --resource-group "$group" --name "$cluster" --file "$
 run kubectl apply --server-side -f "$here/base/namespaces.yaml"
 has=$(ask '' kubectl --namespace "$system" get secret toygres-secrets --ignore-not-found -o name)
 if [[ -z $has ]]; then
-  [[ -n $dry_run ]] || "$here/make-secrets" "$work/secrets.env" >/dev/null
+  run "$here/make-secrets" "$work/secrets.env"
   run kubectl --namespace "$system" create secret generic toygres-secrets --from-env-file "$work/secrets.env"
 fi
 # Only whether the key is there: a CMS of its own has a password of its own.
@@ -194,11 +207,24 @@ if [[ -n $dns_label ]]; then
       - { op: add, path: /metadata/annotations, value: { service.beta.kubernetes.io/azure-dns-label-name: $dns_label } }
 PATCH
 fi
+if [[ -n $dry_run ]]; then
+  for file in settings.env identities.env kustomization.yaml; do
+    printf '\n%s:\n' "$overlay/$file"
+    sed 's/^/  /' "$overlay/$file"
+  done
+fi
 run kubectl apply --server-side -k "$overlay"
 [[ -z $own_cms ]] || run kubectl --namespace "$system" rollout status statefulset/toygres-cms --timeout 10m
 for deployment in toygres-api toygres-worker; do
   run kubectl --namespace "$system" rollout status "deployment/$deployment" --timeout 10m
 done
+
+if [[ -n $dry_run ]]; then
+  step "Nothing was called"
+  echo "What would be applied: kubectl kustomize $overlay"
+  echo "It is yours to delete: rm -r $work"
+  exit
+fi
 
 step "Done"
 login="az aks get-credentials --resource-group $group --name $cluster"

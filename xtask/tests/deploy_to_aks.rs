@@ -31,6 +31,7 @@ impl Azure {
             .args(args)
             .env("PATH", path)
             .env("STATE", self.dir.path())
+            .env("TMPDIR", self.dir.path())
             .env_remove("DATABASE_URL")
             .env_remove("TOYGRES_ADMIN_PASSWORD");
         deploy
@@ -81,19 +82,29 @@ fn changes(calls: &[String]) -> Vec<&str> {
 #[test]
 fn a_dry_run_shows_every_command_and_calls_none() {
     let azure = Azure::new();
-    let output = ran(&mut azure.deploy(&["--acr", "shop", "--dry-run"]));
-    let shown = String::from_utf8_lossy(&output.stderr);
-    for command in [
+    let output =
+        ran(&mut azure.deploy(&["--acr", "shopregistry", "--dns-label", "shop-toygres", "--dry-run"]));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    for part in [
         "az storage container-rm create",
         "az identity federated-credential create",
         "Storage\\ Blob\\ Data\\ Contributor",
         "az aks update",
         "az acr build",
+        "make-secrets",
         "create secret generic toygres-secrets",
+        "TOYGRES_STORE=az://shopimages/toygres-images",
+        "SERVER_CLIENT_ID=<client of toygres-server>",
+        "../../components/cms",
+        "azure-dns-label-name: shop-toygres",
         "kubectl apply --server-side -k",
+        "Nothing was called",
     ] {
-        assert!(shown.contains(command), "{command} is not in {shown}");
+        assert!(shown.contains(part), "{part} is not in {shown}");
     }
+    // The overlay is there to be looked at.
+    let overlay = shown.split("kubectl kustomize ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert!(Path::new(overlay).join("kustomization.yaml").is_file(), "{overlay}");
     assert_eq!(azure.calls(), Vec::<String>::new());
 }
 
@@ -135,11 +146,11 @@ fn a_first_run_makes_all_and_the_next_ones_keep_it() {
 #[test]
 fn with_a_registry_the_image_is_built_there_and_the_cluster_may_pull_it() {
     let azure = Azure::new();
-    ran(&mut azure.deploy(&["--acr", "shop"]));
+    ran(&mut azure.deploy(&["--acr", "shopregistry"]));
     let calls = azure.calls();
     let made = |part: &str| calls.iter().any(|call| call.contains(part));
     assert!(made("cargo xtask image --release --context-only"));
-    assert!(made("az acr build --registry shop --image toygres:"));
+    assert!(made("az acr build --registry shopregistry --image toygres:"));
     assert!(made(
         "az role assignment create --assignee-object-id blue-identityProfile.kubeletidentity.objectId"
     ));
@@ -147,7 +158,7 @@ fn with_a_registry_the_image_is_built_there_and_the_cluster_may_pull_it() {
         azure
             .applied()
             .iter()
-            .all(|(settings, _)| settings.contains("TOYGRES_IMAGE=shop.azurecr.io/toygres:"))
+            .all(|(settings, _)| settings.contains("TOYGRES_IMAGE=shopregistry.azurecr.io/toygres:"))
     );
 }
 
@@ -189,4 +200,25 @@ fn what_is_missing_is_named() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--acr"));
     assert_eq!(azure.calls(), Vec::<String>::new());
+}
+
+#[test]
+fn what_azure_would_refuse_is_refused_before_anything_is_made() {
+    let azure = Azure::new();
+    for wrong in [
+        ["--dns-label", "shop: {}\n"],
+        ["--dns-label", "-shop"],
+        ["--container", "Images"],
+        ["--acr", "shop.azurecr.io"],
+        ["--public-url", "toygres.example"],
+    ] {
+        let output = azure.deploy(&["--image", "toygres:1"]).args(wrong).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && words.contains(wrong[0]), "{wrong:?}: {words}");
+        assert_eq!(azure.calls(), Vec::<String>::new());
+    }
+    let password =
+        azure.deploy(&["--image", "toygres:1"]).env("TOYGRES_ADMIN_PASSWORD", "two\nlines").output();
+    let words = String::from_utf8_lossy(&password.unwrap().stderr).into_owned();
+    assert!(words.contains("TOYGRES_ADMIN_PASSWORD has more than one line"), "{words}");
 }
