@@ -94,8 +94,14 @@ test('in S3 by web identity', async ({ page, cluster, stores }) => {
   expect(await stores.keys('s3', 'toygres/images/')).not.toHaveLength(0);
 });
 
-test('in a claim', async ({ page, cluster }) => {
+test('in a claim, and in no directory', async ({ page, cluster }) => {
   await logIn(page, cluster);
+  await sudo(page, cluster);
+  await page.goto(`${cluster.url}/settings?at=stores`);
+  await page.locator('#new-store [name="name"]').fill('directory');
+  await page.locator('#new-store [name="url"]').fill('file:///tmp/images');
+  await page.getByRole('button', { name: 'Add the store' }).click();
+  await expect(page.locator('#new-store')).toContainText('pvc://');
   await addStore(page, cluster, 'claim', 'pvc://images/toygres', {}, 'environment');
   await roundTrip(page, cluster, 'orders', 'orders-from-claim');
   await deleteInstance(page, cluster, 'orders-from-claim');
@@ -167,14 +173,14 @@ test('a log of 200,000 lines is whole, although its follower is killed again and
   }
 });
 
-test('a run is cancelled, and an instance stopped, taken apart and started', async ({ page, cluster }) => {
+test('a run is cancelled in a flood, and an instance stopped, taken apart and started, by click', async ({ page, cluster }) => {
   await logIn(page, cluster);
   const started = await page.request.post(`${cluster.url}/api/platform/test`, { data: { lines: 1_000_000 }, headers: { origin: cluster.url } });
-  const run = (await started.json()).run_id;
-  await expect.poll(() => objects(MANAGED, 'pods').some((pod) => pod.metadata.name.includes('runtestjob') && pod.status?.phase === 'Running'), { timeout: 60_000 }).toBe(true);
-  const cancelled = await page.request.post(`${cluster.url}/api/runs/${run}/cancel`, { headers: { origin: cluster.url } });
-  expect(cancelled.status(), await cancelled.text()).toBeLessThan(300);
-  await page.goto(`${cluster.url}/runs/${run}`);
+  await page.goto(`${cluster.url}/runs/${(await started.json()).run_id}`);
+  // The page stays at hand while lines come faster than anybody reads, and says where it is.
+  await expect(page.locator('.log .end')).toContainText(/lines \d{2,3},\d{3} to /, { timeout: 120_000 });
+  await page.getByRole('link', { name: 'Cancel and undo…' }).click();
+  await page.getByRole('button', { name: 'Cancel and undo' }).click();
   await ended(page, 'cancelled');
   expect(objects(MANAGED, 'pods').filter((pod) => pod.metadata.name.includes('runtestjob') && pod.status?.phase === 'Running')).toEqual([]);
 
@@ -191,6 +197,30 @@ test('a run is cancelled, and an instance stopped, taken apart and started', asy
   await page.waitForURL(/\/runs\//);
   await ended(page, 'succeeded');
   expect(psql(cluster, 'orders', ['-Atc', 'select 1'])).toBe('1\n');
+});
+
+test('what somebody did to an instance from outside is seen, and mended where it can be', async ({ page, cluster }) => {
+  await logIn(page, cluster);
+  kubectl(['scale', '-n', MANAGED, 'statefulset/orders', '--replicas=0']);
+  kubectl(['delete', '-n', MANAGED, 'pvc/durable', '--wait=false']);
+  await page.goto(`${cluster.url}/instances/orders`);
+  await expect(page.getByRole('alert')).toContainText('scaled to 0');
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.waitForURL(/\/runs\//);
+  await ended(page, 'succeeded');
+  expect(psql(cluster, 'orders', ['-Atc', 'select 1'])).toBe('1\n');
+
+  // Its data live as long as its pod.
+  await page.goto(cluster.url);
+  await expect(page.locator('.need')).toContainText('durable will lose its data');
+  await page.getByRole('link', { name: 'Look at it: durable will lose its data' }).click();
+  await expect(page.getByRole('alert')).toContainText('Somebody deleted the PersistentVolumeClaim durable');
+  await page.getByRole('link', { name: 'Stop…' }).click();
+  await page.getByRole('button', { name: 'Stop the instance' }).click();
+  await page.waitForURL(/\/runs\//);
+  await ended(page, 'failed');
+  await expect(page.locator('.alert')).toContainText('Back it up now');
+  expect(psql(cluster, 'durable', ['-Atc', 'select 1'])).toBe('1\n');
 });
 
 test('a password is in its Secrets and nowhere else', async ({ page, cluster }) => {

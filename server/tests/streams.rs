@@ -5,7 +5,7 @@
 mod toygres;
 
 use serde_json::{Value, json};
-use toygres::{Toygres, log_in, succeeds};
+use toygres::{Toygres, log_in, psql, succeeds};
 
 /// What one connection was told: the numbers of lines, the id of its last event, up to where it was skipped, and whether
 /// it came to the end.
@@ -92,4 +92,22 @@ async fn a_stream_goes_on_where_it_broke_off() {
     assert_eq!((told.skipped, told.lines), (Some(count - 2), vec![count - 1, count]));
     let told = listen(&client, &format!("{url}?jump={count}"), None, usize::MAX).await;
     assert_eq!((told.skipped, told.lines.len()), (None, usize::try_from(count).unwrap()));
+}
+
+#[tokio::test]
+async fn a_page_hears_of_an_instance_that_no_run_changed() {
+    let toygres = Toygres::start();
+    let client = log_in(&toygres).await;
+    let mut stream = client.get(toygres.url("/api/events")).send().await.unwrap();
+    let mut hears = async || {
+        let chunk = tokio::time::timeout(std::time::Duration::from_secs(10), stream.chunk()).await;
+        String::from_utf8_lossy(&chunk.expect("nothing was told").unwrap().unwrap()).into_owned()
+    };
+    let added = "insert into toygres.instance (id, name, platform, origin, status, image_type, username, database, tls, host, port)
+         select gen_random_uuid(), 'added', id, 'external', 'running', 'stock', 'postgres', 'postgres', 'prefer', 'db.test', 5432
+         from toygres.platform";
+    for change in [added, "update toygres.instance set health = 'down'", "delete from toygres.instance"] {
+        psql(&toygres.database, change);
+        assert!(hears().await.contains("event: changed"), "{change}");
+    }
 }

@@ -65,7 +65,12 @@ pub fn NewStore(
             <TextField name="name" label="Name" refused required=true mono=true/>
             <TextField name="url" label="Address" refused required=true mono=true placeholder="az://account/container/images" hint="file:///directory, pvc://claim/prefix, az://account/container/prefix or s3://bucket/prefix. It is tried, by the server and by a job, before it is kept."/>
             <AccessFields refused access=StoreAccess::default()/>
-            <div class="actions"><button class="btn primary"><Icon name="plus"/>"Add the store"</button></div>
+            <div class="actions">
+                <button class="btn primary" disabled=move || add.pending().get()>
+                    <Icon name="plus"/>
+                    {move || if add.pending().get() { "Trying it, here and in a job…" } else { "Add the store" }}
+                </button>
+            </div>
         </ActionForm>
     }
     .into_any()
@@ -86,7 +91,10 @@ pub fn ChangeAccess(
             <input type="hidden" name="store" value=store.id.to_string()/>
             <AccessFields refused access=store.access/>
             <div class="actions">
-                <button class="btn primary"><Icon name="s-ok"/>"Try it and keep it"</button>
+                <button class="btn primary" disabled=move || change.pending().get()>
+                    <Icon name="s-ok"/>
+                    {move || if change.pending().get() { "Trying it, here and in a job…" } else { "Try it and keep it" }}
+                </button>
                 <a class="btn" href="/settings?at=stores">"Leave it as it is"</a>
             </div>
         </ActionForm>

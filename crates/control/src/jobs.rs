@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use model::agent::{AgentResult, Connection, Location, Outcome, SECRET_PASSWORD, SECRET_STORE, Work};
-use model::{AgentTask, ExitClass, InstanceId, StoreId};
+use model::{AgentEvent, AgentTask, EventBody, ExitClass, InstanceId, StoreId};
 use platform::{JobSpec, JobState, Secret, job_name};
 use uuid::Uuid;
 use workflow::{Cx, Failure, Progress, Workflow};
@@ -239,18 +239,41 @@ pub(crate) async fn alone(
     platform.launch(&job).await?;
     let wait = async {
         let mut events = platform.events(&name, 0).await?;
-        while events.next().await.is_some() {}
-        platform.observe(&name).await
+        while let Some(event) = events.next().await {
+            if let Some(words) = event.ok().and_then(in_vain) {
+                return Err(Error::Conflict(words));
+            }
+        }
+        Ok(platform.observe(&name).await?)
     };
     let state = tokio::time::timeout(job.deadline, wait).await;
+    let waits_for = match platform.observe(&name).await {
+        Ok(JobState::Pending(words)) if state.is_err() => words,
+        _ => String::new(),
+    };
     platform.stop(&name, Duration::ZERO).await?;
     platform.remove(&name).await?;
     let Ok(state) = state else {
-        return Err(Error::Conflict("No answer came within a minute.".to_owned()));
+        let words = format!("No answer came within a minute. {waits_for}");
+        return Err(Error::Conflict(words.trim_end().to_owned()));
     };
     let JobState::Ended(end) = state? else {
         return Err(Error::Internal(anyhow::anyhow!("a probe vanished")));
     };
     ended(end.result.as_ref(), end.reason.as_deref(), end.fatal)
         .map_err(|failure| Error::Conflict(failure.message()))
+}
+
+/// What a job says that waits for a claim that nobody made: whoever waits for the job need not.
+fn in_vain(event: AgentEvent) -> Option<String> {
+    match event.body {
+        EventBody::Log { message, .. }
+            if event.seq == 0
+                && message.contains("persistentvolumeclaim \"")
+                && message.contains("not found") =>
+        {
+            Some(message)
+        }
+        _ => None,
+    }
 }

@@ -296,3 +296,26 @@ async fn a_half_made_data_directory_is_never_taken_for_a_whole_one() {
     })
     .await;
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_server_whose_volume_somebody_deleted_is_said_to_be_in_danger_and_not_stopped() {
+    in_namespace(async |cluster| {
+        let platform = cluster.platform().await;
+        let spec = spec(&platform).await;
+        made(&platform, &spec, CANARY).await;
+        cluster.kubectl(&["delete", "pvc", "tested", "--wait=false"]).await.expect("delete the claim");
+        let state = platform.observe_server(spec.id).await.expect("observe");
+        assert!(matches!(&state, ServerState::Endangered(words) if words.contains("tested")), "{state:?}");
+        let stopped = platform.stop_server(spec.id).await;
+        assert!(
+            matches!(&stopped, Err(Error::Impossible(words)) if words.contains("Back it up")),
+            "{stopped:?}"
+        );
+        connected(cluster, &platform, spec.id, CANARY).await.expect("it runs");
+        platform.delete_server(spec.id).await.expect("whoever deletes it wants that");
+        platform.delete_volume(spec.id).await.expect("delete the volume");
+        cluster.until_empty().await;
+    })
+    .await;
+}

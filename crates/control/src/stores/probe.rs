@@ -19,9 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// The store refuses one of them; the sentence says what each was told.
 pub(super) async fn both(services: &Services, opening: &Opening) -> std::result::Result<(), String> {
-    // The job first: a directory that is not there yet is then made by the user that writes there.
-    let job = in_a_job(services, opening).await;
-    let server = here(opening).await;
+    let is_directory = opening.url.starts_with("file:") || opening.url.starts_with("pvc:");
+    let (job, server) = if is_directory {
+        // The job first: one that is not there yet is then made by the user that writes there.
+        (in_a_job(services, opening).await, here(opening).await)
+    } else {
+        tokio::join!(in_a_job(services, opening), here(opening))
+    };
     let told = |side: &str, answer: &std::result::Result<(), String>| match answer {
         Ok(()) => format!("{side}: it works."),
         Err(words) => format!("{side}: {words}"),
