@@ -27,8 +27,8 @@ impl From<StepState> for Block {
         match state {
             StepState::Todo | StepState::Skipped => Self::Todo,
             StepState::Done => Self::Done,
-            StepState::Running => Self::Running(None),
-            StepState::Waiting | StepState::Retrying => Self::Waiting,
+            StepState::Running | StepState::Waiting => Self::Running(None),
+            StepState::Retrying => Self::Waiting,
             StepState::Failed | StepState::Stuck => Self::Failed,
             StepState::Undoing | StepState::Undone => Self::Undone,
         }

@@ -15,6 +15,8 @@ const KEPT: usize = 2000;
 pub const MOST: usize = 500;
 /// How long what was drawn last stays at least.
 const REST: Duration = Duration::from_millis(250);
+/// How long lines that were left out are not counted again at least.
+const RECOUNT: Duration = Duration::from_secs(3);
 
 /// What has arrived and is not drawn yet.
 #[derive(Default)]
@@ -42,13 +44,17 @@ pub struct LogWindow {
     pub newest: RwSignal<i64>,
     /// Which lines pass.
     pub filter: RwSignal<LogFilter>,
-    /// Whether a stretch is being fetched.
+    /// Whether a stretch is being fetched that somebody waits for.
     pub loading: RwSignal<bool>,
     /// Whether the end is what is being read; else what is there stays.
     pub follow: RwSignal<bool>,
     arrived: StoredValue<Arrived>,
     /// Whether lines were left out of which nobody knows how many pass the filter.
     uncounted: StoredValue<bool>,
+    /// Whether a stretch is being fetched, whoever wants it.
+    fetching: StoredValue<bool>,
+    /// Whether those were counted just now.
+    counted: StoredValue<bool>,
     /// Which fetch counts: an older one that comes late does not.
     turn: StoredValue<u64>,
 }
@@ -69,6 +75,8 @@ impl LogWindow {
             follow: RwSignal::new(true),
             arrived: StoredValue::new(Arrived::default()),
             uncounted: StoredValue::new(false),
+            fetching: StoredValue::new(false),
+            counted: StoredValue::new(false),
             turn: StoredValue::new(0),
         }
     }
@@ -127,7 +135,7 @@ impl LogWindow {
     }
 
     fn draw(self) {
-        if self.loading.get_untracked() {
+        if self.fetching.get_value() || (self.counted.get_value() && self.uncounted.get_value()) {
             return;
         }
         let (lines, skipped) = self.take_arrived();
@@ -135,7 +143,7 @@ impl LogWindow {
             return;
         }
         if self.uncounted.get_value() {
-            self.load(LogStretch::Last);
+            self.fetch(LogStretch::Last, true);
         } else if !lines.is_empty() {
             self.append(lines, skipped);
         } else if skipped {
@@ -178,11 +186,16 @@ impl LogWindow {
 
     /// Fetches a stretch.
     pub fn load(self, stretch: LogStretch) {
+        self.loading.set(true);
+        self.fetch(stretch, false);
+    }
+
+    fn fetch(self, stretch: LogStretch, counts: bool) {
         let turn = self.turn.get_value() + 1;
         self.turn.set_value(turn);
         self.take_arrived();
         self.uncounted.set_value(false);
-        self.loading.set(true);
+        self.fetching.set_value(true);
         let filter = self.filter.get_untracked();
         leptos::task::spawn_local(async move {
             let page = get_log(self.run, filter, stretch).await;
@@ -191,6 +204,15 @@ impl LogWindow {
                 return;
             }
             self.loading.set(false);
+            self.fetching.set_value(false);
+            if counts {
+                self.counted.set_value(true);
+                let again = move || {
+                    // The page may be gone.
+                    let _ = self.counted.try_set_value(false);
+                };
+                set_timeout(again, RECOUNT);
+            }
             if let Ok(page) = page {
                 self.take(stretch, page);
             }

@@ -65,8 +65,8 @@ pub fn run(state: RunState) -> Look {
 pub fn step(state: StepState) -> Look {
     let (tone, icon, word) = match state {
         StepState::Todo => ("todo", "s-todo", "to do"),
-        StepState::Running => ("run", "s-run", "running"),
-        StepState::Waiting => ("wait", "s-wait", "waiting"),
+        // Its job works; what it waits for in vain has words of its own.
+        StepState::Running | StepState::Waiting => ("run", "s-run", "running"),
         StepState::Retrying => ("warn", "s-wait", "tries again"),
         StepState::Done => ("ok", "s-ok", "done"),
         StepState::Failed => ("fail", "s-fail", "failed"),
