@@ -72,7 +72,8 @@ async fn a_flood_is_followed_by_a_connection_that_is_cut() {
                 // What a busy cluster made it wait for.
                 continue;
             }
-            assert!(event.seq == last + 1 || event.seq > last && cuts > 0, "{} after {last}", event.seq);
+            // A kubelet that rotated the log meanwhile, also before anybody followed, has no older lines.
+            assert!(event.seq > last, "{} after {last}", event.seq);
             lost += event.seq - last - 1;
             last = event.seq;
             if last > flood() * (cuts + 1) / 11 && cuts < 10 {
