@@ -79,7 +79,8 @@ pub fn count(value: impl Into<i128>) -> String {
 
 /// `1 image`, `3 images`.
 #[must_use]
-pub fn counted(value: i64, one: &str, many: &str) -> String {
+pub fn counted(value: impl Into<i128>, one: &str, many: &str) -> String {
+    let value = value.into();
     format!("{} {}", count(value), if value == 1 { one } else { many })
 }
 

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Read};
 
 use anyhow::Context;
 use control::Keyring;
+use control::audit::{COMMAND_LINE, by_command};
 use platform::Secret;
 
 use crate::config::{RotateKey, State, Token, User};
@@ -24,12 +25,16 @@ pub(crate) async fn user(command: User) -> anyhow::Result<()> {
     let beside = Beside::open(state).await?;
     let db = &beside.cms.db;
     let done = match &command {
-        User::Add { name, role, .. } => control::users::add(db, name, *role, password.reveal(), false)
-            .await
-            .map(|_| format!("{name} may log in.")),
-        User::Passwd { name, .. } => control::users::reset_password(db, name, password.reveal())
-            .await
-            .map(|()| format!("{name} has the new password.")),
+        User::Add { name, role, .. } => {
+            let added = control::users::add(db, name, *role, password.reveal(), false);
+            by_command(db, "user.create", name, added).await.map(|_| format!("{name} may log in."))
+        }
+        User::Passwd { name, .. } => {
+            let reset = control::users::reset_password(db, name, password.reveal());
+            by_command(db, "user.password", name, reset)
+                .await
+                .map(|()| format!("{name} has the new password."))
+        }
     };
     beside.close().await;
     println!("{}", done?);
@@ -41,7 +46,9 @@ pub(crate) async fn token(command: Token) -> anyhow::Result<()> {
     let Token::Add { state, name, role, days, sudo } = command;
     let beside = Beside::open(&state).await?;
     let expires = days.map(|days| chrono::Utc::now() + chrono::TimeDelta::days(days.into()));
-    let token = control::tokens::add(&beside.cms.db, "the command line", &name, role, expires, sudo).await;
+    let db = &beside.cms.db;
+    let added = control::tokens::add(db, COMMAND_LINE, &name, role, expires, sudo);
+    let token = by_command(db, "token.create", &name, added).await;
     beside.close().await;
     println!("{}", token?);
     Ok(())
@@ -65,6 +72,7 @@ pub(crate) async fn rotate_key(options: RotateKey) -> anyhow::Result<()> {
         write_key(&file.with_extension("key.new"), &new_key)?;
     }
     let secrets = old.rotate(db, &new).await?;
+    control::audit::record(db, COMMAND_LINE, "key.rotate", new.key_id(), "ok", None).await?;
     if given.is_none() {
         std::fs::rename(file.with_extension("key.new"), &file).context("put the new key in its place")?;
     }

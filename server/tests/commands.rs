@@ -55,6 +55,11 @@ async fn an_account_is_made_and_gets_another_password() {
     assert!(again.status().is_success());
     let nobody = with_input(toygres.tool(&["user", "passwd", "nobody"]), "a-long-password\n");
     assert!(!nobody.status.success() && words(&nobody).contains("nobody"), "{}", words(&nobody));
+    let rows = "select actor, action, outcome from toygres.audit where subject = 'vera' and actor like 'the %' order by id";
+    let audit = psql(&toygres.database, rows);
+    let line = "the command line";
+    let expected = format!("{line}|user.create|ok\n{line}|user.create|invalid\n{line}|user.password|ok\n");
+    assert_eq!(audit, expected);
     for output in [made, twice, changed] {
         assert!(!words(&output).contains("canary"), "{}", words(&output));
     }

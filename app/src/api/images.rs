@@ -29,12 +29,14 @@ pub struct Catalogue {
     pub images: Page<Image>,
     /// The names of all instances, for the filter.
     pub instances: Vec<String>,
+    /// Whether whoever looks may restore them.
+    pub may: bool,
 }
 
 /// A page of the catalogue.
 #[server(prefix = "/api/fn", endpoint = "images")]
 pub async fn list_images(wanted: Wanted) -> Result<Catalogue> {
-    let (services, _) = super::caller(model::Role::Viewer)?;
+    let (services, actor) = super::caller(model::Role::Viewer)?;
     let all = control::instances::list(&services).await?;
     let instance = all.iter().find(|instance| instance.name == wanted.instance).map(|instance| instance.id);
     let query = control::images::ImageQuery {
@@ -51,7 +53,8 @@ pub async fn list_images(wanted: Wanted) -> Result<Catalogue> {
         per_page: 25,
     };
     let images = control::images::list(&services, query).await?;
-    Ok(Catalogue { images, instances: all.into_iter().map(|instance| instance.name).collect() })
+    let instances = all.into_iter().map(|instance| instance.name).collect();
+    Ok(Catalogue { images, instances, may: actor.is(model::Role::Operator) })
 }
 
 /// One image.

@@ -42,7 +42,7 @@ pub struct RestoreView {
 /// What a restore of an image would do; with a name, what stands in its way.
 #[server(prefix = "/api/fn", endpoint = "restore-plan")]
 pub async fn get_restore(id: ImageId, wanted: Wanted) -> Result<RestoreView> {
-    let (services, _) = super::caller(model::Role::Viewer)?;
+    let (services, _) = super::caller(model::Role::Operator)?;
     let image = control::images::get(&services, id).await?;
     let source = image.image.major.unwrap_or(0);
     let versions = control::instances::versions(&services).await?;

@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::state::{self, State};
 use super::toast::ToastRegion;
 use crate::api::frame::{FrameData, get_frame, get_me};
-use crate::error::Result;
+use crate::error::{Result, UiError};
 use crate::format;
 use crate::live::{Connection, use_live};
 
@@ -31,6 +31,18 @@ impl Me {
     /// Nobody is.
     pub async fn actor(self) -> Result<Actor> {
         self.0.await
+    }
+
+    /// Who is logged in, if that person has this role or a higher one.
+    ///
+    /// # Errors
+    /// Nobody is, or the role is lower.
+    pub async fn at_least(self, role: Role) -> Result<Actor> {
+        let actor = self.0.await?;
+        if actor.is(role) {
+            return Ok(actor);
+        }
+        Err(UiError::new("forbidden", format!("This needs the role {role}; yours is {}.", actor.role)))
     }
 
     /// What the person may do: nothing but look, if that is not known.

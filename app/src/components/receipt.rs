@@ -20,11 +20,11 @@ pub fn ReceiptSlip(
     let equal = receipt.difference_count == 0;
     let sum = if equal { "All as in the image" } else { "Not as in the image" };
     let text = format!(
-        "{} tables with {} rows, {} sequences and {} large objects were counted in the restored instance and compared with the image{}",
-        format::count(receipt.tables),
-        format::count(receipt.rows),
-        format::count(receipt.sequences),
-        format::count(receipt.large_objects),
+        "{} with {}, {} and {} were counted in the restored instance and compared with the image{}",
+        format::counted(receipt.tables, "table", "tables"),
+        format::counted(receipt.rows, "row", "rows"),
+        format::counted(receipt.sequences, "sequence", "sequences"),
+        format::counted(receipt.large_objects, "large object", "large objects"),
         if equal { "; nothing differs." } else { "." }
     );
     let blocks = receipt.tables.min(BLOCKS);

@@ -108,11 +108,14 @@ pub fn EndedRuns(
 #[component]
 fn EndedRun(run: Run) -> impl IntoView {
     let look = state::run(run.state);
+    let by = format!("by {}", run.started_by);
+    let of = run.image_name.map_or(by.clone(), |image| format!("{image}, {by}"));
+    let about = run.error.unwrap_or(of);
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
                 <a class="name" href=format!("/runs/{}", run.id)>{run.title}</a>
-                <span class="sub">{run.error.unwrap_or_else(|| format!("by {}", run.started_by))}</span>
+                <span class="sub two-lines">{about}</span>
             </th>
             <td role="cell" data-k="State"><State look/></td>
             <td role="cell" class="num" data-k="Took"><Took from=run.created_at to=run.finished_at/></td>

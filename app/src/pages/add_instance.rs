@@ -1,20 +1,23 @@
 //! An instance that exists already: where it is and as whom to connect; it is tried before it is kept.
 
 use leptos::prelude::*;
+use model::Role;
 
 use crate::api::instances::AddInstance as Add;
 use crate::components::field::{Refused, SelectField, TextField, refused};
+use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::here::use_here;
 use crate::components::icon::Icon;
 use crate::components::refusal::Refusal;
+use crate::components::shown::shown;
 
 /// An instance that exists already.
 #[component]
 pub fn AddInstance() -> impl IntoView {
     let action = ServerAction::<Add>::new();
     let refused = refused(action);
-    let here = use_here();
+    let (here, me) = (use_here(), use_me());
     view! {
         <Head
             title="Add an instance"
@@ -26,7 +29,7 @@ pub fn AddInstance() -> impl IntoView {
         <Transition>
             {move || Suspend::new(async move {
                 let kubernetes = here.is_kubernetes().await;
-                view! { <AddForm action refused kubernetes/> }
+                shown(me.at_least(Role::Operator).await, move |_| view! { <AddForm action refused kubernetes/> })
             })}
         </Transition>
     }

@@ -246,11 +246,11 @@ fn DatabasePanel(database: Database) -> impl IntoView {
         .map(|extension| format!("{} {}", extension.name, extension.version))
         .collect();
     let summary = format!(
-        "{}, {} rows, {} sequences, {} large objects, {}",
-        format::counted(tables.len().try_into().unwrap_or(0), "table", "tables"),
-        format::count(rows),
-        format::count(database.sequences),
-        format::count(database.large_objects),
+        "{}, {}, {}, {}, {}",
+        format::counted(tables.len() as u64, "table", "tables"),
+        format::counted(rows, "row", "rows"),
+        format::counted(database.sequences, "sequence", "sequences"),
+        format::counted(database.large_objects, "large object", "large objects"),
         format::bytes_or_nothing(Some(database.bytes))
     );
     view! {

@@ -47,7 +47,7 @@ pub fn Images() -> impl IntoView {
 
 #[component]
 fn Whole(catalogue: Catalogue, wanted: Wanted) -> impl IntoView {
-    let Catalogue { images, instances } = catalogue;
+    let Catalogue { images, instances, may } = catalogue;
     let total = images.total;
     let pages = images.pages();
     let page = images.page;
@@ -82,7 +82,7 @@ fn Whole(catalogue: Catalogue, wanted: Wanted) -> impl IntoView {
                         },
                     ))
                 }
-                _ => Either::Right(view! { <Table images=images.rows wanted/> }),
+                _ => Either::Right(view! { <Table images=images.rows may wanted/> }),
             }}
             <Pager page pages total href/>
         </Panel>
@@ -152,7 +152,7 @@ fn Filters(wanted: Wanted, instances: Vec<String>) -> impl IntoView {
 }
 
 #[component]
-fn Table(images: Vec<Image>, wanted: Wanted) -> impl IntoView {
+fn Table(images: Vec<Image>, may: bool, wanted: Wanted) -> impl IntoView {
     let column = |key: &'static str, name: &'static str, class: &'static str| {
         view! { <SortHead key_=key name class wanted=wanted.clone()/> }
     };
@@ -172,7 +172,7 @@ fn Table(images: Vec<Image>, wanted: Wanted) -> impl IntoView {
                         <th scope="col" role="columnheader"><span class="vh">"What one can do"</span></th>
                     </tr>
                 </thead>
-                <tbody role="rowgroup">{images.into_iter().map(|image| view! { <Row image/> }).collect_view()}</tbody>
+                <tbody role="rowgroup">{images.into_iter().map(|image| view! { <Row image may/> }).collect_view()}</tbody>
             </table>
         </div>
     }
@@ -194,10 +194,10 @@ fn SortHead(key_: &'static str, name: &'static str, class: &'static str, wanted:
 }
 
 #[component]
-fn Row(image: Image) -> impl IntoView {
+fn Row(image: Image, may: bool) -> impl IntoView {
     let look = state::image(&image);
     let href = format!("/images/{}", image.id);
-    let restore = (image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
+    let restore = (may && image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
     let source = image.instance.map(|_| format!("/instances/{}", image.instance_name));
     let sub = match (&image.error, image.description.is_empty()) {
         (Some(error), _) => error.clone(),
@@ -208,7 +208,7 @@ fn Row(image: Image) -> impl IntoView {
         <tr role="row">
             <th scope="row" role="rowheader">
                 <a class="name mono" href=href>{image.name.clone()}</a>
-                <span class="sub">{sub}</span>
+                <span class="sub two-lines">{sub}</span>
             </th>
             <td role="cell" data-k="State"><State look/></td>
             <td role="cell" data-k="Instance">

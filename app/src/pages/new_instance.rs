@@ -2,10 +2,11 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
-use model::Place;
+use model::{Place, Role};
 
 use crate::api::instances::{CreateInstance, get_versions};
 use crate::components::field::{CheckField, SelectField, TextField, refused};
+use crate::components::frame::use_me;
 use crate::components::head::{Head, Panel};
 use crate::components::here::use_here;
 use crate::components::icon::Icon;
@@ -17,7 +18,7 @@ use crate::components::target_fields::{ClusterFields, VersionField};
 #[component]
 pub fn NewInstance() -> impl IntoView {
     let versions = Resource::new(|| (), |()| get_versions());
-    let here = use_here();
+    let (here, me) = (use_here(), use_me());
     view! {
         <Head
             title="New instance"
@@ -37,7 +38,7 @@ pub fn NewInstance() -> impl IntoView {
         </Head>
         <Transition>
             {move || Suspend::new(async move {
-                let found = match versions.await {
+                let found = match me.at_least(Role::Operator).await.and(versions.await) {
                     Ok(versions) => here.place().await.map(|place| (place, versions)),
                     Err(error) => Err(error),
                 };

@@ -6,12 +6,15 @@ use model::{Database, Extension};
 use tokio_postgres::{Client, GenericClient};
 
 /// Settings under which text written by one server is read by another without loss; the same as pg_dump's, and
-/// `lc_monetary`, by which even values of type money stay what they are.
+/// `lc_monetary`, by which even values of type money stay what they are. A server that waits for a lock looks now and then
+/// whether we are still there, where it can: whoever was cancelled leaves nobody in the queue.
 pub(crate) const PORTABLE_SETTINGS: &str = "set search_path = ''; set datestyle = 'ISO'; set intervalstyle = 'postgres'; \
      set extra_float_digits = 3; set lc_monetary = 'C'; set xmloption = 'content'; set row_security = off; set statement_timeout = 0; \
      set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set synchronize_seqscans = off; set standard_conforming_strings = on; \
      set client_min_messages = warning; set check_function_bodies = off; set quote_all_identifiers = off; set bytea_output = 'hex'; \
-     select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name in ('transaction_timeout', 'idle_session_timeout')";
+     select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name in ('transaction_timeout', 'idle_session_timeout'); \
+     select pg_catalog.set_config(name, '5s', false) from pg_catalog.pg_settings where name = 'client_connection_check_interval' \
+     and pg_catalog.version() ~* 'linux|darwin|bsd'";
 
 /// What a server says about itself.
 #[derive(Clone, Debug)]

@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 use crate::services::Services;
 
 const PER_PAGE: i64 = 50;
+/// Who does what is done without a server.
+pub const COMMAND_LINE: &str = "the command line";
 
 /// Adds a row.
 ///
@@ -35,10 +37,34 @@ pub async fn record(
     .map(drop)
 }
 
+/// Writes down how an action went that somebody took at the command line.
+///
+/// # Errors
+/// Those of the action; and the CMS does not answer.
+pub async fn by_command<T>(
+    db: &PgPool,
+    action: &str,
+    subject: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    written_down(db, COMMAND_LINE, action, subject, |_| None, work).await
+}
+
 /// Writes down how an action went: a refusal too.
 pub(crate) async fn witnessed<T>(
     db: &PgPool,
     actor: &Actor,
+    action: &str,
+    subject: &str,
+    run: impl Fn(&T) -> Option<RunId>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    written_down(db, &actor.name, action, subject, run, work).await
+}
+
+async fn written_down<T>(
+    db: &PgPool,
+    actor: &str,
     action: &str,
     subject: &str,
     run: impl Fn(&T) -> Option<RunId>,
@@ -50,7 +76,7 @@ pub(crate) async fn witnessed<T>(
         Err(error) => (error.code(), None),
     };
     let subject: String = subject.chars().filter(|c| !c.is_control()).take(200).collect();
-    let recorded = record(db, &actor.name, action, &subject, outcome, run).await;
+    let recorded = record(db, actor, action, &subject, outcome, run).await;
     match (result, recorded) {
         // What was done and could not be written down is not hidden.
         (Ok(_), Err(error)) => Err(Error::from(error)),

@@ -17,11 +17,14 @@ struct Known {
 }
 
 /// What is known about an error of a run of this workflow, or about what it waits for.
-pub(crate) fn of(workflow: &str, state: RunState, error: &str) -> Option<Diagnosis> {
+pub(crate) fn of(workflow: &str, state: RunState, waits: bool, error: &str) -> Option<Diagnosis> {
     let known = find(error)?;
     let meaning = match workflow {
-        _ if state == RunState::Running => {
+        _ if state == RunState::Running && waits => {
             "The run goes on by itself when this is mended, as long as its step has time."
+        }
+        _ if state == RunState::Running => {
+            "It is tried again. When its tries are used up, what was done is undone."
         }
         _ if state == RunState::Undoing => "What was done is being undone.",
         "create-image" => "No image was made; the source was only read, and older images are as they were.",
@@ -75,17 +78,17 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_not_explained() {
-        assert_eq!(of("create-image", RunState::Failed, "something nobody has seen"), None);
+        assert_eq!(of("create-image", RunState::Failed, false, "something nobody has seen"), None);
     }
 
     #[test]
     fn what_it_means_depends_on_what_was_done() {
-        let of_backup = of("create-image", RunState::Failed, "the store is full").expect("known");
-        let of_restore = of("restore-image", RunState::Failed, "the store is full").expect("known");
+        let of_backup = of("create-image", RunState::Failed, false, "the store is full").expect("known");
+        let of_restore = of("restore-image", RunState::Failed, false, "the store is full").expect("known");
         assert_eq!(of_backup.cause, of_restore.cause);
         assert!(of_backup.meaning.contains("No image was made"));
         assert!(of_restore.meaning.contains("No instance was made"));
-        let waiting = of("restore-image", RunState::Running, "the store is full").expect("known");
+        let waiting = of("restore-image", RunState::Running, true, "the store is full").expect("known");
         assert!(waiting.meaning.contains("goes on"), "nothing was decided yet");
     }
 }

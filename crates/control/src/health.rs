@@ -69,7 +69,7 @@ async fn look(services: &Services, round: u64) -> crate::Result<()> {
             ServerState::Running => {}
             ServerState::Endangered(words) if probe => probe_one(services, &instance, Some(&words)).await?,
             ServerState::Endangered(words) => seen(services, &instance, "ok", Some(&words)).await?,
-            ServerState::Starting(words) | ServerState::Failed(words) => {
+            ServerState::Starting(words) | ServerState::Waiting(words) | ServerState::Failed(words) => {
                 seen(services, &instance, "down", Some(&words)).await?;
             }
             ServerState::Stopped => {

@@ -3,8 +3,8 @@
 use model::image::{Manifest, NewImage};
 use model::page::Page;
 use model::{
-    Actor, Image, ImageDetail, ImageId, ImageKind, ImageStatus, ImageType, InstanceId, InstanceStatus, Name,
-    Role, RunId, StoreId,
+    Actor, Health, Image, ImageDetail, ImageId, ImageKind, ImageStatus, ImageType, InstanceId,
+    InstanceStatus, Name, Origin, Role, RunId, StoreId,
 };
 use serde_json::json;
 use sqlx::PgConnection;
@@ -157,6 +157,11 @@ pub async fn create(services: &Services, actor: &Actor, new: NewImage) -> Result
             .map_err(|_| Error::NotFound(format!("There is no instance {source}.")))?;
         if instance.status != InstanceStatus::Running {
             return Err(Error::Conflict(format!("{} is {}; only a running instance can be backed up.", instance.name, instance.status)));
+        }
+        if instance.origin == Origin::Managed && instance.health == Health::Down {
+            let words = instance.health_detail.unwrap_or_default();
+            let words = format!("{} does not answer. {words} Start it, then back it up.", instance.name);
+            return Err(Error::Conflict(words));
         }
         let description = new.description.clone().unwrap_or_default().trim().to_owned();
         if description.chars().count() > LONGEST_DESCRIPTION || description.contains('\0') {

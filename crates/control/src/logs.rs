@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use model::{Level, LogFilter, LogLine, LogPage, LogStretch, RunId};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::error::Result;
 use crate::services::Services;
@@ -50,7 +50,12 @@ pub(crate) async fn append(db: &mut PgConnection, run: RunId, lines: &[Line]) ->
 }
 
 /// The lines after number `after`, at most about `limit`.
-pub(crate) async fn read(services: &Services, run: RunId, after: i64, limit: i64) -> Result<Vec<LogLine>> {
+pub(crate) async fn read(
+    db: impl PgExecutor<'_>,
+    run: RunId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<LogLine>> {
     let chunks = sqlx::query!(
         r#"select first, lines as "lines: sqlx::types::Json<Vec<Line>>" from (
                select first, lines, (sum(last - first + 1) over (order by first))::bigint - (last - first + 1) as before
@@ -60,7 +65,7 @@ pub(crate) async fn read(services: &Services, run: RunId, after: i64, limit: i64
         after,
         limit
     )
-    .fetch_all(services.db())
+    .fetch_all(db)
     .await?;
     Ok(chunks
         .into_iter()
@@ -79,17 +84,20 @@ pub(crate) async fn page(
     stretch: LogStretch,
     limit: i64,
 ) -> Result<LogPage> {
+    // As of one moment: a line that came between would be in the page and newer than its newest.
+    let mut db = services.db().begin_with("begin isolation level repeatable read read only").await?;
     let newest = sqlx::query_scalar!("select lines from toygres.run_log where run_id = $1", run.0)
-        .fetch_optional(services.db())
+        .fetch_optional(&mut *db)
         .await?
         .unwrap_or(0);
     // One more than is given tells whether there are more.
     let (mut lines, matches) = if filter.is_empty() {
-        (whole(services, run, stretch, newest, limit + 1).await?, newest)
+        (whole(&mut db, run, stretch, newest, limit + 1).await?, newest)
     } else {
-        let found = found(services, run, filter, stretch, limit + 1).await?;
-        (found, count(services, run, filter).await?)
+        let found = found(&mut db, run, filter, stretch, limit + 1).await?;
+        (found, count(&mut db, run, filter).await?)
     };
+    db.commit().await?;
     let limit = usize::try_from(limit).unwrap_or(0);
     let more = lines.len() > limit;
     let (earlier, later) = match stretch {
@@ -106,7 +114,7 @@ pub(crate) async fn page(
 
 /// Numbers have no gaps, so a stretch of the whole log is found by counting.
 async fn whole(
-    services: &Services,
+    db: &mut PgConnection,
     run: RunId,
     stretch: LogStretch,
     newest: i64,
@@ -117,14 +125,14 @@ async fn whole(
         LogStretch::Before(before) => (before.saturating_sub(1 + limit).max(0), before),
         LogStretch::Last => ((newest - limit).max(0), i64::MAX),
     };
-    let mut lines = read(services, run, after, limit).await?;
+    let mut lines = read(db, run, after, limit).await?;
     lines.retain(|line| line.n < before);
     Ok(lines)
 }
 
 /// A stretch of those that pass, looked for in all lines by the database.
 async fn found(
-    services: &Services,
+    db: &mut PgConnection,
     run: RunId,
     filter: &LogFilter,
     stretch: LogStretch,
@@ -150,14 +158,14 @@ async fn found(
         forward,
         limit
     )
-    .fetch_all(services.db())
+    .fetch_all(db)
     .await?;
     let mut lines: Vec<LogLine> = rows.into_iter().map(|row| row.line.0.numbered(row.n)).collect();
     lines.sort_by_key(|line| line.n);
     Ok(lines)
 }
 
-async fn count(services: &Services, run: RunId, filter: &LogFilter) -> Result<i64> {
+async fn count(db: &mut PgConnection, run: RunId, filter: &LogFilter) -> Result<i64> {
     let count = sqlx::query_scalar!(
         r#"select count(*) as "count!"
            from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) e (line)
@@ -166,7 +174,7 @@ async fn count(services: &Services, run: RunId, filter: &LogFilter) -> Result<i6
         pattern(filter),
         &levels(filter)
     );
-    Ok(count.fetch_one(services.db()).await?)
+    Ok(count.fetch_one(db).await?)
 }
 
 /// What is searched for, letter by letter; whatever it is, it is no pattern.

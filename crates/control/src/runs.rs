@@ -218,11 +218,11 @@ pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
         .await?
         .unwrap_or(0);
     let run = Run::from(row);
-    let words = run
-        .error
-        .clone()
-        .or_else(|| step_rows.iter().find_map(|step| step.waits_for.clone().or_else(|| step.error.clone())));
-    let diagnosis = words.as_deref().and_then(|words| crate::diagnosis::of(&run.workflow, run.state, words));
+    let waits_for = step_rows.iter().find_map(|step| step.waits_for.clone());
+    let waits = waits_for.is_some();
+    let words = run.error.clone().or(waits_for);
+    let words = words.or_else(|| step_rows.iter().find_map(|step| step.error.clone()));
+    let diagnosis = words.and_then(|words| crate::diagnosis::of(&run.workflow, run.state, waits, &words));
     Ok(RunDetail { run, step_rows, diagnosis, log_lines, receipt })
 }
 
@@ -232,7 +232,7 @@ pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
 /// There is no such run.
 pub async fn log(services: &Services, id: RunId, after: i64, limit: i64) -> Result<Vec<LogLine>> {
     known(services, id).await?;
-    crate::logs::read(services, id, after.max(0), limit.clamp(1, 10_000)).await
+    crate::logs::read(services.db(), id, after.max(0), limit.clamp(1, 10_000)).await
 }
 
 /// A stretch of the lines of a run's log that pass a filter, at most `limit` (1 to 10,000).

@@ -306,7 +306,6 @@ pub async fn reset_password(db: &PgPool, name: &str, password: &str) -> Result<(
     if done.rows_affected() == 0 {
         return Err(Error::NotFound(format!("There is no account {name}.")));
     }
-    audit::record(db, "system", "user.password", name, "ok", None).await?;
     Ok(())
 }
 

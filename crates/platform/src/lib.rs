@@ -106,8 +106,10 @@ pub enum ServerState {
     Absent,
     /// It is there, stopped.
     Stopped,
-    /// It is starting; the words say what it waits for.
+    /// It is starting, as every server does; the words say how far it is.
     Starting(String),
+    /// It waits for something that may not come unless somebody does something; the words say what.
+    Waiting(String),
     /// Its process runs (whether it answers is for a probe to say).
     Running,
     /// It runs, and will lose its data when it stops; the words say why.

@@ -44,7 +44,7 @@ async fn words(platform: &Tested, id: InstanceId, failed: bool, parts: &[&str]) 
         state = platform.observe_server(id).await.expect("observe");
         let (is_failed, words) = match &state {
             ServerState::Failed(words) => (true, words.as_str()),
-            ServerState::Starting(words) => (false, words.as_str()),
+            ServerState::Starting(words) | ServerState::Waiting(words) => (false, words.as_str()),
             _ => (false, ""),
         };
         if is_failed == failed && parts.iter().all(|part| words.contains(part)) {

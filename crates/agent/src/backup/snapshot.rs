@@ -29,9 +29,11 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Locks the tables, takes the snapshot, and looks whether both speak of the same tables.
     pub(crate) async fn take(keeper: Client) -> Result<Self> {
+        // Listing tables waits for locks, too: it looks at how large they are.
+        keeper.batch_execute(&format!("set lock_timeout = {LOCK_WAIT_MS}")).await?;
         for _ in 0..TRIES {
             let before = catalog::tables(&keeper).await?;
-            keeper.batch_execute(&format!("begin isolation level repeatable read, read only; set local lock_timeout = {LOCK_WAIT_MS}")).await?;
+            keeper.batch_execute("begin isolation level repeatable read, read only").await?;
             if !lock(&keeper, &before).await? {
                 keeper.batch_execute("rollback").await?;
                 continue;

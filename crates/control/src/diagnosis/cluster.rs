@@ -151,7 +151,7 @@ mod tests {
                 "LimitRange",
             ),
             (
-                "The server's volume is gone: 0/1 nodes are available: persistentvolumeclaim \"orders\" not found. Whoever deleted it deleted the data.",
+                "The server's volume is gone: there is no PersistentVolumeClaim orders. Whoever deleted it deleted the data.",
                 "was deleted",
                 "another instance",
             ),

@@ -2,7 +2,12 @@
 
 use super::Known;
 
-pub(super) const KNOWN: [Known; 20] = [
+pub(super) const KNOWN: [Known; 21] = [
+    Known {
+        words: &["lock timeout", "in access share mode"],
+        cause: "Another session holds a lock under which a table cannot be read: ALTER TABLE, TRUNCATE, VACUUM FULL, LOCK.",
+        fix: "Find it in pg_stat_activity and pg_locks; wait for it, or end it, then try again.",
+    },
     Known {
         words: &["password authentication failed", "28p01"],
         cause: "The server refused the password that Toygres has for it.",

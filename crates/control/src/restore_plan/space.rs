@@ -14,19 +14,19 @@ pub(super) async fn disk(platform: &dyn Platform, data: i64) -> Result<Check> {
         Some(free) if free < wanted => found(
             "disk",
             Verdict::Fail,
-            format!("The instance will take about {}, and {} are free.", gigabytes(wanted), gigabytes(free)),
+            format!("The instance will take about {}, and {} are free.", in_units(wanted), in_units(free)),
             Some("Make room, or delete what nobody needs.".to_owned()),
         ),
         Some(free) if free < wanted * 2 => found(
             "disk",
             Verdict::Warn,
-            format!("About {} of the {} that are free will be used.", gigabytes(wanted), gigabytes(free)),
+            format!("About {} of the {} that are free will be used.", in_units(wanted), in_units(free)),
             None,
         ),
         Some(free) => found(
             "disk",
             Verdict::Ok,
-            format!("{} are free; about {} will be used.", gigabytes(free), gigabytes(wanted)),
+            format!("{} are free; about {} will be used.", in_units(free), in_units(wanted)),
             None,
         ),
         None => found("disk", Verdict::Ok, "The platform does not say how much room is left.", None),
@@ -35,7 +35,7 @@ pub(super) async fn disk(platform: &dyn Platform, data: i64) -> Result<Check> {
 
 /// On a volume of its own.
 pub(super) fn volume(data: i64, volume: i64) -> Check {
-    let data_words = gigabytes(data.max(0).unsigned_abs());
+    let data_words = in_units(data.max(0).unsigned_abs());
     let fix = format!("Choose at least {}.", words(suggested(Some(data))));
     if volume < data {
         let sentence =
@@ -64,8 +64,12 @@ pub(super) fn network(dns_label: &str) -> Check {
     )
 }
 
-fn gigabytes(bytes: u64) -> String {
-    format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10)
+fn in_units(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes / 1_000),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10),
+    }
 }
 
 #[cfg(test)]

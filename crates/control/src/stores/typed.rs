@@ -19,6 +19,12 @@ pub(super) fn url(typed: &str) -> Result<String> {
             "Type the store's address, such as az://account/container/images.",
         ));
     }
+    if !["file", "pvc", "az", "s3"].contains(&scheme(url)) {
+        return Err(Error::invalid(
+            "url",
+            "An address begins with az://, s3://, pvc:// or, on one machine, file:///.",
+        ));
+    }
     Ok(url.to_owned())
 }
 

@@ -118,6 +118,10 @@ pub(super) async fn deploy<W: MakesInstance>(cx: &Cx<W>) -> Result<Progress<()>,
     platform.deploy_server(&spec, &password).await.map_err(of_platform)?;
     match platform.observe_server(spec.id).await.map_err(of_platform)? {
         ServerState::Starting(words) => {
+            is_starting(cx, &words).await?;
+            return Ok(Progress::Wait(Duration::from_secs(1)));
+        }
+        ServerState::Waiting(words) => {
             waits_for(cx, &words).await?;
             return Ok(Progress::Wait(Duration::from_secs(1)));
         }
@@ -137,6 +141,29 @@ pub(super) async fn deploy<W: MakesInstance>(cx: &Cx<W>) -> Result<Progress<()>,
     .await?;
     tx.commit().await?;
     Ok(Progress::Done(()))
+}
+
+/// Says in the log, once, how far the server is.
+async fn is_starting<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Failure> {
+    let mut tx = cx.fenced().await?;
+    sqlx::query!(
+        "update toygres.instance set health_detail = null where id = $1 and health_detail is not null",
+        cx.input.instance().0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "select toygres.log_line($1, 'info', $2, $3) where not exists (
+             select from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) e (line)
+             where c.run_id = $1 and e.line ->> 'step' = $2 and e.line ->> 'message' = $3)",
+        cx.run.0,
+        cx.step,
+        words
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Shows what the server waits for: on the instance, and once in the log.

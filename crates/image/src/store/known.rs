@@ -50,7 +50,7 @@ const KNOWN: &[Known] = &[
     ),
     denied(
         "AuthorizationFailure",
-        "{place} does not let us in: either its firewall does not admit this network (allow it, or use a private endpoint), or the identity has no role there (Storage Blob Data Contributor)",
+        "{place} does not let us in: either its firewall does not admit this network (allow it, or use a private endpoint), or the identity has no role there (Storage Blob Data Contributor), or the key is not this account's",
     ),
     denied(
         "KeyBasedAuthenticationNotPermitted",

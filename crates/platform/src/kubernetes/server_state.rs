@@ -90,23 +90,30 @@ fn unsettled(pod: &Pod, told: &[Event], now: Timestamp) -> ServerState {
         return state;
     }
     let unscheduled = condition(pod, "PodScheduled", "False");
-    ServerState::Starting(match (unscheduled, status.phase.as_deref()) {
-        (Some(message), _) => no_node(&message, warned),
+    match (unscheduled, status.phase.as_deref()) {
+        (Some(message), _) => ServerState::Waiting(no_node(&message, warned)),
         (None, Some("Failed")) => {
             let why = status.message.as_ref().or(status.reason.as_ref()).cloned().unwrap_or_default();
-            format!("The server's pod was ended by its node: {why} Another one follows.")
+            ServerState::Waiting(format!(
+                "The server's pod was ended by its node: {why} Another one follows."
+            ))
         }
         // Its containers were well when their node was heard of last.
         (None, Some("Running")) if containers().all(|container| container.ready) => {
             let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
-            format!("The server's node {node} does not answer. See kubectl describe node {node}")
+            ServerState::Waiting(format!(
+                "The server's node {node} does not answer. See kubectl describe node {node}"
+            ))
         }
-        (None, Some("Running")) => "PostgreSQL is starting or recovering.".to_owned(),
+        (None, Some("Running")) => ServerState::Starting("PostgreSQL is starting or recovering.".to_owned()),
         (None, _) => {
-            let why = warned.map_or_else(String::new, |event| format!(" {event}"));
-            format!("The pod's volume and image are being prepared.{why}")
+            let words = "The pod's volume and image are being prepared.";
+            match warned {
+                Some(event) => ServerState::Waiting(format!("{words} {event}")),
+                None => ServerState::Starting(words.to_owned()),
+            }
         }
-    })
+    }
 }
 
 /// What a server without a pod is told, if the last try to make one failed. What was asked for before has no say: its
@@ -123,7 +130,7 @@ fn refusal(server: &StatefulSet, told: &[Event]) -> Option<String> {
 /// Why there is no pod.
 fn without_pod(refusal: Option<String>) -> ServerState {
     match refusal {
-        Some(event) if event.contains("exceeded quota") => ServerState::Starting(format!(
+        Some(event) if event.contains("exceeded quota") => ServerState::Waiting(format!(
             "The namespace's quota leaves no room for the server's pod: {event} Raise it, or lower the requests in {TEMPLATE}."
         )),
         Some(event) if event.contains("must specify") => ServerState::Failed(format!(
@@ -138,9 +145,11 @@ fn without_pod(refusal: Option<String>) -> ServerState {
 
 /// Why no node takes the pod.
 fn no_node(message: &str, warned: Option<String>) -> String {
-    if message.contains("persistentvolumeclaim \"") && message.contains("not found") {
+    let claim =
+        message.split_once("persistentvolumeclaim \"").and_then(|(_, rest)| rest.split_once("\" not found"));
+    if let Some((claim, _)) = claim {
         return format!(
-            "The server's volume is gone: {message} Whoever deleted it deleted the data. Restore an image into another instance."
+            "The server's volume is gone: there is no PersistentVolumeClaim {claim}. Whoever deleted it deleted the data. Restore an image into another instance."
         );
     }
     if message.contains("persistentvolumeclaim") || message.contains("PersistentVolumeClaim") {
@@ -162,11 +171,11 @@ fn of_container(container: &ContainerStatus, late: bool) -> Option<ServerState> 
     if let Some(terminated) = state.terminated {
         let words = last_words(&terminated);
         return (terminated.exit_code != 0)
-            .then(|| ServerState::Starting(format!("PostgreSQL {words} It is started again.")));
+            .then(|| ServerState::Waiting(format!("PostgreSQL {words} It is started again.")));
     }
     if state.running.is_some() {
         let last = ended(container).filter(|_| !container.ready)?;
-        return Some(ServerState::Starting(format!(
+        return Some(ServerState::Waiting(format!(
             "PostgreSQL starts again. Before, it {}",
             last_words(&last)
         )));
@@ -174,7 +183,7 @@ fn of_container(container: &ContainerStatus, late: bool) -> Option<ServerState> 
     let waiting = state.waiting?;
     let message = waiting.message.unwrap_or_default();
     let grave = |words, at_once: bool| {
-        Some(if late || at_once { ServerState::Failed(words) } else { ServerState::Starting(words) })
+        Some(if late || at_once { ServerState::Failed(words) } else { ServerState::Waiting(words) })
     };
     match waiting.reason.as_deref()? {
         "CrashLoopBackOff" => {

@@ -65,7 +65,9 @@ pub(crate) async fn settled(platform: &Tested, id: InstanceId) -> ServerState {
     let look = async {
         loop {
             match platform.observe_server(id).await.expect("observe") {
-                ServerState::Starting(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                ServerState::Starting(_) | ServerState::Waiting(_) => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
                 state => return state,
             }
         }

@@ -57,7 +57,10 @@ fn state(pod: &Pod, warnings: &[Event]) -> ServerState {
 }
 
 fn assert_words(state: &ServerState, failed: bool, parts: &[&str]) {
-    let (ServerState::Starting(words) | ServerState::Failed(words)) = state else { panic!("{state:?}") };
+    let (ServerState::Starting(words) | ServerState::Waiting(words) | ServerState::Failed(words)) = state
+    else {
+        panic!("{state:?}")
+    };
     assert_eq!(matches!(state, ServerState::Failed(_)), failed, "{words}");
     for part in parts {
         assert!(words.contains(part), "{part:?} is missing: {words}");
@@ -120,7 +123,11 @@ fn a_pod_without_a_node_says_why() {
     let full = state(&unscheduled("0/1 nodes are available: 1 Insufficient cpu."), &[]);
     assert_words(&full, false, &["Insufficient cpu", "Add a node"]);
     let lost = "0/1 nodes are available: persistentvolumeclaim \"orders\" not found. not found";
-    assert_words(&state(&unscheduled(lost), &[]), false, &["volume is gone", "\"orders\"", "Restore"]);
+    assert_words(
+        &state(&unscheduled(lost), &[]),
+        false,
+        &["volume is gone", "PersistentVolumeClaim orders.", "Restore"],
+    );
     let warnings = [
         warning("ProvisioningFailed", "no such class \"fast\"", "2026-03-01T11:59:00Z"),
         warning("FailedScheduling", "no nodes", "2026-03-01T11:59:59Z"),
@@ -170,4 +177,20 @@ fn a_lost_node_is_told_from_a_recovery() {
     assert_words(&state(&pod(500, lost), &[]), false, &["node-1 does not answer"]);
     let evicted = json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on memory." });
     assert_words(&state(&pod(500, evicted), &[]), false, &["low on memory"]);
+}
+
+#[test]
+fn only_what_somebody_may_have_to_mend_is_waited_for() {
+    let preparing = pod(5, json!({ "phase": "Pending" }));
+    let recovering = pod(5, container(json!({ "running": {} }), json!({})));
+    for ordinary in [state(&preparing, &[]), state(&recovering, &[]), without_pod(None)] {
+        assert!(matches!(ordinary, ServerState::Starting(_)), "{ordinary:?}");
+    }
+    let unmounted = state(&preparing, &[warning("FailedMount", "no such volume", NOW)]);
+    let full = without_pod(Some("exceeded quota: pods".to_owned()));
+    let crashed = json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": "FATAL: no" } });
+    let again = state(&pod(5, container(json!({ "running": {} }), crashed)), &[]);
+    for trouble in [unmounted, full, again] {
+        assert!(matches!(trouble, ServerState::Waiting(_)), "{trouble:?}");
+    }
 }
