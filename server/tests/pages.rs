@@ -4,7 +4,7 @@
 
 mod toygres;
 
-use toygres::{Toygres, free_port, log_in};
+use toygres::{Toygres, free_port, log_in, psql};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_has_its_own_policy_however_busy_the_server_is() {
@@ -39,4 +39,22 @@ async fn every_page_has_its_own_policy_however_busy_the_server_is() {
         load.unwrap();
     }
     assert!(!toygres.log().contains("without its policy"), "{}", toygres.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forms_are_shown_to_who_may_send_them() {
+    let toygres = Toygres::start();
+    let client = log_in(&toygres).await;
+    let pages = ["/instances/new", "/instances/add"];
+    let status = async |page: &str| client.get(toygres.url(page)).send().await.unwrap().status().as_u16();
+    for page in pages {
+        assert_eq!(status(page).await, 200, "{page}");
+    }
+    psql(&toygres.database, "update toygres.account set role = 'viewer'");
+    for page in pages {
+        assert_eq!(status(page).await, 403, "{page}");
+    }
+    for page in ["/", "/instances", "/images", "/runs"] {
+        assert_eq!(status(page).await, 200, "{page}");
+    }
 }

@@ -132,6 +132,35 @@ fn a_cancelled_backup_leaves_nothing() {
     }
 }
 
+#[test]
+fn a_backup_that_is_killed_while_it_waits_for_a_lock_leaves_the_queue() {
+    let source = Cluster::new();
+    source.psql("postgres", "create table held as select generate_series(1, 10) as a");
+    let desk = Desk::new();
+    std::thread::scope(|scope| {
+        let holder =
+            scope.spawn(|| source.try_psql("postgres", "begin; lock table held; select pg_sleep(25)"));
+        let held = "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted";
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while source.psql("postgres", held) == "0" {
+            assert!(Instant::now() < deadline);
+        }
+        let mut agent = desk.start(desk.backup(&source, ImageId::new()));
+        until_it_waits(&source);
+        agent.signal(Signal::KILL);
+        agent.wait();
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while source.psql("postgres", "select count(*) from pg_locks where not granted") != "0" {
+            assert!(Instant::now() < deadline, "a session waits for a lock that nobody wants any more");
+        }
+        assert!(!holder.is_finished(), "the queue was left because the lock was let go");
+        source.psql(
+            "postgres",
+            "select pg_terminate_backend(pid) from pg_stat_activity where query like 'begin; lock%'",
+        );
+    });
+}
+
 fn restore_that_moves(desk: &Desk, run: Uuid, image: ImageId) -> Agent {
     let mut agent = desk.start_as(run, desk.restore(image), scratch::PASSWORD);
     agent.until(rows_are_moving);

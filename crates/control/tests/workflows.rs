@@ -318,6 +318,10 @@ async fn starting_one_that_is_down_mends_it_and_never_stops_it(db: PgPool) {
     };
     // As if its process had ended by itself.
     world.platform.stop_server(id).await.unwrap();
+    sqlx::query("update toygres.instance set health = 'down'").execute(&db).await.unwrap();
+    let new = NewImage { instance_id: Some(id), ..NewImage::default() };
+    let refused = control::images::create(&world.services, &somebody(), new).await;
+    assert!(matches!(&refused, Err(control::Error::Conflict(words)) if words.contains("Start it")));
     world.finish::<StartInstance>(start().await).await;
     assert_eq!(world.platform.observe_server(id).await.unwrap(), ServerState::Running);
 

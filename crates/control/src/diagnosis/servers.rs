@@ -4,7 +4,7 @@ use super::Known;
 
 pub(super) const KNOWN: [Known; 21] = [
     Known {
-        words: &["lock timeout", "in access share mode"],
+        words: &["lock timeout", "in access share mode", "holds a lock on a table"],
         cause: "Another session holds a lock under which a table cannot be read: ALTER TABLE, TRUNCATE, VACUUM FULL, LOCK.",
         fix: "Find it in pg_stat_activity and pg_locks; wait for it, or end it, then try again.",
     },
