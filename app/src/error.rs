@@ -33,6 +33,12 @@ impl UiError {
         Self { code: code.to_owned(), field: None, message: message.into(), typed: BTreeMap::new() }
     }
 
+    /// A refusal of what needs a higher role.
+    #[must_use]
+    pub fn role(needs: model::Role, has: model::Role) -> Self {
+        Self::new("forbidden", format!("This needs the role {needs}; yours is {has}."))
+    }
+
     /// A refusal of what was typed into `field`.
     #[must_use]
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {

@@ -19,10 +19,7 @@ pub(crate) fn caller(role: Role) -> Result<(Services, Actor)> {
         return Err(UiError::new("unauthenticated", "You are not logged in any more."));
     };
     if !actor.is(role) {
-        return Err(UiError::new(
-            "forbidden",
-            format!("This needs the role {role}; {} has the role {}.", actor.name, actor.role),
-        ));
+        return Err(UiError::role(role, actor.role));
     }
     Ok((services, actor))
 }

@@ -39,10 +39,7 @@ impl Me {
     /// Nobody is, or the role is lower.
     pub async fn at_least(self, role: Role) -> Result<Actor> {
         let actor = self.0.await?;
-        if actor.is(role) {
-            return Ok(actor);
-        }
-        Err(UiError::new("forbidden", format!("This needs the role {role}; yours is {}.", actor.role)))
+        if actor.is(role) { Ok(actor) } else { Err(UiError::role(role, actor.role)) }
     }
 
     /// What the person may do: nothing but look, if that is not known.

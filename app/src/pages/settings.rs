@@ -64,8 +64,7 @@ fn Sections(actor: Actor, at: Memo<String>) -> impl IntoView {
             let needs = SECTIONS.iter().find(|(name, _, _)| *name == at.as_str()).map(|(_, _, needs)| *needs);
             match (at.as_str(), needs) {
                 (_, Some(needs)) if role < needs => {
-                    let error = UiError::new("forbidden", format!("This needs the role {needs}; yours is {role}."));
-                    shown::<(), ()>(Err(error), |()| ())
+                    shown::<(), ()>(Err(UiError::role(needs, role)), |()| ())
                 }
                 ("users", _) => view! { <Users actor/> }.into_any(),
                 ("tokens", _) => view! { <Tokens sudo=actor.sudo/> }.into_any(),
