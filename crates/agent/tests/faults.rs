@@ -145,7 +145,7 @@ fn a_backup_that_is_killed_while_it_waits_for_a_lock_leaves_the_queue() {
         while source.psql("postgres", held) == "0" {
             assert!(Instant::now() < deadline);
         }
-        let mut agent = desk.start(desk.backup(&source, ImageId::new()));
+        let agent = desk.start(desk.backup(&source, ImageId::new()));
         until_it_waits(&source);
         agent.signal(Signal::KILL);
         agent.wait();
