@@ -5,26 +5,27 @@ use leptos::prelude::*;
 use model::{InstanceStatus, Role};
 
 use crate::api::instances::{InstanceRow, list_instances};
-use crate::components::days::Legend;
-use crate::components::empty::Empty;
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
+use crate::components::empty_state::EmptyState;
+use crate::components::history_chart::Legend;
 use crate::components::icon::Icon;
 use crate::components::instance_table::InstanceTable;
-use crate::components::shown::shown;
+use crate::components::layout::use_current_user;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
 use crate::live::use_live;
 
 /// All instances.
 #[component]
 pub fn Instances() -> impl IntoView {
     let live = use_live();
-    let me = use_me();
+    let me = use_current_user();
     let instances = Resource::new(move || live.version(), |_| list_instances());
     view! {
         <Transition>
             {move || Suspend::new(async move {
                 let role = me.role().await;
-                shown(instances.await, move |rows| view! { <List rows role/> })
+                view_or_error(instances.await, move |rows| view! { <List rows role/> })
             })}
         </Transition>
     }
@@ -35,9 +36,9 @@ pub fn Instances() -> impl IntoView {
 fn List(rows: Vec<InstanceRow>, role: Role) -> impl IntoView {
     let sub = summary(&rows);
     let many = rows.len();
-    let rows: Vec<_> = rows.into_iter().map(|row| (row.instance, row.days, row.making)).collect();
+    let rows: Vec<_> = rows.into_iter().map(|row| (row.instance, row.days, row.backing_up)).collect();
     view! {
-        <Head title="Instances" sub=move || sub.clone()>
+        <PageHeader title="Instances" sub=move || sub.clone()>
             {(role >= Role::Operator)
                 .then(|| {
                     view! {
@@ -45,12 +46,12 @@ fn List(rows: Vec<InstanceRow>, role: Role) -> impl IntoView {
                         <a class="btn" href="/instances/add"><Icon name="link"/>"Add an existing one"</a>
                     }
                 })}
-        </Head>
+        </PageHeader>
         <Panel id="instances" title="All" note=move || many end=move || (many > 0).then(|| view! { <Legend/> })>
             {if rows.is_empty() {
                 Either::Left(
                     view! {
-                        <Empty
+                        <EmptyState
                             title="No instances yet"
                             text="Toygres can start a PostgreSQL server, or look after one that you already have."
                         />

@@ -5,20 +5,21 @@ use leptos::prelude::*;
 use model::{Place, Role};
 
 use crate::api::instances::{CreateInstance, get_versions};
-use crate::components::field::{CheckField, SelectField, TextField, refused};
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
-use crate::components::here::use_here;
+use crate::components::field::{CheckField, SelectField, TextField, action_error};
+use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
-use crate::components::refusal::Refusal;
-use crate::components::shown::shown;
+use crate::components::layout::use_current_user;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::platform_context::use_platform;
+use crate::components::result_view::view_or_error;
 use crate::components::target_fields::{ClusterFields, VersionField};
 
 /// A new instance.
 #[component]
 pub fn NewInstance() -> impl IntoView {
     let versions = Resource::new(|| (), |()| get_versions());
-    let (here, me) = (use_here(), use_me());
+    let (here, me) = (use_platform(), use_current_user());
     view! {
         <Head
             title="New instance"
@@ -35,14 +36,14 @@ pub fn NewInstance() -> impl IntoView {
             }
         >
             <a class="btn" href="/instances/add"><Icon name="link"/>"Add an existing one instead"</a>
-        </Head>
+        </PageHeader>
         <Transition>
             {move || Suspend::new(async move {
                 let found = match me.at_least(Role::Operator).await.and(versions.await) {
                     Ok(versions) => here.place().await.map(|place| (place, versions)),
                     Err(error) => Err(error),
                 };
-                shown(
+                view_or_error(
                     found,
                     |(place, versions)| {
                         if versions.is_empty() {
@@ -61,7 +62,7 @@ pub fn NewInstance() -> impl IntoView {
 #[component]
 fn NewForm(place: Place, versions: Vec<(i32, String)>) -> impl IntoView {
     let action = ServerAction::<CreateInstance>::new();
-    let refused = refused(action);
+    let error = action_error(action);
     let newest = versions.iter().map(|(major, _)| *major).max();
     // In a pod loopback is always trusted: nobody but the pod is there.
     let trust = (!place.is_kubernetes()).then_some(
@@ -74,18 +75,18 @@ fn NewForm(place: Place, versions: Vec<(i32, String)>) -> impl IntoView {
     view! {
         <Panel id="new" title="What it shall be">
             <ActionForm action=action attr:class="body form">
-                <Refusal refused fields=&["name", "password", "major", "image_type", "volume_gib", "dns_label"]/>
-                <TextField name="name" label="Name" refused required=true autofocus=true mono=true placeholder="orders-staging" hint="Lowercase letters, digits and hyphens; begins with a letter."/>
-                <VersionField versions refused value=newest.map(|major| major.to_string()).unwrap_or_default()/>
-                <ClusterFields place refused volume_gib="10" volume_hint="As large as the data will be in a year; a volume does not shrink."/>
-                <TextField name="password" label="Password of the superuser" refused kind="password" autocomplete="new-password" hint="Left empty, a long one is made up. You can reveal it later."/>
+                <FormError error fields=&["name", "password", "major", "image_type", "volume_gib", "dns_label"]/>
+                <TextField name="name" label="Name" error required=true autofocus=true mono=true placeholder="orders-staging" hint="Lowercase letters, digits and hyphens; begins with a letter."/>
+                <VersionField versions error value=newest.map(|major| major.to_string()).unwrap_or_default()/>
+                <ClusterFields place error volume_gib="10" volume_hint="As large as the data will be in a year; a volume does not shrink."/>
+                <TextField name="password" label="Password of the superuser" error kind="password" autocomplete="new-password" hint="Left empty, a long one is made up. You can reveal it later."/>
                 <details class="more-options">
                     <summary>"More options"</summary>
                     <div class="form">
-                        <SelectField name="image_type" label="Type" refused options=types value="stock" hint="Kept through back-up and restore."/>
+                        <SelectField name="image_type" label="Type" error options=types value="stock" hint="Kept through back-up and restore."/>
                         {trust
                             .map(|hint| {
-                                view! { <CheckField name="trust_loopback" label="Trust connections over loopback" refused hint/> }
+                                view! { <CheckField name="trust_loopback" label="Trust connections over loopback" error hint/> }
                             })}
                     </div>
                 </details>

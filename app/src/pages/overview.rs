@@ -7,15 +7,16 @@ use model::run::RunState;
 use model::{Health, InstanceStatus, Place, Role, Run};
 
 use crate::api::overview::{OverviewPage, get_overview};
-use crate::components::days::Legend;
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
+use crate::components::attention::{AttentionItem, AttentionList, attention_items};
+use crate::components::history_chart::Legend;
 use crate::components::icon::{Icon, Mark};
 use crate::components::instance_table::InstanceTable;
-use crate::components::need::{Need, NeedList, needs};
+use crate::components::layout::use_current_user;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
 use crate::components::run_rows::{EndedRuns, LiveRuns};
-use crate::components::shown::shown;
-use crate::components::state::{Look, State};
+use crate::components::status_badge::{StatusBadge, StatusStyle};
 use crate::format;
 use crate::live::use_live;
 
@@ -23,13 +24,13 @@ use crate::live::use_live;
 #[component]
 pub fn Overview() -> impl IntoView {
     let live = use_live();
-    let me = use_me();
+    let me = use_current_user();
     let overview = Resource::new(move || live.version(), |_| get_overview());
     view! {
         <Transition>
             {move || Suspend::new(async move {
                 let role = me.role().await;
-                shown(
+                view_or_error(
                     overview.await,
                     move |page| {
                         if page.overview.instances.is_empty() {
@@ -47,14 +48,14 @@ pub fn Overview() -> impl IntoView {
 
 #[component]
 fn Full(overview: Data, role: Role) -> impl IntoView {
-    let needs = needs(&overview);
-    let sub = verdict(&overview, &needs);
+    let items = attention_items(&overview);
+    let sub = verdict(&overview, &items);
     let may = role >= Role::Operator;
     let running = overview.running.clone();
     let ended = overview.ended.clone();
     let restorable = overview.counts.images > 0;
     view! {
-        <Head title="Overview" sub=move || sub.clone()>
+        <PageHeader title="Overview" sub=move || sub.clone()>
             {may
                 .then(|| {
                     view! {
@@ -63,8 +64,8 @@ fn Full(overview: Data, role: Role) -> impl IntoView {
                         <a class="btn" href="/instances/new"><Icon name="plus"/>"New instance"</a>
                     }
                 })}
-        </Head>
-        {(!needs.is_empty()).then(|| view! { <NeedList needs role/> })}
+        </PageHeader>
+        {(!items.is_empty()).then(|| view! { <AttentionList items role/> })}
         {(!running.is_empty())
             .then(|| {
                 let note = at_work(&running);
@@ -95,14 +96,14 @@ fn Full(overview: Data, role: Role) -> impl IntoView {
 #[component]
 fn InstancesPanel(overview: Data, role: Role) -> impl IntoView {
     let many = overview.instances.len();
-    let making =
+    let backing_up =
         |id| overview.running.iter().any(|run| run.instance == Some(id) && run.workflow == "create-image");
     let rows = overview
         .instances
         .into_iter()
         .map(|row| {
-            let making = making(row.instance.id);
-            (row.instance, row.days, making)
+            let backing_up = backing_up(row.instance.id);
+            (row.instance, row.days, backing_up)
         })
         .collect();
     view! {
@@ -140,9 +141,9 @@ fn StorePanel(overview: Data) -> impl IntoView {
 }
 
 /// One sentence for the whole house.
-fn verdict(overview: &Data, needs: &[Need]) -> String {
-    if !needs.is_empty() {
-        let many = needs.len();
+fn verdict(overview: &Data, items: &[AttentionItem]) -> String {
+    if !items.is_empty() {
+        let many = items.len();
         return format!(
             "{} you. The heaviest comes first.",
             if many == 1 { "One thing needs".to_owned() } else { format!("{many} things need") }
@@ -171,7 +172,7 @@ fn Begin(page: OverviewPage, role: Role) -> impl IntoView {
     let running = page.overview.running.clone();
     view! {
         <leptos_meta::Title text="Overview"/>
-        <div class="first">
+        <div class="onboarding">
             <header class="hero">
                 <Mark plan=true/>
                 <div class="stack">
@@ -235,9 +236,9 @@ fn LaterStep(
 
 #[component]
 fn Found(place: Place, versions: Vec<String>, has_store: bool, free: Option<u64>) -> impl IntoView {
-    let (look, text) = if versions.is_empty() {
+    let (style, text) = if versions.is_empty() {
         (
-            Look::new("warn", "s-warn", "none found"),
+            StatusStyle::new("warn", "s-warn", "none found"),
             match place.is_kubernetes() {
                 true => "No image of PostgreSQL is configured. Add one for each major version, or add a server that runs elsewhere.",
                 false => "No PostgreSQL server programs are installed here. Install some (on Debian: apt install postgresql), or add a server that runs elsewhere.",
@@ -245,7 +246,7 @@ fn Found(place: Place, versions: Vec<String>, has_store: bool, free: Option<u64>
             .to_owned(),
         )
     } else {
-        (Look::new("ok", "s-ok", "found"), format!("{}, ready to start", versions.join(" and ")))
+        (StatusStyle::new("ok", "s-ok", "found"), format!("{}, ready to start", versions.join(" and ")))
     };
     view! {
         <Panel id="found" title="What Toygres found">
@@ -253,17 +254,17 @@ fn Found(place: Place, versions: Vec<String>, has_store: bool, free: Option<u64>
                 <dt>"Where instances live"</dt>
                 <dd>{place.words()}</dd>
                 <dt>"PostgreSQL"</dt>
-                <dd><State look/> " " <span class="sub">{text}</span></dd>
+                <dd><StatusBadge style/> " " <span class="sub">{text}</span></dd>
                 <dt>"Store for images"</dt>
                 <dd>
                     {match has_store {
                         true => Either::Left(view! {
-                            <State look=Look::new("ok", "s-ok", "chosen")/>
+                            <StatusBadge style=StatusStyle::new("ok", "s-ok", "chosen")/>
                             " "
                             <span class="sub">{free.map(|free| format!("{} free", format::bytes(free)))}</span>
                         }),
                         false => Either::Right(view! {
-                            <State look=Look::new("warn", "s-warn", "none yet")/>
+                            <StatusBadge style=StatusStyle::new("warn", "s-warn", "none yet")/>
                             " "
                             <a href="/settings?at=stores">"Add one"</a>
                         }),
