@@ -8,7 +8,7 @@ use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 
-/// Why something was refused or went wrong, as the page shows it.
+/// Why something was error or went wrong, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UiError {
     /// A word that does not change: `not_found`, `invalid`, `conflict`, `forbidden`, `sudo_required`, `internal`, …
@@ -20,7 +20,7 @@ pub struct UiError {
     pub message: String,
     /// What was typed, by field and without secrets: a form that is rendered again without WASM shows it again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub typed: BTreeMap<String, String>,
+    pub input: BTreeMap<String, String>,
 }
 
 /// What a server function returns.
@@ -30,7 +30,7 @@ impl UiError {
     /// An error of the given code.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), field: None, message: message.into(), typed: BTreeMap::new() }
+        Self { code: code.to_owned(), field: None, message: message.into(), input: BTreeMap::new() }
     }
 
     /// A refusal of what needs a higher role.
@@ -47,10 +47,10 @@ impl UiError {
 
     /// Remembers what was typed. It travels in an address when there is no WASM, so never give it a secret.
     #[must_use]
-    pub fn typed<'a>(mut self, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        self.typed = fields
+    pub fn with_input<'a>(mut self, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        self.input = fields
             .into_iter()
-            // An address has an end; what is longer was refused for its length anyway.
+            // An address has an end; what is longer was error for its length anyway.
             .map(|(name, value)| (name.to_owned(), value.chars().take(300).collect()))
             .collect();
         self
@@ -151,7 +151,7 @@ mod answer {
 mod way_out {
     use leptos::prelude::window;
 
-    use crate::components::ask::escaped;
+    use crate::url;
 
     /// Goes to where the password is asked for, if that is what the error is about.
     pub(super) fn take(error: &super::UiError) {
@@ -165,7 +165,7 @@ mod way_out {
             format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
         if !here.starts_with(door) {
             // If the browser refuses to go there, the sentence on the page still says what is missing.
-            let _ = location.set_href(&format!("{door}?next={}", escaped(&here)));
+            let _ = location.set_href(&format!("{door}?next={}", url::encode(&here)));
         }
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, Utc};
 
 /// What stands where there is nothing.
-pub const NOTHING: &str = "–";
+pub const DASH: &str = "–";
 
 /// `48.2 GB`: three digits, decimal units.
 #[must_use]
@@ -31,8 +31,8 @@ pub fn gib(bytes: i64) -> String {
 
 /// Bytes as the database counts them, or a dash.
 #[must_use]
-pub fn bytes_or_nothing(value: Option<i64>) -> String {
-    value.map_or_else(|| NOTHING.to_owned(), |value| bytes(value.max(0).unsigned_abs()))
+pub fn bytes_or_dash(value: Option<i64>) -> String {
+    value.map_or_else(|| DASH.to_owned(), |value| bytes(value.max(0).unsigned_abs()))
 }
 
 /// `29.4 of 48.2 GB`: the unit once, where it is one.
@@ -79,7 +79,7 @@ pub fn count(value: impl Into<i128>) -> String {
 
 /// `1 image`, `3 images`.
 #[must_use]
-pub fn counted(value: impl Into<i128>, one: &str, many: &str) -> String {
+pub fn quantity(value: impl Into<i128>, one: &str, many: &str) -> String {
     let value = value.into();
     format!("{} {}", count(value), if value == 1 { one } else { many })
 }
@@ -146,13 +146,13 @@ pub fn day(at: DateTime<Utc>) -> String {
 
 /// For `datetime` attributes.
 #[must_use]
-pub fn machine(at: DateTime<Utc>) -> String {
+pub fn iso8601(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// How much of `total` is done, from 0 to 1; none while the total is unknown.
 #[must_use]
-pub fn share(done: u64, total: Option<u64>) -> Option<f64> {
+pub fn fraction(done: u64, total: Option<u64>) -> Option<f64> {
     total.filter(|total| *total > 0).map(|total| (done as f64 / total as f64).clamp(0.0, 1.0))
 }
 

@@ -43,7 +43,7 @@ impl Live {
     }
 
     /// Has everything that is shown fetched again, after an action of this page's own.
-    pub fn changed(self) {
+    pub fn refetch(self) {
         self.version.update(|version| *version += 1);
     }
 }
@@ -72,7 +72,7 @@ mod browser {
 
     /// Opens the stream and keeps it: what closes for good is opened anew.
     pub(super) fn open(live: Live) {
-        // Nobody is logged in there; the stream would be refused again and again.
+        // Nobody is logged in there; the stream would be error again and again.
         let path = window().location().pathname().unwrap_or_default();
         if path == "/login" {
             return;
@@ -85,7 +85,7 @@ mod browser {
                 set_timeout(
                     move || {
                         pending.set(false);
-                        live.changed();
+                        live.refetch();
                     },
                     Duration::from_millis(500),
                 );
@@ -95,7 +95,7 @@ mod browser {
             let was = live.connection.get_untracked();
             live.connection.set(Connection::Open);
             if was == Connection::Lost {
-                live.changed();
+                live.refetch();
             }
         });
         let lost = {
@@ -103,9 +103,9 @@ mod browser {
             Closure::<dyn Fn(Event)>::new(move |_| {
                 live.connection.set(Connection::Lost);
                 if source.ready_state() == EventSource::CLOSED {
-                    // Refused, not cut off. If nobody is logged in any more, this answer leads to the login page.
+                    // ActionError, not cut off. If nobody is logged in any more, this answer leads to the login page.
                     leptos::task::spawn_local(async {
-                        let _ = crate::api::frame::get_me().await;
+                        let _ = crate::api::layout::get_current_user().await;
                     });
                     set_timeout(move || open(live), Duration::from_secs(3));
                 }

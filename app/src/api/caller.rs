@@ -4,8 +4,8 @@ use control::Services;
 use leptos::prelude::*;
 use model::{Actor, Role};
 
-use crate::components::ask::escaped;
 use crate::error::{Result, UiError};
+use crate::url;
 
 /// The services and the person of this request, if the person's role is at least `role`.
 ///
@@ -15,7 +15,7 @@ pub(crate) fn caller(role: Role) -> Result<(Services, Actor)> {
     let services = use_context::<Services>()
         .ok_or_else(|| UiError::new("internal", "Something went wrong on our side."))?;
     let Some(actor) = use_context::<Option<Actor>>().flatten() else {
-        leptos_axum::redirect(&format!("/login?next={}", escaped(&came_from())));
+        leptos_axum::redirect(&format!("/login?next={}", url::encode(&page_url())));
         return Err(UiError::new("unauthenticated", "You are not logged in any more."));
     };
     if !actor.is(role) {
@@ -25,17 +25,17 @@ pub(crate) fn caller(role: Role) -> Result<(Services, Actor)> {
 }
 
 /// Sends the browser to the password's page, and back, when that is what an answer asks for.
-pub(crate) fn to_sudo_if_asked<T>(answer: control::Result<T>) -> Result<T> {
+pub(crate) fn redirect_to_sudo<T>(answer: control::Result<T>) -> Result<T> {
     answer.map_err(|error| {
         if matches!(error, control::Error::SudoRequired) {
-            leptos_axum::redirect(&format!("/sudo?next={}", escaped(&came_from())));
+            leptos_axum::redirect(&format!("/sudo?next={}", url::encode(&page_url())));
         }
         error.into()
     })
 }
 
 /// The path and query of the page that asks, without what an earlier refusal left in it.
-fn came_from() -> String {
+fn page_url() -> String {
     let Some(parts) = use_context::<http::request::Parts>() else { return "/".to_owned() };
     let referer = parts.headers.get(http::header::REFERER).and_then(|value| value.to_str().ok());
     let from = match referer.and_then(|text| text.parse::<http::Uri>().ok()) {

@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// What the catalogue's address asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct ImageFilter {
     /// A part of a name or a description.
     pub search: String,
     /// A state, or nothing.
@@ -35,21 +35,21 @@ pub struct Catalogue {
 
 /// A page of the catalogue.
 #[server(prefix = "/api/fn", endpoint = "images")]
-pub async fn list_images(wanted: Wanted) -> Result<Catalogue> {
+pub async fn list_images(filter: ImageFilter) -> Result<Catalogue> {
     let (services, actor) = super::caller(model::Role::Viewer)?;
     let all = control::instances::list(&services).await?;
-    let instance = all.iter().find(|instance| instance.name == wanted.instance).map(|instance| instance.id);
+    let instance = all.iter().find(|instance| instance.name == filter.instance).map(|instance| instance.id);
     let query = control::images::ImageQuery {
         // The instance may be gone: its images still carry its name.
-        search: match (wanted.instance.as_str(), instance) {
+        search: match (filter.instance.as_str(), instance) {
             (name, None) if !name.is_empty() => Some(name.to_owned()),
-            _ => Some(wanted.search).filter(|text| !text.trim().is_empty()),
+            _ => Some(filter.search).filter(|text| !text.trim().is_empty()),
         },
-        status: wanted.status.parse().ok(),
+        status: filter.status.parse().ok(),
         instance,
-        descending: wanted.sort.starts_with('-'),
-        sort: wanted.sort.trim_start_matches('-').to_owned(),
-        page: wanted.page,
+        descending: filter.sort.starts_with('-'),
+        sort: filter.sort.trim_start_matches('-').to_owned(),
+        page: filter.page,
         per_page: 25,
     };
     let images = control::images::list(&services, query).await?;
@@ -79,7 +79,7 @@ pub async fn delete_image(id: ImageId, typed_name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Admin)?;
     let deleted = control::images::delete(&services, &actor, id, &typed_name).await;
     let started =
-        super::to_sudo_if_asked(deleted).map_err(|error| error.typed([("typed_name", &*typed_name)]))?;
+        super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("typed_name", &*typed_name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }

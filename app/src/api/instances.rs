@@ -1,4 +1,4 @@
-//! Server functions about instances: look, make, add, back up, start, stop, delete, reveal.
+//! Server functions about instances: style, make, add, back up, start, stop, delete, reveal.
 
 use leptos::prelude::*;
 use model::image::DayOfImages;
@@ -21,7 +21,7 @@ pub struct InstanceRow {
     /// Its last [`DAYS`] days of images, the oldest first.
     pub days: Vec<DayOfImages>,
     /// Whether an image of it is being made now.
-    pub making: bool,
+    pub backing_up: bool,
 }
 
 /// An instance as its page shows it.
@@ -32,7 +32,7 @@ pub struct InstanceView {
     /// How to connect to it, without the password.
     pub connection: Option<String>,
     /// The command that leads to it from outside of its cluster.
-    pub way_in: Option<String>,
+    pub port_forward: Option<String>,
     /// What is known about the words that it is down or waits with.
     pub diagnosis: Option<Diagnosis>,
     /// Its last [`DAYS`] days of images, the oldest first.
@@ -44,7 +44,7 @@ pub struct InstanceView {
     /// Its newest runs.
     pub runs: Vec<Run>,
     /// Whether an image of it is being made now.
-    pub making: bool,
+    pub backing_up: bool,
     /// The image that it was restored from: its name.
     pub source_image: Option<String>,
 }
@@ -54,10 +54,10 @@ pub struct InstanceView {
 pub async fn list_instances() -> Result<Vec<InstanceRow>> {
     let (services, _) = super::caller(model::Role::Viewer)?;
     let overview = control::overview::get(&services).await?;
-    let making =
+    let backing_up =
         |id| overview.running.iter().any(|run| run.instance == Some(id) && run.workflow == "create-image");
     let row = |row: OverviewInstance| InstanceRow {
-        making: making(row.instance.id),
+        backing_up: backing_up(row.instance.id),
         instance: row.instance,
         days: row.days,
     };
@@ -80,18 +80,18 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
         Some(image) => control::images::get(&services, image).await.ok().map(|detail| detail.image.name),
         None => None,
     };
-    let making = images.rows.iter().any(|image| image.status == model::ImageStatus::Creating);
+    let backing_up = images.rows.iter().any(|image| image.status == model::ImageStatus::Creating);
     let connection = instance.host.is_some().then(|| control::instances::connection_string(&instance));
     let words = instance.health_detail.as_deref();
     Ok(InstanceView {
         connection,
-        way_in: control::instances::way_in(&services, &instance),
+        port_forward: control::instances::way_in(&services, &instance),
         diagnosis: words.and_then(control::diagnosis::of_instance),
         days,
         images_total: images.total,
         images: images.rows,
         runs,
-        making,
+        backing_up,
         source_image,
         instance,
     })
@@ -101,8 +101,8 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
 #[server(prefix = "/api/fn", endpoint = "reveal-password")]
 pub async fn reveal_password(name: String) -> Result<String> {
     let (services, actor) = super::caller(model::Role::Admin)?;
-    super::flash::never_cached();
-    super::to_sudo_if_asked(control::instances::password(&services, &actor, &name).await)
+    super::cookies::forbid_caching();
+    super::redirect_to_sudo(control::instances::password(&services, &actor, &name).await)
 }
 
 /// Starts making an image of an instance, then shows the run.
@@ -129,7 +129,7 @@ pub async fn back_up(
         databases,
     };
     let started = control::images::create(&services, &actor, new).await.map_err(|error| {
-        UiError::from(error).typed([
+        UiError::from(error).with_input([
             ("name", &*name),
             ("description", &*description),
             ("databases", &*ticked),
@@ -163,7 +163,7 @@ pub async fn delete_instance(name: String, typed_name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Admin)?;
     let deleted = control::instances::delete(&services, &actor, &name, &typed_name).await;
     let started =
-        super::to_sudo_if_asked(deleted).map_err(|error| error.typed([("typed_name", &*typed_name)]))?;
+        super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("typed_name", &*typed_name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
@@ -203,7 +203,7 @@ pub async fn create_instance(
     let (services, actor) = super::caller(model::Role::Operator)?;
     let trust = trust_loopback.as_deref().unwrap_or_default();
     let remember = |error: UiError| {
-        error.typed([
+        error.with_input([
             ("name", &*name),
             ("major", &*major),
             ("image_type", &*image_type),
@@ -215,16 +215,16 @@ pub async fn create_instance(
     let new = model::instance::NewInstance {
         name: name.clone(),
         password: Some(password).filter(|password| !password.is_empty()),
-        major: parsed("major", &major).map_err(remember)?,
-        image_type: parsed("image_type", &image_type).map_err(remember)?,
+        major: parse_choice("major", &major).map_err(remember)?,
+        image_type: parse_choice("image_type", &image_type).map_err(remember)?,
         trust_loopback: Some(trust_loopback.is_some()),
-        volume_bytes: super::place::volume(&volume_gib).map_err(remember)?,
+        volume_bytes: super::place::parse_volume_gib(&volume_gib).map_err(remember)?,
         dns_label: Some(dns_label.trim().to_owned()).filter(|label| !label.is_empty()),
         source_image_id: None,
     };
     let started = control::instances::create(&services, &actor, new)
         .await
-        .map_err(|error| remember(super::place::at_the_field(error)))?;
+        .map_err(|error| remember(super::place::map_volume_field(error)))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
@@ -259,7 +259,7 @@ pub async fn add_instance(
 ) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
     let remember = |error: UiError| {
-        error.typed([
+        error.with_input([
             ("name", &*name),
             ("host", &*host),
             ("port", &*port),
@@ -288,8 +288,8 @@ pub async fn add_instance(
         database: Some(database.trim().to_owned())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "postgres".to_owned()),
-        tls: parsed("tls", &tls).map_err(remember)?,
-        image_type: parsed("image_type", &image_type).map_err(remember)?,
+        tls: parse_choice("tls", &tls).map_err(remember)?,
+        image_type: parse_choice("image_type", &image_type).map_err(remember)?,
     };
     let added = control::instances::add_external(&services, &actor, new)
         .await
@@ -300,7 +300,7 @@ pub async fn add_instance(
 
 /// One of the words or numbers that a select offers, or none if it is empty.
 #[cfg(feature = "ssr")]
-pub(super) fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>> {
+pub(super) fn parse_choice<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>> {
     match text.trim() {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| UiError::invalid(field, "Choose one of the list.")),

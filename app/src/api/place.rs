@@ -18,7 +18,7 @@ pub async fn get_place() -> Result<Place> {
 
 /// The size that was typed, in GiB; none if nothing was.
 #[cfg(feature = "ssr")]
-pub(super) fn volume(text: &str) -> Result<Option<i64>> {
+pub(super) fn parse_volume_gib(text: &str) -> Result<Option<i64>> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);
@@ -33,7 +33,7 @@ pub(super) fn volume(text: &str) -> Result<Option<i64>> {
 
 /// A refusal, at the form's field.
 #[cfg(feature = "ssr")]
-pub(super) fn at_the_field(error: control::Error) -> UiError {
+pub(super) fn map_volume_field(error: control::Error) -> UiError {
     let mut error = UiError::from(error);
     if error.field.as_deref() == Some("volume_bytes") {
         error.field = Some("volume_gib".to_owned());

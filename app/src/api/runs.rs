@@ -14,7 +14,7 @@ const LINES: i64 = 500;
 
 /// What the list's address asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WantedRuns {
+pub struct RunFilter {
     /// A state, or nothing.
     pub state: String,
     /// A workflow, or nothing.
@@ -42,15 +42,15 @@ pub struct RunView {
 
 /// A page of runs.
 #[server(prefix = "/api/fn", endpoint = "runs")]
-pub async fn list_runs(wanted: WantedRuns) -> Result<Page<Run>> {
+pub async fn list_runs(filter: RunFilter) -> Result<Page<Run>> {
     let (services, _) = super::caller(model::Role::Viewer)?;
     let query = control::runs::RunQuery {
-        state: wanted.state.parse().ok(),
-        workflow: Some(wanted.workflow.replace('\0', "")).filter(|name| !name.is_empty()),
-        instance: wanted.instance.parse().ok(),
-        image: wanted.image.parse().ok(),
-        search: Some(wanted.search),
-        page: wanted.page,
+        state: filter.state.parse().ok(),
+        workflow: Some(filter.workflow.replace('\0', "")).filter(|name| !name.is_empty()),
+        instance: filter.instance.parse().ok(),
+        image: filter.image.parse().ok(),
+        search: Some(filter.search),
+        page: filter.page,
         per_page: 25,
         active: false,
     };

@@ -1,4 +1,4 @@
-//! Server functions about accounts, tokens, the audit and how pages look.
+//! Server functions about accounts, tokens, the audit and how pages style.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
@@ -41,11 +41,11 @@ pub async fn list_users() -> Result<Vec<User>> {
 #[server(prefix = "/api/fn", endpoint = "create-user")]
 pub async fn create_user(username: String, role: String, password: String) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    let remember = |error: UiError| error.typed([("username", &*username), ("role", &*role)]);
+    let remember = |error: UiError| error.with_input([("username", &*username), ("role", &*role)]);
     let role: Role =
         role.parse().map_err(|_| remember(UiError::invalid("role", "Choose one of the list.")))?;
     let made = control::users::create(&services, &actor, &username, role, &password).await;
-    super::to_sudo_if_asked(made).map_err(remember)?;
+    super::redirect_to_sudo(made).map_err(remember)?;
     Ok(())
 }
 
@@ -54,7 +54,7 @@ pub async fn create_user(username: String, role: String, password: String) -> Re
 pub async fn set_role(user: UserId, role: String) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
     let role: Role = role.parse().map_err(|_| UiError::invalid("role", "Choose one of the list."))?;
-    super::to_sudo_if_asked(control::users::set_role(&services, &actor, user, role).await)?;
+    super::redirect_to_sudo(control::users::set_role(&services, &actor, user, role).await)?;
     Ok(())
 }
 
@@ -62,7 +62,7 @@ pub async fn set_role(user: UserId, role: String) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "set-password")]
 pub async fn set_password(user: UserId, password: String) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::users::set_password(&services, &actor, user, &password).await)?;
+    super::redirect_to_sudo(control::users::set_password(&services, &actor, user, &password).await)?;
     Ok(())
 }
 
@@ -70,7 +70,7 @@ pub async fn set_password(user: UserId, password: String) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "disable-user")]
 pub async fn disable_user(user: UserId, disabled: bool) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::users::disable(&services, &actor, user, disabled).await)?;
+    super::redirect_to_sudo(control::users::disable(&services, &actor, user, disabled).await)?;
     Ok(())
 }
 
@@ -109,7 +109,7 @@ pub async fn create_token(
 ) -> Result<String> {
     let (services, actor) = super::caller(Role::Admin)?;
     let remember = |error: UiError| {
-        error.typed([
+        error.with_input([
             ("name", &*name),
             ("role", &*role),
             ("days", &*days),
@@ -128,8 +128,8 @@ pub async fn create_token(
         }
     };
     let made = control::tokens::create(&services, &actor, &name, chosen, expires, sudo.is_some()).await;
-    let token = super::to_sudo_if_asked(made).map_err(remember)?;
-    super::flash::keep(&token);
+    let token = super::redirect_to_sudo(made).map_err(remember)?;
+    super::cookies::set_token(&token);
     Ok(token)
 }
 
@@ -137,14 +137,14 @@ pub async fn create_token(
 #[server(prefix = "/api/fn", endpoint = "fresh-token")]
 pub async fn fresh_token() -> Result<Option<String>> {
     super::caller(Role::Admin)?;
-    Ok(super::flash::take())
+    Ok(super::cookies::take_token())
 }
 
 /// Makes a token useless.
 #[server(prefix = "/api/fn", endpoint = "revoke-token")]
 pub async fn revoke_token(token: TokenId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::tokens::revoke(&services, &actor, token).await)?;
+    super::redirect_to_sudo(control::tokens::revoke(&services, &actor, token).await)?;
     Ok(())
 }
 
@@ -158,6 +158,6 @@ pub async fn list_audit(page: i64) -> Result<Page<AuditRow>> {
 /// Keeps whether pages are light or dark, in a cookie.
 #[server(prefix = "/api/fn", endpoint = "appearance")]
 pub async fn set_appearance(scheme: String) -> Result<()> {
-    super::flash::set_scheme(&scheme);
+    super::cookies::set_scheme(&scheme);
     Ok(())
 }

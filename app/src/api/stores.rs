@@ -1,4 +1,4 @@
-//! Server functions about stores: look, add, open in another way, try, choose, forget.
+//! Server functions about stores: style, add, open in another way, try, choose, forget.
 
 use leptos::prelude::*;
 use model::{StoreAccess, StoreId};
@@ -106,7 +106,7 @@ impl AccessForm {
     }
 
     /// What was typed but the secrets, by the names that the fields have. A certificate is longer than an address may be.
-    fn typed(&self) -> [(&'static str, &str); 10] {
+    fn input(&self) -> [(&'static str, &str); 10] {
         [
             ("access[auth]", &self.auth),
             ("access[endpoint]", &self.endpoint),
@@ -122,7 +122,7 @@ impl AccessForm {
     }
 
     /// A refusal with its field as this form calls it, and with what was typed.
-    fn refused(&self, mut error: UiError, more: &[(&'static str, &str)]) -> UiError {
+    fn map_field(&self, mut error: UiError, more: &[(&'static str, &str)]) -> UiError {
         let outer = ["name", "url"];
         error.field =
             error.field.map(|field| match field.starts_with("access[") || outer.contains(&&*field) {
@@ -130,7 +130,7 @@ impl AccessForm {
                 false => format!("access[{field}]"),
             });
         let namespace = ("access[secret_namespace]", self.secret_namespace.as_str());
-        error.typed(self.typed().into_iter().chain([namespace]).chain(more.iter().copied()))
+        error.with_input(self.input().into_iter().chain([namespace]).chain(more.iter().copied()))
     }
 }
 
@@ -171,10 +171,10 @@ pub async fn add_store(
     access: AccessForm,
 ) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    let remember = |error| access.refused(error, &[("name", &*name), ("url", &*url)]);
+    let remember = |error| access.map_field(error, &[("name", &*name), ("url", &*url)]);
     let (how, keys) = access.read().map_err(remember)?;
     let added = control::stores::add(&services, &actor, &name, &url, &how, keys).await;
-    super::to_sudo_if_asked(added).map_err(remember)?;
+    super::redirect_to_sudo(added).map_err(remember)?;
     leptos_axum::redirect("/settings?at=stores");
     Ok(())
 }
@@ -189,10 +189,10 @@ pub async fn set_store_access(
     access: AccessForm,
 ) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    let remember = |error| access.refused(error, &[]);
+    let remember = |error| access.map_field(error, &[]);
     let (how, keys) = access.read().map_err(remember)?;
     let changed = control::stores::set_access(&services, &actor, store, &how, keys).await;
-    super::to_sudo_if_asked(changed).map_err(remember)?;
+    super::redirect_to_sudo(changed).map_err(remember)?;
     leptos_axum::redirect("/settings?at=stores&tested=ok");
     Ok(())
 }
@@ -201,7 +201,7 @@ pub async fn set_store_access(
 #[server(prefix = "/api/fn", endpoint = "default-store")]
 pub async fn default_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::stores::set_default(&services, &actor, store).await)?;
+    super::redirect_to_sudo(control::stores::set_default(&services, &actor, store).await)?;
     Ok(())
 }
 
@@ -209,6 +209,6 @@ pub async fn default_store(store: StoreId) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "forget-store")]
 pub async fn forget_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::stores::forget(&services, &actor, store).await)?;
+    super::redirect_to_sudo(control::stores::forget(&services, &actor, store).await)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use model::{Health, Instance, InstanceStatus};
 
-use super::field::{Refused, refused};
+use super::field::{ActionError, action_error};
 use super::icon::Icon;
 use crate::api::instances::BackUp;
 
@@ -21,8 +21,8 @@ impl BackUpAction {
 
     /// The refusal of the last try.
     #[must_use]
-    pub fn refused(self) -> Refused {
-        refused(self.0)
+    pub fn error(self) -> ActionError {
+        action_error(self.0)
     }
 
     /// For a form.

@@ -7,7 +7,7 @@ use super::toast::use_toasts;
 
 /// A text in a box of its own, and a button that copies it.
 #[component]
-pub fn Code(
+pub fn CodeBlock(
     /// The text.
     #[prop(into)]
     text: String,
@@ -18,7 +18,7 @@ pub fn Code(
     view! {
         <div class="code">
             <pre tabindex="0"><code>{text.clone()}</code></pre>
-            <Copy text what/>
+            <CopyButton text what/>
         </div>
     }
     .into_any()
@@ -26,7 +26,7 @@ pub fn Code(
 
 /// A button that copies a text; it appears with WASM, for without it could do nothing.
 #[component]
-pub fn Copy(
+pub fn CopyButton(
     /// The text.
     #[prop(into)]
     text: String,
@@ -47,7 +47,7 @@ pub fn Copy(
             title=format!("Copy {what}")
             on:click=move |_| {
                 copy(&text.get_value());
-                toasts.say(format!("Copied {what}."));
+                toasts.show(format!("Copied {what}."));
             }
         >
             <Icon name="copy"/>

@@ -6,8 +6,8 @@ use model::image::DayOfImages;
 use model::{Instance, InstanceStatus, Origin, Role};
 
 use super::back_up::{BackUpButton, can_back_up};
-use super::days::Days;
-use super::state::{self, State};
+use super::history_chart::HistoryStrip;
+use super::status_badge::{self, StatusBadge};
 use super::time::AgoOr;
 use crate::format;
 
@@ -37,7 +37,7 @@ pub fn InstanceTable(
                 <tbody role="rowgroup">
                     {rows
                         .into_iter()
-                        .map(|(instance, days, making)| view! { <Row instance days making role/> })
+                        .map(|(instance, days, backing_up)| view! { <Row instance days backing_up role/> })
                         .collect_view()}
                 </tbody>
             </table>
@@ -47,11 +47,11 @@ pub fn InstanceTable(
 }
 
 #[component]
-fn Row(instance: Instance, days: Vec<DayOfImages>, making: bool, role: Role) -> impl IntoView {
-    let may = role >= Role::Operator && can_back_up(&instance) && !making;
+fn Row(instance: Instance, days: Vec<DayOfImages>, backing_up: bool, role: Role) -> impl IntoView {
+    let may = role >= Role::Operator && can_back_up(&instance) && !backing_up;
     let days = match instance.status {
         InstanceStatus::Creating => Either::Left(view! { <span class="dim">"begin when it runs"</span> }),
-        _ => Either::Right(view! { <Days name=instance.name.clone() days making/> }),
+        _ => Either::Right(view! { <HistoryStrip name=instance.name.clone() days backing_up/> }),
     };
     view! {
         <tr role="row">
@@ -60,12 +60,12 @@ fn Row(instance: Instance, days: Vec<DayOfImages>, making: bool, role: Role) -> 
                 <span class="sub">{kind(&instance)}</span>
             </th>
             <td role="cell" data-k="State">
-                <State look=state::instance(&instance) title=instance.health_detail.clone()/>
+                <StatusBadge style=status_badge::instance(&instance) title=instance.health_detail.clone()/>
             </td>
-            <td role="cell" class="num" data-k="Size">{format::bytes_or_nothing(instance.size_bytes)}</td>
+            <td role="cell" class="num" data-k="Size">{format::bytes_or_dash(instance.size_bytes)}</td>
             <td role="cell" class="full" data-k="Last 14 days of images">{days}</td>
             <td role="cell" class="slack" data-k="Last image">
-                {if making {
+                {if backing_up {
                     Either::Left(view! { <b>"now"</b> })
                 } else {
                     Either::Right(view! { <AgoOr at=instance.last_image_at never="none yet"/> })

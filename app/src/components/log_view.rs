@@ -8,14 +8,14 @@ use leptos::html::Div;
 use leptos::prelude::*;
 use model::{Level, LogFilter, LogLine, LogStretch, RunId};
 
-use super::ask::escaped;
 use super::icon::Icon;
 use super::log_window::LogWindow;
 use super::run_live::RunSignals;
-use super::state::{Look, State};
+use super::status_badge::{StatusBadge, StatusStyle};
 use super::time::Ago;
 use crate::format;
 use crate::live::Connection;
+use crate::url;
 
 /// How long typing must rest before it is searched for.
 const REST: Duration = Duration::from_millis(250);
@@ -76,7 +76,7 @@ pub fn LogView(
 /// Where the same is shown without WASM.
 fn address(side: &str, n: i64, filter: &LogFilter) -> String {
     let side = if side.is_empty() { String::new() } else { format!("{side}={n}&") };
-    format!("?{side}q={}&level={}#log", escaped(&filter.search), filter.level)
+    format!("?{side}q={}&level={}#log", url::encode(&filter.search), filter.level)
 }
 
 #[component]
@@ -187,7 +187,7 @@ fn Bar(window: LogWindow, follow: RwSignal<bool>, id: RunId) -> impl IntoView {
         let words = window
             .filter
             .with(|filter| !filter.is_empty())
-            .then(|| format::counted(window.matches.get(), "line", "lines"));
+            .then(|| format::quantity(window.matches.get(), "line", "lines"));
         if window.loading.get() { Some("looking…".to_owned()) } else { words }
     };
     view! {
@@ -228,7 +228,7 @@ fn Line(line: LogLine, filter: RwSignal<LogFilter>) -> impl IntoView {
     view! {
         <li id=format!("L{}", line.n) class=class>
             <a href=format!("#L{}", line.n) rel="external">{line.n}</a>
-            <time datetime=format::machine(line.at) title=format::exact(line.at)>{time}</time>
+            <time datetime=format::iso8601(line.at) title=format::exact(line.at)>{time}</time>
             <b>{line.level.as_str()}</b>
             <span>{text}</span>
         </li>
@@ -252,15 +252,17 @@ fn marked(text: &str, search: &str) -> impl IntoView + use<> {
 #[component]
 fn End(run: RunSignals) -> impl IntoView {
     let window = run.log;
-    let look = move || match (run.detail.with(|detail| detail.run.state.has_ended()), run.connection.get()) {
-        (true, _) => Look::new("off", "s-ok", "whole"),
-        (false, Connection::Open) => Look::new("run", "s-run", "live"),
-        (false, Connection::Lost) => Look::new("warn", "s-warn", "the connection dropped; trying again"),
-        (false, Connection::None) => Look::new("todo", "s-todo", "as of when the page was loaded"),
+    let style = move || match (run.detail.with(|detail| detail.run.state.has_ended()), run.connection.get()) {
+        (true, _) => StatusStyle::new("off", "s-ok", "whole"),
+        (false, Connection::Open) => StatusStyle::new("run", "s-run", "live"),
+        (false, Connection::Lost) => {
+            StatusStyle::new("warn", "s-warn", "the connection dropped; trying again")
+        }
+        (false, Connection::None) => StatusStyle::new("todo", "s-todo", "as of when the page was loaded"),
     };
     let last = move || window.lines.with(|lines| lines.last().map(|line| line.at));
     view! {
-        {move || view! { <State look=look()/> }}
+        {move || view! { <StatusBadge style=style()/> }}
         <span>{move || span(window)}</span>
         <span class="push">
             {move || match last() {
@@ -282,7 +284,7 @@ fn span(window: LogWindow) -> String {
             "{} of {} found, out of {}",
             format::count(lines.len() as u64),
             format::count(window.matches.get()),
-            format::counted(newest, "line", "lines")
+            format::quantity(newest, "line", "lines")
         ),
         (Some(first), Some(last)) if first.n > 1 || last.n < newest => format!(
             "lines {} to {} of {}; the download has all",

@@ -21,10 +21,10 @@ pub fn ReceiptSlip(
     let sum = if equal { "All as in the image" } else { "Not as in the image" };
     let text = format!(
         "{} with {}, {} and {} were counted in the restored instance and compared with the image{}",
-        format::counted(receipt.tables, "table", "tables"),
-        format::counted(receipt.rows, "row", "rows"),
-        format::counted(receipt.sequences, "sequence", "sequences"),
-        format::counted(receipt.large_objects, "large object", "large objects"),
+        format::quantity(receipt.tables, "table", "tables"),
+        format::quantity(receipt.rows, "row", "rows"),
+        format::quantity(receipt.sequences, "sequence", "sequences"),
+        format::quantity(receipt.large_objects, "large object", "large objects"),
         if equal { "; nothing differs." } else { "." }
     );
     let blocks = receipt.tables.min(BLOCKS);
@@ -39,7 +39,7 @@ pub fn ReceiptSlip(
     let caption =
         if blocks < receipt.tables { "tables, the first 480 drawn" } else { "tables, a block each" };
     view! {
-        <section class=if equal { "slip ok" } else { "slip fail" } aria-labelledby="slip-h">
+        <section class=if equal { "receipt ok" } else { "receipt fail" } aria-labelledby="slip-h">
             <h2 class="sum" id="slip-h"><Icon name=if equal { "s-proven" } else { "s-fail" }/>{sum}</h2>
             <p>{text}</p>
             <div class="wall">

@@ -5,9 +5,9 @@ use leptos::prelude::*;
 use model::Run;
 use model::run::{RunState, step_words};
 
-use super::blocks::{Strip, of_run};
-use super::state::{self, State};
-use super::time::{Ago, Took};
+use super::status_badge::{self, StatusBadge};
+use super::step_strip::{StepStrip, blocks_of_run};
+use super::time::{Ago, Elapsed};
 use crate::format;
 
 /// The live runs: step, phase, done, rate, left.
@@ -54,11 +54,11 @@ fn LiveRun(run: Run) -> impl IntoView {
         .map(|seconds| format::duration(seconds.saturating_mul(1000)));
     let label = format!("Step {} of {}", run.position + 1, run.steps);
     let phase = if progress.phase.is_empty() || run.state != RunState::Running {
-        Either::Left(view! { <State look=state::run(run.state)/> })
+        Either::Left(view! { <StatusBadge style=status_badge::run(run.state)/> })
     } else {
         Either::Right(progress.phase)
     };
-    let blocks = of_run(&run);
+    let blocks = blocks_of_run(&run);
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
@@ -66,7 +66,7 @@ fn LiveRun(run: Run) -> impl IntoView {
                 <span class="sub">"by " {run.started_by} ", " <Ago at=run.created_at/></span>
             </th>
             <td role="cell" data-k="Step" class="full">
-                <Strip blocks label/>
+                <StepStrip blocks label/>
                 <span class="sub">{format!("{} of {}, {step}", run.position + 1, run.steps)}</span>
             </td>
             <td role="cell" data-k="Phase">{phase}</td>
@@ -107,7 +107,7 @@ pub fn EndedRuns(
 
 #[component]
 fn EndedRun(run: Run) -> impl IntoView {
-    let look = state::run(run.state);
+    let style = status_badge::run(run.state);
     let by = format!("by {}", run.started_by);
     let of = run.image_name.map_or(by.clone(), |image| format!("{image}, {by}"));
     let about = run.error.unwrap_or(of);
@@ -117,8 +117,8 @@ fn EndedRun(run: Run) -> impl IntoView {
                 <a class="name" href=format!("/runs/{}", run.id)>{run.title}</a>
                 <span class="sub two-lines">{about}</span>
             </th>
-            <td role="cell" data-k="State"><State look/></td>
-            <td role="cell" class="num" data-k="Took"><Took from=run.created_at to=run.finished_at/></td>
+            <td role="cell" data-k="State"><StatusBadge style/></td>
+            <td role="cell" class="num" data-k="Took"><Elapsed from=run.created_at to=run.finished_at/></td>
             <td role="cell" data-k="Ended">
                 {match run.finished_at {
                     Some(at) => Either::Left(view! { <Ago at/> }),

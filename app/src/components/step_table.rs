@@ -4,8 +4,8 @@ use leptos::prelude::*;
 use model::StepRow;
 use model::run::StepState;
 
-use super::state::{self, Look, State};
-use super::time::{Ago, Took};
+use super::status_badge::{self, StatusBadge, StatusStyle};
+use super::time::{Ago, Elapsed};
 use crate::format;
 
 /// The steps, in running order.
@@ -69,10 +69,10 @@ impl Span {
 fn Row(step: StepRow, span: Span) -> impl IntoView {
     // A step that failed has failed, whether it was undone since or not.
     let failed = step.state == StepState::Undone && step.error.is_some();
-    let look = match &step.waits_for {
-        _ if failed => Look::new("fail", "s-fail", "failed, undone"),
-        Some(_) => Look::new("warn", "s-wait", "waits"),
-        None => state::step(step.state),
+    let style = match &step.waits_for {
+        _ if failed => StatusStyle::new("fail", "s-fail", "failed, undone"),
+        Some(_) => StatusStyle::new("warn", "s-wait", "waits"),
+        None => status_badge::step(step.state),
     };
     let class = match step.state {
         StepState::Running | StepState::Waiting | StepState::Retrying | StepState::Undoing => "on",
@@ -86,7 +86,7 @@ fn Row(step: StepRow, span: Span) -> impl IntoView {
         let over =
             matches!(step.state, StepState::Done | StepState::Failed | StepState::Undone | StepState::Stuck);
         let to = step.finished_at.filter(|_| over);
-        view! { <Took from to/> }
+        view! { <Elapsed from to/> }
     });
     let bar = step.started_at.map(|from| {
         let from = from.timestamp_millis();
@@ -104,7 +104,7 @@ fn Row(step: StepRow, span: Span) -> impl IntoView {
         <tr role="row" class=class>
             <td role="cell" class="n">{step.position + 1}</td>
             <th scope="row" role="rowheader">{words}</th>
-            <td role="cell" data-k="State"><State look/></td>
+            <td role="cell" data-k="State"><StatusBadge style/></td>
             <td role="cell" class="what full">{what(&step)}</td>
             <td role="cell" class="num drop" data-k="Attempt">{begun.then(|| format!("{} of {}", step.attempt, step.attempts))}</td>
             <td role="cell" class="num drop" data-k="Took">{took}</td>

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use model::Place;
 
-use super::field::{Refused, SelectField, TextField};
+use super::field::{ActionError, SelectField, TextField};
 
 /// The version. The first is chosen unless something was typed before.
 #[component]
@@ -15,7 +15,7 @@ pub fn VersionField(
     value: String,
     /// The form's refusal.
     #[prop(into)]
-    refused: Refused,
+    error: ActionError,
     /// What it means, under it.
     #[prop(optional, into)]
     hint: Option<String>,
@@ -25,7 +25,7 @@ pub fn VersionField(
         .map(|(major, version)| (major.to_string(), format!("PostgreSQL {version}")))
         .collect();
     let hint = hint.unwrap_or_default();
-    view! { <SelectField name="major" label="Version" refused options value hint/> }
+    view! { <SelectField name="major" label="Version" error options value hint/> }
 }
 
 /// The volume and the name in DNS; nothing on one machine, where all share a disk and an address.
@@ -44,15 +44,15 @@ pub fn ClusterFields(
     dns_label: Option<String>,
     /// The form's refusal.
     #[prop(into)]
-    refused: Refused,
+    error: ActionError,
 ) -> impl IntoView {
     place.is_kubernetes().then(|| {
         view! {
-            <TextField name="volume_gib" label="Volume in GiB" refused value=volume_gib mono=true hint=volume_hint/>
+            <TextField name="volume_gib" label="Volume in GiB" error value=volume_gib mono=true hint=volume_hint/>
             <TextField
                 name="dns_label"
                 label="DNS label"
-                refused
+                error
                 value=dns_label.unwrap_or_default()
                 mono=true
                 hint="Left empty, the instance is reached from inside the cluster only. A label makes a public load balancer with that name: the internet can reach it."

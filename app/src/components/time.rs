@@ -46,7 +46,7 @@ pub fn Ago(
 ) -> impl IntoView {
     let clock = use_clock();
     let text = Memo::new(move |_| format::relative(at, clock.now()));
-    view! { <time datetime=format::machine(at) title=format::exact(at)>{move || text.get()}</time> }
+    view! { <time datetime=format::iso8601(at) title=format::exact(at)>{move || text.get()}</time> }
 }
 
 /// A moment relative to now, or other words where there is none.
@@ -66,7 +66,7 @@ pub fn AgoOr(
 
 /// How long something has taken, or is taking.
 #[component]
-pub fn Took(
+pub fn Elapsed(
     /// When it began.
     from: DateTime<Utc>,
     /// When it ended; it goes on if it has not.

@@ -15,7 +15,7 @@ impl Toasts {
     }
 
     /// Says it.
-    pub fn say(self, words: impl Into<String>) {
+    pub fn show(self, words: impl Into<String>) {
         self.0.set(Some(words.into()));
         #[cfg(feature = "hydrate")]
         set_timeout(move || self.0.set(None), std::time::Duration::from_secs(6));

@@ -3,17 +3,17 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use crate::components::door::{Door, PasswordField, door_error, next_path};
+use crate::components::auth_layout::{AuthLayout, PasswordField, auth_error, next_path};
 
 /// The way in. The server's `POST /login` takes the form.
 #[component]
 pub fn Login() -> impl IntoView {
     let query = use_query_map();
     let next = next_path();
-    let error = door_error(words);
+    let error = auth_error(words);
     let name = move || query.read().get_str("username").map(str::to_owned);
     view! {
-        <Door title="Log in" sub="Images of PostgreSQL, restored and proven.">
+        <AuthLayout title="Log in" sub="Images of PostgreSQL, restored and proven.">
             <form method="post" action="/login" aria-label="Log in">
                 <input type="hidden" name="next" value=move || next.get()/>
                 <p class="field">
@@ -39,7 +39,7 @@ pub fn Login() -> impl IntoView {
                     " where it was started; without a terminal it is in the file that the log names. It is good for one log-in and asks for a new one."
                 </p>
             </details>
-        </Door>
+        </AuthLayout>
     }
     .into_any()
 }

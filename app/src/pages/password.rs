@@ -3,15 +3,16 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use crate::components::door::{OwnName, PasswordField, door_error, next_path};
-use crate::components::head::{Head, Panel};
+use crate::components::auth_layout::{PasswordField, UsernameField, auth_error, next_path};
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
 
 /// A new password for oneself. The server's `POST /password` takes the form, for the session changes with it.
 #[component]
 pub fn Password() -> impl IntoView {
     let query = use_query_map();
     let next = next_path();
-    let error = door_error(words);
+    let error = auth_error(words);
     // The log-in comes here only with a one-time password, and says where to go on.
     let first = Memo::new(move |_| query.read().get_str("next").is_some());
     let current_error =
@@ -32,7 +33,7 @@ pub fn Password() -> impl IntoView {
         <Panel id="password" title="New password">
             <form class="body form" method="post" action="/password">
                 <input type="hidden" name="next" value=move || next.get()/>
-                <OwnName/>
+                <UsernameField/>
                 <PasswordField name="old" label="Password until now" error=current_error autofocus=true/>
                 <PasswordField
                     name="new"

@@ -6,15 +6,16 @@ use leptos_router::hooks::use_query_map;
 use model::page::Page;
 use model::{Run, RunState};
 
-use crate::api::runs::{WantedRuns, list_runs};
-use crate::components::ask::escaped;
-use crate::components::empty::Empty;
-use crate::components::head::{Head, Panel};
+use crate::api::runs::{RunFilter, list_runs};
+use crate::components::empty_state::EmptyState;
 use crate::components::icon::Icon;
+use crate::components::page_header::PageHeader;
 use crate::components::pager::Pager;
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
 use crate::components::run_rows::EndedRuns;
-use crate::components::shown::shown;
 use crate::live::use_live;
+use crate::url;
 
 /// The workflows, as the filter offers them.
 const WORKFLOWS: [&str; 9] = [
@@ -34,10 +35,10 @@ const WORKFLOWS: [&str; 9] = [
 pub fn Runs() -> impl IntoView {
     let live = use_live();
     let query = use_query_map();
-    let wanted = Memo::new(move |_| {
+    let filter = Memo::new(move |_| {
         let query = query.read();
         let text = |name: &str| query.get_str(name).unwrap_or_default().to_owned();
-        WantedRuns {
+        RunFilter {
             state: text("state"),
             workflow: text("workflow"),
             instance: text("instance"),
@@ -46,12 +47,12 @@ pub fn Runs() -> impl IntoView {
             page: text("page").parse().unwrap_or(1),
         }
     });
-    let runs = Resource::new(move || (wanted.get(), live.version()), |(wanted, _)| list_runs(wanted));
+    let runs = Resource::new(move || (filter.get(), live.version()), |(filter, _)| list_runs(filter));
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                let wanted = wanted.get_untracked();
-                shown(runs.await, move |runs| view! { <Whole runs wanted/> })
+                let filter = filter.get_untracked();
+                view_or_error(runs.await, move |runs| view! { <PageContent runs filter/> })
             })}
         </Transition>
     }
@@ -59,26 +60,26 @@ pub fn Runs() -> impl IntoView {
 }
 
 #[component]
-fn Whole(runs: Page<Run>, wanted: WantedRuns) -> impl IntoView {
+fn PageContent(runs: Page<Run>, filter: RunFilter) -> impl IntoView {
     let (pages, page, total) = (runs.pages(), runs.page, runs.total);
-    let narrowed = wanted != WantedRuns { page: wanted.page, ..WantedRuns::default() };
-    let paged = wanted.clone();
-    let href = Callback::new(move |(page,): (i64,)| address(&WantedRuns { page, ..paged.clone() }));
+    let narrowed = filter != RunFilter { page: filter.page, ..RunFilter::default() };
+    let paged = filter.clone();
+    let href = Callback::new(move |(page,): (i64,)| address(&RunFilter { page, ..paged.clone() }));
     view! {
-        <Head title="Runs" sub=|| "Everything that Toygres did or is doing, step by step."/>
-        <Filters wanted/>
+        <PageHeader title="Runs" sub=|| "Everything that Toygres did or is doing, step by step."/>
+        <Filters filter/>
         <Panel id="runs" title="All" note=move || total>
             {if runs.rows.is_empty() {
                 Either::Left(
                     view! {
-                        <Empty
+                        <EmptyState
                             title=if narrowed { "Nothing found" } else { "No runs yet" }
                             text=if narrowed { "No run is like that." } else { "Create or add an instance, then back it up." }
                         >
                             <a class="btn" href=if narrowed { "/runs" } else { "/instances" }>
                                 {if narrowed { "Show all runs" } else { "To the instances" }}
                             </a>
-                        </Empty>
+                        </EmptyState>
                     },
                 )
             } else {
@@ -90,25 +91,25 @@ fn Whole(runs: Page<Run>, wanted: WantedRuns) -> impl IntoView {
     .into_any()
 }
 
-fn address(wanted: &WantedRuns) -> String {
+fn address(filter: &RunFilter) -> String {
     let pairs = [
-        ("state", &wanted.state),
-        ("workflow", &wanted.workflow),
-        ("instance", &wanted.instance),
-        ("image", &wanted.image),
-        ("q", &wanted.search),
+        ("state", &filter.state),
+        ("workflow", &filter.workflow),
+        ("instance", &filter.instance),
+        ("image", &filter.image),
+        ("q", &filter.search),
     ];
     let mut query: Vec<String> = pairs
         .iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{name}={}", escaped(value)))
+        .map(|(name, value)| format!("{name}={}", url::encode(value)))
         .collect();
-    query.push(format!("page={}", wanted.page));
+    query.push(format!("page={}", filter.page));
     format!("/runs?{}", query.join("&"))
 }
 
 #[component]
-fn Filters(wanted: WantedRuns) -> impl IntoView {
+fn Filters(filter: RunFilter) -> impl IntoView {
     let options = |words: Vec<&'static str>, chosen: String| {
         words
             .into_iter()
@@ -119,24 +120,24 @@ fn Filters(wanted: WantedRuns) -> impl IntoView {
         <form class="filters" method="get" action="/runs" role="search" aria-label="Filter the runs">
             <p class="field">
                 <label for="q">"Search"</label>
-                <input id="q" name="q" type="search" value=wanted.search placeholder="title, instance, image, error"/>
+                <input id="q" name="q" type="search" value=filter.search placeholder="title, instance, image, error"/>
             </p>
             <p class="field">
                 <label for="state">"State"</label>
                 <select id="state" name="state">
                     <option value="">"any"</option>
-                    {options(RunState::ALL.iter().map(|state| state.as_str()).collect(), wanted.state.clone())}
+                    {options(RunState::ALL.iter().map(|state| state.as_str()).collect(), filter.state.clone())}
                 </select>
             </p>
             <p class="field">
                 <label for="workflow">"What"</label>
                 <select id="workflow" name="workflow">
                     <option value="">"any"</option>
-                    {options(WORKFLOWS.to_vec(), wanted.workflow.clone())}
+                    {options(WORKFLOWS.to_vec(), filter.workflow.clone())}
                 </select>
             </p>
-            <input type="hidden" name="instance" value=wanted.instance/>
-            <input type="hidden" name="image" value=wanted.image/>
+            <input type="hidden" name="instance" value=filter.instance/>
+            <input type="hidden" name="image" value=filter.image/>
             <button class="btn"><Icon name="search"/>"Show"</button>
         </form>
     }

@@ -2,28 +2,28 @@
 
 use leptos::prelude::*;
 
-use crate::components::door::{Door, OwnName, PasswordField, door_error, next_path};
+use crate::components::auth_layout::{AuthLayout, PasswordField, UsernameField, auth_error, next_path};
 
 /// The password once more. The server's `POST /sudo` takes the form.
 #[component]
 pub fn Sudo() -> impl IntoView {
     let next = next_path();
-    let error = door_error(words);
+    let error = auth_error(words);
     // The way back is the page without the question.
     let back = move || next.get().split('?').next().unwrap_or("/").to_owned();
     view! {
-        <Door
+        <AuthLayout
             title="Your password, once more"
             sub="What comes next deletes something or shows a secret. The answer is good for 5 minutes; what you do is written to the audit."
         >
             <form method="post" action="/sudo" aria-label="Your password, once more">
                 <input type="hidden" name="next" value=move || next.get()/>
-                <OwnName/>
+                <UsernameField/>
                 <PasswordField label="Password" error autofocus=true/>
                 <button class="btn primary">"Go on"</button>
                 <a class="btn" href=back>"Leave it"</a>
             </form>
-        </Door>
+        </AuthLayout>
     }
     .into_any()
 }

@@ -7,15 +7,16 @@ use model::image::{Database, Manifest};
 use model::{ImageDetail, ImageStatus, Role};
 
 use crate::api::images::{DeleteImage, VerifyImage, get_image};
-use crate::components::ask::{Ask, ask_href};
-use crate::components::code::Copy;
-use crate::components::field::{TextField, refused};
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
+use crate::components::code::CopyButton;
+use crate::components::confirm::{ConfirmDialog, confirm_href};
+use crate::components::field::{TextField, action_error};
+use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
-use crate::components::refusal::Refusal;
-use crate::components::shown::shown;
-use crate::components::state::{self, State};
+use crate::components::layout::use_current_user;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
+use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::{Ago, AgoOr};
 use crate::error::UiError;
 use crate::format;
@@ -25,7 +26,7 @@ use crate::live::use_live;
 #[component]
 pub fn ImagePage() -> impl IntoView {
     let live = use_live();
-    let me = use_me();
+    let me = use_current_user();
     let params = use_params_map();
     let id = Memo::new(move |_| params.read().get("id").unwrap_or_default());
     let detail = Resource::new(
@@ -43,7 +44,7 @@ pub fn ImagePage() -> impl IntoView {
             {move || Suspend::new(async move {
                 let role = me.role().await;
                 let sudo = me.sudo().await;
-                shown(detail.await, move |detail| view! { <Whole detail role sudo ask delete/> })
+                view_or_error(detail.await, move |detail| view! { <PageContent detail role sudo ask delete/> })
             })}
         </Transition>
     }
@@ -51,7 +52,7 @@ pub fn ImagePage() -> impl IntoView {
 }
 
 #[component]
-fn Whole(
+fn PageContent(
     detail: ImageDetail,
     role: Role,
     sudo: bool,
@@ -64,7 +65,7 @@ fn Whole(
         {move || {
             (ask.get().as_deref() == Some("delete")).then(|| view! { <Delete detail=asked.clone() action=delete/> })
         }}
-        <Trouble detail=detail.clone()/>
+        <Problem detail=detail.clone()/>
         <Facts detail=detail.clone()/>
         <div class="cols">
             <div>
@@ -90,19 +91,19 @@ fn Whole(
 #[component]
 fn ImageHead(detail: ImageDetail, role: Role, sudo: bool) -> impl IntoView {
     let image = detail.image;
-    let look = state::image(&image);
+    let style = status_badge::image(&image);
     let verify = ServerAction::<VerifyImage>::new();
     let available = image.status == ImageStatus::Available;
     let page = format!("/images/{}", image.id);
     let restore = format!("{page}/restore");
     let id = image.id.to_string();
     let (source, made, by) = (image.instance_name.clone(), image.created_at, image.created_by.clone());
-    let states = move || view! { <State look=look.clone() pill=true/> };
+    let states = move || view! { <StatusBadge style=style.clone() pill=true/> };
     let sub = move || view! { "of " {source.clone()} ", made " <Ago at=made/> " by " {by.clone()} };
     let verifiable = matches!(image.status, ImageStatus::Available | ImageStatus::Corrupt);
     let deletable = !matches!(image.status, ImageStatus::Creating | ImageStatus::Deleting);
     view! {
-        <Head title=image.name.clone() crumbs=vec![("/images".into(), "Images".into())] states sub>
+        <PageHeader title=image.name.clone() crumbs=vec![("/images".into(), "Images".into())] states sub>
             {(role >= Role::Operator && available)
                 .then(|| view! { <a class="btn primary" href=restore><Icon name="restore"/>"Restore…"</a> })}
             {(role >= Role::Operator && verifiable)
@@ -115,38 +116,38 @@ fn ImageHead(detail: ImageDetail, role: Role, sudo: bool) -> impl IntoView {
                     }
                 })}
             {(role >= Role::Admin && deletable)
-                .then(|| view! { <a class="btn danger" href=ask_href(sudo, &page, "delete")><Icon name="trash"/>"Delete…"</a> })}
-            <Refusal refused=refused(verify)/>
-        </Head>
+                .then(|| view! { <a class="btn danger" href=confirm_href(sudo, &page, "delete")><Icon name="trash"/>"Delete…"</a> })}
+            <FormError error=action_error(verify)/>
+        </PageHeader>
     }
     .into_any()
 }
 
 #[component]
 fn Delete(detail: ImageDetail, action: ServerAction<DeleteImage>) -> impl IntoView {
-    let refused = refused(action);
+    let error = action_error(action);
     let image = detail.image;
     let back = format!("/images/{}", image.id);
-    let size = format::bytes_or_nothing(image.stored_bytes);
+    let size = format::bytes_or_dash(image.stored_bytes);
     view! {
-        <Ask title=format!("Delete {}?", image.name) danger=true>
+        <ConfirmDialog title=format!("Delete {}?", image.name) danger=true>
             <p>{format!("Its objects in the store ({size}) go, for good. Instances that were restored from it stay as they are.")}</p>
-            <Refusal refused fields=&["typed_name"]/>
+            <FormError error fields=&["typed_name"]/>
             <ActionForm action=action attr:class="form">
                 <input type="hidden" name="id" value=image.id.to_string()/>
-                <TextField name="typed_name" label=format!("Type {} to go on", image.name) refused required=true mono=true/>
+                <TextField name="typed_name" label=format!("Type {} to go on", image.name) error required=true mono=true/>
                 <div class="actions">
                     <button class="btn danger primary" disabled=move || action.pending().get()><Icon name="trash"/>"Delete the image"</button>
                     <a class="btn" href=back>"Keep it"</a>
                 </div>
             </ActionForm>
-        </Ask>
+        </ConfirmDialog>
     }
     .into_any()
 }
 
 #[component]
-fn Trouble(detail: ImageDetail) -> impl IntoView {
+fn Problem(detail: ImageDetail) -> impl IntoView {
     let image = detail.image;
     let title = match image.status {
         ImageStatus::Corrupt => "The store does not hold what was written",
@@ -179,8 +180,8 @@ fn Facts(detail: ImageDetail) -> impl IntoView {
     view! {
         <dl class="facts">
             <div><dt>"Source"</dt><dd>{image.version.map_or_else(|| "–".to_owned(), |version| format!("PostgreSQL {version}"))}</dd></div>
-            <div><dt>"Databases at the source"</dt><dd>{format::bytes_or_nothing(image.source_bytes)}</dd></div>
-            <div><dt>"In the store"</dt><dd>{format::bytes_or_nothing(image.stored_bytes)}</dd></div>
+            <div><dt>"Databases at the source"</dt><dd>{format::bytes_or_dash(image.source_bytes)}</dd></div>
+            <div><dt>"In the store"</dt><dd>{format::bytes_or_dash(image.stored_bytes)}</dd></div>
             <div><dt>"Tables"</dt><dd>{image.tables.map_or_else(|| "–".to_owned(), format::count)}</dd></div>
             <div><dt>"Rows"</dt><dd>{image.rows.map_or_else(|| "–".to_owned(), format::count)}</dd></div>
             <div><dt>"Every byte read back"</dt><dd><AgoOr at=image.verified_at/></dd></div>
@@ -247,11 +248,11 @@ fn DatabasePanel(database: Database) -> impl IntoView {
         .collect();
     let summary = format!(
         "{}, {}, {}, {}, {}",
-        format::counted(tables.len() as u64, "table", "tables"),
-        format::counted(rows, "row", "rows"),
-        format::counted(database.sequences, "sequence", "sequences"),
-        format::counted(database.large_objects, "large object", "large objects"),
-        format::bytes_or_nothing(Some(database.bytes))
+        format::quantity(tables.len() as u64, "table", "tables"),
+        format::quantity(rows, "row", "rows"),
+        format::quantity(database.sequences, "sequence", "sequences"),
+        format::quantity(database.large_objects, "large object", "large objects"),
+        format::bytes_or_dash(Some(database.bytes))
     );
     view! {
         <details class="panel fold" open>
@@ -332,7 +333,7 @@ fn About(detail: ImageDetail) -> impl IntoView {
         <Panel id="about" title="About">
             <dl class="props body">
                 <dt>"Id"</dt>
-                <dd class="mono">{image.id.to_string()}" "<Copy text=image.id.to_string() what="the id"/></dd>
+                <dd class="mono">{image.id.to_string()}" "<CopyButton text=image.id.to_string() what="the id"/></dd>
                 <dt>"Description"</dt>
                 <dd>{if image.description.is_empty() { "–".to_owned() } else { image.description }}</dd>
                 <dt>"Kind"</dt>

@@ -5,27 +5,28 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use model::{Image, ImageStatus};
 
-use crate::api::images::{Catalogue, Wanted, list_images};
-use crate::components::ask::escaped;
-use crate::components::empty::Empty;
-use crate::components::head::{Head, Panel};
+use crate::api::images::{Catalogue, ImageFilter, list_images};
+use crate::components::empty_state::EmptyState;
 use crate::components::icon::Icon;
+use crate::components::page_header::PageHeader;
 use crate::components::pager::Pager;
-use crate::components::shown::shown;
-use crate::components::state::{self, State};
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
+use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::{Ago, AgoOr};
 use crate::format;
 use crate::live::use_live;
+use crate::url;
 
 /// All images.
 #[component]
 pub fn Images() -> impl IntoView {
     let live = use_live();
     let query = use_query_map();
-    let wanted = Memo::new(move |_| {
+    let filter = Memo::new(move |_| {
         let query = query.read();
         let text = |name: &str| query.get_str(name).unwrap_or_default().to_owned();
-        Wanted {
+        ImageFilter {
             search: text("q"),
             status: text("status"),
             instance: text("instance"),
@@ -33,12 +34,12 @@ pub fn Images() -> impl IntoView {
             page: text("page").parse().unwrap_or(1),
         }
     });
-    let catalogue = Resource::new(move || (wanted.get(), live.version()), |(wanted, _)| list_images(wanted));
+    let catalogue = Resource::new(move || (filter.get(), live.version()), |(filter, _)| list_images(filter));
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                let wanted = wanted.get_untracked();
-                shown(catalogue.await, move |catalogue| view! { <Whole catalogue wanted/> })
+                let filter = filter.get_untracked();
+                view_or_error(catalogue.await, move |catalogue| view! { <PageContent catalogue filter/> })
             })}
         </Transition>
     }
@@ -46,43 +47,44 @@ pub fn Images() -> impl IntoView {
 }
 
 #[component]
-fn Whole(catalogue: Catalogue, wanted: Wanted) -> impl IntoView {
+fn PageContent(catalogue: Catalogue, filter: ImageFilter) -> impl IntoView {
     let Catalogue { images, instances, may } = catalogue;
     let total = images.total;
     let pages = images.pages();
     let page = images.page;
-    let filtered = wanted != Wanted { page: wanted.page, sort: wanted.sort.clone(), ..Wanted::default() };
+    let filtered =
+        filter != ImageFilter { page: filter.page, sort: filter.sort.clone(), ..ImageFilter::default() };
     let sub = if filtered {
-        format!("{} found", format::counted(total, "image", "images"))
+        format!("{} found", format::quantity(total, "image", "images"))
     } else {
-        format!("{}. Green is what was restored and compared.", format::counted(total, "image", "images"))
+        format!("{}. Green is what was restored and compared.", format::quantity(total, "image", "images"))
     };
-    let paged = wanted.clone();
-    let href = Callback::new(move |(page,): (i64,)| address(&Wanted { page, ..paged.clone() }));
+    let paged = filter.clone();
+    let href = Callback::new(move |(page,): (i64,)| address(&ImageFilter { page, ..paged.clone() }));
     view! {
-        <Head title="Images" sub=move || sub.clone()/>
-        <Filters wanted=wanted.clone() instances/>
+        <PageHeader title="Images" sub=move || sub.clone()/>
+        <Filters filter=filter.clone() instances/>
         <Panel id="catalogue" title="Catalogue">
             {match (images.rows.is_empty(), filtered) {
                 (true, true) => {
                     Either::Left(Either::Left(
                         view! {
-                            <Empty title="Nothing found" text="No image is like that.">
+                            <EmptyState title="Nothing found" text="No image is like that.">
                                 <a class="btn" href="/images">"Show all images"</a>
-                            </Empty>
+                            </EmptyState>
                         },
                     ))
                 }
                 (true, false) => {
                     Either::Left(Either::Right(
                         view! {
-                            <Empty title="No images yet" text="Open an instance and press Back up; the image appears here.">
+                            <EmptyState title="No images yet" text="Open an instance and press Back up; the image appears here.">
                                 <a class="btn primary" href="/instances"><Icon name="instances"/>"To the instances"</a>
-                            </Empty>
+                            </EmptyState>
                         },
                     ))
                 }
-                _ => Either::Right(view! { <Table images=images.rows may wanted/> }),
+                _ => Either::Right(view! { <Table images=images.rows may filter/> }),
             }}
             <Pager page pages total href/>
         </Panel>
@@ -90,33 +92,33 @@ fn Whole(catalogue: Catalogue, wanted: Wanted) -> impl IntoView {
     .into_any()
 }
 
-fn address(wanted: &Wanted) -> String {
+fn address(filter: &ImageFilter) -> String {
     let pairs = [
-        ("q", &wanted.search),
-        ("status", &wanted.status),
-        ("instance", &wanted.instance),
-        ("sort", &wanted.sort),
+        ("q", &filter.search),
+        ("status", &filter.status),
+        ("instance", &filter.instance),
+        ("sort", &filter.sort),
     ];
     let mut query: Vec<String> = pairs
         .iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{name}={}", escaped(value)))
+        .map(|(name, value)| format!("{name}={}", url::encode(value)))
         .collect();
-    if wanted.page > 1 {
-        query.push(format!("page={}", wanted.page));
+    if filter.page > 1 {
+        query.push(format!("page={}", filter.page));
     }
     if query.is_empty() { "/images".to_owned() } else { format!("/images?{}", query.join("&")) }
 }
 
 #[component]
-fn Filters(wanted: Wanted, instances: Vec<String>) -> impl IntoView {
-    let status = wanted.status.clone();
-    let instance = wanted.instance.clone();
+fn Filters(filter: ImageFilter, instances: Vec<String>) -> impl IntoView {
+    let status = filter.status.clone();
+    let instance = filter.instance.clone();
     view! {
         <form class="filters" method="get" action="/images" role="search" aria-label="Filter the images">
             <p class="field">
                 <label for="q">"Search"</label>
-                <input id="q" name="q" type="search" value=wanted.search placeholder="name, instance, description"/>
+                <input id="q" name="q" type="search" value=filter.search placeholder="name, instance, description"/>
             </p>
             <p class="field">
                 <label for="status">"State"</label>
@@ -144,7 +146,7 @@ fn Filters(wanted: Wanted, instances: Vec<String>) -> impl IntoView {
                         .collect_view()}
                 </select>
             </p>
-            <input type="hidden" name="sort" value=wanted.sort/>
+            <input type="hidden" name="sort" value=filter.sort/>
             <button class="btn"><Icon name="search"/>"Show"</button>
         </form>
     }
@@ -152,9 +154,9 @@ fn Filters(wanted: Wanted, instances: Vec<String>) -> impl IntoView {
 }
 
 #[component]
-fn Table(images: Vec<Image>, may: bool, wanted: Wanted) -> impl IntoView {
+fn Table(images: Vec<Image>, may: bool, filter: ImageFilter) -> impl IntoView {
     let column = |key: &'static str, name: &'static str, class: &'static str| {
-        view! { <SortHead key_=key name class wanted=wanted.clone()/> }
+        view! { <SortHead key_=key name class filter=filter.clone()/> }
     };
     view! {
         <div class="wrap">
@@ -180,22 +182,27 @@ fn Table(images: Vec<Image>, may: bool, wanted: Wanted) -> impl IntoView {
 }
 
 #[component]
-fn SortHead(key_: &'static str, name: &'static str, class: &'static str, wanted: Wanted) -> impl IntoView {
-    let by = wanted.sort.trim_start_matches('-').to_owned();
+fn SortHead(
+    key_: &'static str,
+    name: &'static str,
+    class: &'static str,
+    filter: ImageFilter,
+) -> impl IntoView {
+    let by = filter.sort.trim_start_matches('-').to_owned();
     let active = by == key_ || (by.is_empty() && key_ == "created");
-    let down = wanted.sort.starts_with('-') || wanted.sort.is_empty();
+    let down = filter.sort.starts_with('-') || filter.sort.is_empty();
     let next = if active && down { key_.to_owned() } else { format!("-{key_}") };
     let sort = active.then_some(if down { "descending" } else { "ascending" });
     view! {
         <th scope="col" role="columnheader" class=class aria-sort=sort>
-            <a href=address(&Wanted { sort: next, page: 1, ..wanted })>{name}{active.then_some(if down { " ↓" } else { " ↑" })}</a>
+            <a href=address(&ImageFilter { sort: next, page: 1, ..filter })>{name}{active.then_some(if down { " ↓" } else { " ↑" })}</a>
         </th>
     }
 }
 
 #[component]
 fn Row(image: Image, may: bool) -> impl IntoView {
-    let look = state::image(&image);
+    let style = status_badge::image(&image);
     let href = format!("/images/{}", image.id);
     let restore = (may && image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
     let source = image.instance.map(|_| format!("/instances/{}", image.instance_name));
@@ -210,7 +217,7 @@ fn Row(image: Image, may: bool) -> impl IntoView {
                 <a class="name mono" href=href>{image.name.clone()}</a>
                 <span class="sub two-lines">{sub}</span>
             </th>
-            <td role="cell" data-k="State"><State look/></td>
+            <td role="cell" data-k="State"><StatusBadge style/></td>
             <td role="cell" data-k="Instance">
                 {match source {
                     Some(href) => Either::Left(view! { <a href=href>{image.instance_name.clone()}</a> }),
@@ -218,7 +225,7 @@ fn Row(image: Image, may: bool) -> impl IntoView {
                 }}
                 <span class="sub">{image.version.map(|version| format!("PostgreSQL {version}"))}</span>
             </td>
-            <td role="cell" class="num" data-k="Stored">{format::bytes_or_nothing(image.stored_bytes)}</td>
+            <td role="cell" class="num" data-k="Stored">{format::bytes_or_dash(image.stored_bytes)}</td>
             <td role="cell" class="num" data-k="Rows">{image.rows.map_or_else(|| "–".to_owned(), format::count)}</td>
             <td role="cell" data-k="Made"><Ago at=image.created_at/></td>
             <td role="cell" class="spare" data-k="Read back"><AgoOr at=image.verified_at/></td>

@@ -5,16 +5,16 @@ use leptos::prelude::*;
 use model::{Instance, Origin};
 
 use crate::api::instances::{DeleteInstance, StopInstance, reveal_password};
-use crate::components::ask::Ask;
 use crate::components::back_up::use_back_up;
-use crate::components::code::Code;
-use crate::components::field::{ChoicesField, TextField, refused};
+use crate::components::code::CodeBlock;
+use crate::components::confirm::ConfirmDialog;
+use crate::components::field::{ChoicesField, TextField, action_error};
+use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
-use crate::components::refusal::Refusal;
 
 /// The question that the address asks, if any.
 #[component]
-pub fn Question(
+pub fn InstanceDialog(
     /// The instance.
     instance: Instance,
     /// The question's name in the address.
@@ -39,14 +39,14 @@ pub fn Question(
 #[component]
 fn BackUpOptions(instance: Instance) -> impl IntoView {
     let action = use_back_up().action();
-    let refused = refused(action);
+    let error = action_error(action);
     let back = format!("/instances/{}", instance.name);
     view! {
-        <Ask title=format!("Back up {}", instance.name)>
+        <ConfirmDialog title=format!("Back up {}", instance.name)>
             <ActionForm action=action attr:class="form">
                 <input type="hidden" name="instance" value=instance.id.to_string()/>
-                <TextField name="name" label="Name of the image" refused mono=true hint="Left empty, it is made from the instance's name and the time."/>
-                <TextField name="description" label="Description" refused hint="What you will want to know about it in a year."/>
+                <TextField name="name" label="Name of the image" error mono=true hint="Left empty, it is made from the instance's name and the time."/>
+                <TextField name="description" label="Description" error hint="What you will want to know about it in a year."/>
                 {(instance.databases.len() > 1)
                     .then(|| {
                         view! {
@@ -55,7 +55,7 @@ fn BackUpOptions(instance: Instance) -> impl IntoView {
                                 choices=instance.databases.clone()
                                 label="Databases"
                                 hint="All of them if none is ticked. Roles and settings are always part of an image."
-                                refused
+                                error
                             />
                         }
                     })}
@@ -64,7 +64,7 @@ fn BackUpOptions(instance: Instance) -> impl IntoView {
                     <a class="btn" href=back>"Not now"</a>
                 </div>
             </ActionForm>
-        </Ask>
+        </ConfirmDialog>
     }
     .into_any()
 }
@@ -75,20 +75,20 @@ fn Password(instance: Instance) -> impl IntoView {
     let password = Resource::new(move || name.clone(), reveal_password);
     let back = format!("/instances/{}", instance.name);
     view! {
-        <Ask title=format!("Password of {} on {}", instance.username, instance.name)>
+        <ConfirmDialog title=format!("Password of {} on {}", instance.username, instance.name)>
             <Transition fallback=|| view! { <p class="sub">"Asking for it…"</p> }>
                 {move || Suspend::new(async move {
                     match password.await {
-                        Ok(password) => Either::Left(view! { <Code text=password what="the password"/> }),
+                        Ok(password) => Either::Left(view! { <CodeBlock text=password what="the password"/> }),
                         Err(error) => {
-                            Either::Right(view! { <p class="refusal fail"><Icon name="s-fail"/><span>{error.message}</span></p> })
+                            Either::Right(view! { <p class="form-error fail"><Icon name="s-fail"/><span>{error.message}</span></p> })
                         }
                     }
                 })}
             </Transition>
             <p class="sub">"That you looked is in the audit."</p>
             <div class="actions"><a class="btn primary" href=back>"Hide it"</a></div>
-        </Ask>
+        </ConfirmDialog>
     }
     .into_any()
 }
@@ -98,9 +98,9 @@ fn Stop(instance: Instance, action: ServerAction<StopInstance>) -> impl IntoView
     let name = instance.name.clone();
     let back = format!("/instances/{name}");
     view! {
-        <Ask title=format!("Stop {name}?")>
+        <ConfirmDialog title=format!("Stop {name}?")>
             <p>"Whoever is connected is cut off, and nobody can connect or back it up until it is started again. Its data stay as they are."</p>
-            <Refusal refused=refused(action)/>
+            <FormError error=action_error(action)/>
             <ActionForm action=action>
                 <input type="hidden" name="name" value=name/>
                 <div class="actions">
@@ -108,14 +108,14 @@ fn Stop(instance: Instance, action: ServerAction<StopInstance>) -> impl IntoView
                     <a class="btn" href=back>"Let it run"</a>
                 </div>
             </ActionForm>
-        </Ask>
+        </ConfirmDialog>
     }
     .into_any()
 }
 
 #[component]
 fn Delete(instance: Instance, action: ServerAction<DeleteInstance>) -> impl IntoView {
-    let refused = refused(action);
+    let error = action_error(action);
     let name = instance.name.clone();
     let back = format!("/instances/{name}");
     let (title, text, button) = match instance.origin {
@@ -137,18 +137,18 @@ fn Delete(instance: Instance, action: ServerAction<DeleteInstance>) -> impl Into
         None => Either::Right("No image of it was ever made."),
     };
     view! {
-        <Ask title danger=true>
+        <ConfirmDialog title danger=true>
             <p>{text} " " {(instance.origin == Origin::Managed).then_some(images)}</p>
             <ActionForm action=action attr:class="form">
                 <input type="hidden" name="name" value=name.clone()/>
-                <Refusal refused fields=&["typed_name"]/>
-                <TextField name="typed_name" label=format!("Type {name} to go on") refused required=true mono=true/>
+                <FormError error fields=&["typed_name"]/>
+                <TextField name="typed_name" label=format!("Type {name} to go on") error required=true mono=true/>
                 <div class="actions">
                     <button class="btn danger primary" disabled=move || action.pending().get()><Icon name="trash"/>{button}</button>
                     <a class="btn" href=back>"Keep it"</a>
                 </div>
             </ActionForm>
-        </Ask>
+        </ConfirmDialog>
     }
     .into_any()
 }

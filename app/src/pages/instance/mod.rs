@@ -5,21 +5,22 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 use model::run::Diagnosis;
 use model::{Actor, Health, Instance, InstanceStatus, Origin, Role};
 
-use super::instance_ask::Question;
-use super::instance_parts::{About, Connect, Databases, Images, Workers};
+use super::instance_dialogs::InstanceDialog;
+use super::instance_panels::{About, Connect, Databases, Images, Workers};
 use crate::api::instances::{DeleteInstance, InstanceView, StartInstance, StopInstance, get_instance};
-use crate::components::ask::ask_href;
 use crate::components::back_up::{BackUpButton, can_back_up};
-use crate::components::days::{DaysInFull, Legend};
-use crate::components::field::refused;
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
+use crate::components::confirm::confirm_href;
+use crate::components::field::action_error;
+use crate::components::form_error::FormError;
+use crate::components::history_chart::{HistoryChart, Legend};
 use crate::components::icon::Icon;
+use crate::components::layout::use_current_user;
 use crate::components::menu::Menu;
-use crate::components::refusal::Refusal;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
 use crate::components::run_rows::EndedRuns;
-use crate::components::shown::shown;
-use crate::components::state::{self, State};
+use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::{Ago, AgoOr};
 use crate::format;
 use crate::live::{Live, use_live};
@@ -28,7 +29,7 @@ use crate::live::{Live, use_live};
 #[component]
 pub fn InstancePage() -> impl IntoView {
     let live = use_live();
-    let me = use_me();
+    let me = use_current_user();
     let params = use_params_map();
     let name = Memo::new(move |_| params.read().get("name").unwrap_or_default());
     let view = Resource::new(move || (name.get(), live.version()), |(name, _)| get_instance(name));
@@ -45,13 +46,13 @@ pub fn InstancePage() -> impl IntoView {
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                asked.await.map(|instance| view! { <Question instance ask stop=actions.stop delete=actions.delete/> })
+                asked.await.map(|instance| view! { <InstanceDialog instance ask stop=actions.stop delete=actions.delete/> })
             })}
         </Transition>
         <Transition>
             {move || Suspend::new(async move {
                 let actor = me.actor().await.ok();
-                shown(view.await, move |view| view! { <Whole view actor actions/> })
+                view_or_error(view.await, move |view| view! { <PageContent view actor actions/> })
             })}
         </Transition>
     }
@@ -72,7 +73,7 @@ impl Actions {
             Self { start: ServerAction::new(), stop: ServerAction::new(), delete: ServerAction::new() };
         Effect::new(move |_| {
             if actions.start.version().get() + actions.stop.version().get() > 0 {
-                live.changed();
+                live.refetch();
             }
         });
         actions
@@ -80,21 +81,21 @@ impl Actions {
 }
 
 #[component]
-fn Whole(view: InstanceView, actor: Option<Actor>, actions: Actions) -> impl IntoView {
+fn PageContent(view: InstanceView, actor: Option<Actor>, actions: Actions) -> impl IntoView {
     let instance = view.instance.clone();
-    let making = view.making;
-    let making_name = instance.name.clone();
+    let backing_up = view.backing_up;
+    let chart_name = instance.name.clone();
     let days = view.days.clone();
     let runs = view.runs.clone();
     view! {
-        <InstanceHead instance=instance.clone() actor=actor.clone() making start=actions.start/>
-        <Refusal refused=refused(actions.start)/>
-        <Trouble instance=instance.clone() known=view.diagnosis.clone()/>
+        <InstanceHead instance=instance.clone() actor=actor.clone() backing_up start=actions.start/>
+        <FormError error=action_error(actions.start)/>
+        <Problem instance=instance.clone() known=view.diagnosis.clone()/>
         <Facts view=view.clone()/>
         <div class="cols">
             <div>
                 <Panel id="days" title="Last 14 days">
-                    <div class="body stack wide"><DaysInFull name=making_name days making/><Legend/></div>
+                    <div class="body stack wide"><HistoryChart name=chart_name days backing_up/><Legend/></div>
                 </Panel>
                 <Images view=view.clone() actor=actor.clone()/>
                 <Databases instance=instance.clone()/>
@@ -122,21 +123,21 @@ fn Whole(view: InstanceView, actor: Option<Actor>, actions: Actions) -> impl Int
 fn InstanceHead(
     instance: Instance,
     actor: Option<Actor>,
-    making: bool,
+    backing_up: bool,
     start: ServerAction<StartInstance>,
 ) -> impl IntoView {
     let (role, sudo) = actor.map_or((Role::Viewer, false), |actor| (actor.role, actor.sudo));
-    let look = state::instance(&instance);
+    let style = status_badge::instance(&instance);
     let health = instance.health_detail.clone();
     let proven = instance.last_proven_at;
     let sub = {
         let instance = instance.clone();
-        move || view! { {what(&instance)} " since " <time datetime=format::machine(instance.created_at) title=format::exact(instance.created_at)>{format::day(instance.created_at)}</time> }
+        move || view! { {what(&instance)} " since " <time datetime=format::iso8601(instance.created_at) title=format::exact(instance.created_at)>{format::day(instance.created_at)}</time> }
     };
     let page = format!("/instances/{}", instance.name);
     let states = move || {
         view! {
-            <State look=look.clone() pill=true title=health.clone()/>
+            <StatusBadge style=style.clone() pill=true title=health.clone()/>
             {proven
                 .map(|at| {
                     view! {
@@ -146,17 +147,17 @@ fn InstanceHead(
         }
     };
     view! {
-        <Head title=instance.name.clone() crumbs=vec![("/instances".into(), "Instances".into())] states sub>
+        <PageHeader title=instance.name.clone() crumbs=vec![("/instances".into(), "Instances".into())] states sub>
             {(role >= Role::Operator)
                 .then(|| {
-                    let may = can_back_up(&instance) && !making;
+                    let may = can_back_up(&instance) && !backing_up;
                     view! {
                         {may.then(|| view! { <BackUpButton instance=instance.clone() primary=true/> })}
                         <StartStop instance=instance.clone() start/>
                         <More page sudo role may instance/>
                     }
                 })}
-        </Head>
+        </PageHeader>
     }
     .into_any()
 }
@@ -212,7 +213,7 @@ fn More(page: String, sudo: bool, role: Role, may: bool, instance: Instance) -> 
                     .then(|| {
                         view! {
                             <li>
-                                <a class="danger" href=ask_href(sudo, &page, "delete")><Icon name="trash"/>{word}</a>
+                                <a class="danger" href=confirm_href(sudo, &page, "delete")><Icon name="trash"/>{word}</a>
                             </li>
                         }
                     })}
@@ -223,7 +224,7 @@ fn More(page: String, sudo: bool, role: Role, may: bool, instance: Instance) -> 
 
 /// What is wrong with it, or what it waits for, on top.
 #[component]
-fn Trouble(instance: Instance, known: Option<Diagnosis>) -> impl IntoView {
+fn Problem(instance: Instance, known: Option<Diagnosis>) -> impl IntoView {
     let detail = instance.health_detail.clone();
     let (tone, title, text) = match (instance.status, instance.health) {
         (InstanceStatus::Creating | InstanceStatus::Starting, _) => {
@@ -251,7 +252,7 @@ fn Trouble(instance: Instance, known: Option<Diagnosis>) -> impl IntoView {
         ),
         _ => return None,
     };
-    let icon = if tone == "warn" { "s-wait" } else { state::instance(&instance).icon };
+    let icon = if tone == "warn" { "s-wait" } else { status_badge::instance(&instance).icon };
     Some(view! {
         <section class=format!("alert {tone}") role="alert">
             <h2><Icon name=icon/>{title}</h2>
@@ -286,7 +287,7 @@ fn Facts(view: InstanceView) -> impl IntoView {
             <div>
                 <dt>"Size"</dt>
                 <dd>
-                    {format::bytes_or_nothing(instance.size_bytes)}
+                    {format::bytes_or_dash(instance.size_bytes)}
                     {instance.volume_bytes.map(|bytes| view! { <small>{format!(" of {}", format::gib(bytes))}</small> })}
                 </dd>
             </div>

@@ -5,13 +5,13 @@ use leptos::prelude::*;
 use model::{Actor, Health, Image, Instance, InstanceStatus, Role};
 
 use crate::api::instances::InstanceView;
-use crate::components::ask::ask_href;
 use crate::components::back_up::can_back_up;
-use crate::components::code::Code;
-use crate::components::empty::Empty;
-use crate::components::head::Panel;
+use crate::components::code::CodeBlock;
+use crate::components::confirm::confirm_href;
+use crate::components::empty_state::EmptyState;
 use crate::components::icon::Icon;
-use crate::components::state::{self, Look, State};
+use crate::components::panel::Panel;
+use crate::components::status_badge::{self, StatusBadge, StatusStyle};
 use crate::components::time::Ago;
 use crate::format;
 
@@ -35,7 +35,7 @@ pub fn Images(
                 } else {
                     "It can be backed up when it runs."
                 };
-                Either::Left(view! { <Empty title="No images yet" text/> })
+                Either::Left(view! { <EmptyState title="No images yet" text/> })
             } else {
                 Either::Right(view! { <ImageTable images=view.images may name=name.clone()/> })
             }}
@@ -85,9 +85,9 @@ fn ImageRow(image: Image, may: bool) -> impl IntoView {
             <th scope="row" role="rowheader">
                 <a class="name mono" href=format!("/images/{}", image.id)>{image.name.clone()}</a>
             </th>
-            <td role="cell" data-k="State"><State look=state::image(&image) title=image.error.clone()/></td>
-            <td role="cell" class="num" data-k="Data">{format::bytes_or_nothing(image.source_bytes)}</td>
-            <td role="cell" class="num" data-k="Stored">{format::bytes_or_nothing(image.stored_bytes)}</td>
+            <td role="cell" data-k="State"><StatusBadge style=status_badge::image(&image) title=image.error.clone()/></td>
+            <td role="cell" class="num" data-k="Data">{format::bytes_or_dash(image.source_bytes)}</td>
+            <td role="cell" class="num" data-k="Stored">{format::bytes_or_dash(image.stored_bytes)}</td>
             <td role="cell" data-k="Made"><Ago at=image.created_at/></td>
             <td role="cell" class="num act">
                 {restorable
@@ -168,11 +168,11 @@ pub fn Connect(
     let instance = view.instance;
     let page = format!("/instances/{}", instance.name);
     let secret_ref = instance.secret_ref.clone();
-    let outside = view.way_in;
+    let outside = view.port_forward;
     let in_a_pod = outside.is_some();
     let reveal =
-        actor.filter(|actor| actor.is(Role::Admin)).map(|actor| ask_href(actor.sudo, &page, "password"));
-    let show = |value: Option<String>| value.unwrap_or_else(|| format::NOTHING.to_owned());
+        actor.filter(|actor| actor.is(Role::Admin)).map(|actor| confirm_href(actor.sudo, &page, "password"));
+    let show = |value: Option<String>| value.unwrap_or_else(|| format::DASH.to_owned());
     view! {
         <Panel id="connect" title="Connect">
             <div class="body stack">
@@ -198,12 +198,12 @@ pub fn Connect(
                     <dt>"TLS"</dt>
                     <dd class="mono">{instance.tls.as_str()}</dd>
                 </dl>
-                {view.connection.map(|text| view! { <Code text what="the connection string"/> })}
+                {view.connection.map(|text| view! { <CodeBlock text what="the connection string"/> })}
                 {outside
                         .map(|command| {
                             view! {
                                 <p class="sub">"From outside of the cluster, first open a way, then connect to port 15432 of your own machine:"</p>
-                                <Code text=command what="the command"/>
+                                <CodeBlock text=command what="the command"/>
                             }
                         })}
                 {(instance.trust_loopback && !in_a_pod)
@@ -244,20 +244,20 @@ pub fn About(
     let volume = instance.volume_bytes.map(|bytes| view! { <dt>"Volume"</dt> <dd>{format::gib(bytes)}</dd> });
     let dns =
         instance.dns_label.clone().map(|label| view! { <dt>"DNS label"</dt> <dd class="mono">{label}</dd> });
-    let look = match instance.health {
-        _ if instance.status != InstanceStatus::Running => state::instance(&instance),
-        Health::Ok => Look::new("ok", "s-up", "answers"),
-        Health::Down => Look::new("fail", "s-fail", "does not answer"),
-        Health::Unknown => Look::new("wait", "s-down", "nobody looked yet"),
+    let style = match instance.health {
+        _ if instance.status != InstanceStatus::Running => status_badge::instance(&instance),
+        Health::Ok => StatusStyle::new("ok", "s-up", "answers"),
+        Health::Down => StatusStyle::new("fail", "s-fail", "does not answer"),
+        Health::Unknown => StatusStyle::new("wait", "s-down", "nobody looked yet"),
     };
     view! {
         <Panel id="about" title="About">
             <div class="body">
                 <dl class="props">
                     <dt>"Health"</dt>
-                    <dd><State look/></dd>
+                    <dd><StatusBadge style/></dd>
                     <dt>"Version"</dt>
-                    <dd>{instance.version.unwrap_or_else(|| format::NOTHING.to_owned())}</dd>
+                    <dd>{instance.version.unwrap_or_else(|| format::DASH.to_owned())}</dd>
                     <dt>"Type"</dt>
                     <dd>{instance.image_type.as_str()}</dd>
                     <dt>"Origin"</dt>
@@ -266,7 +266,7 @@ pub fn About(
                     {dns}
                     {source}
                     <dt>"Since"</dt>
-                    <dd><time datetime=format::machine(instance.created_at)>{format::exact(instance.created_at)}</time></dd>
+                    <dd><time datetime=format::iso8601(instance.created_at)>{format::exact(instance.created_at)}</time></dd>
                     <dt>"Id"</dt>
                     <dd class="mono">{instance.id.to_string()}</dd>
                 </dl>

@@ -6,17 +6,18 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 use leptos_router::params::ParamsMap;
 use model::restore::{Check, RestorePlan, Verdict};
 
-use crate::api::restore::{RestoreImage, RestoreView, Wanted, get_restore};
-use crate::components::ask::escaped;
-use crate::components::field::{TextField, refused};
-use crate::components::head::{Head, Panel};
+use crate::api::restore::{RestoreImage, RestoreView, TargetRequest, get_restore};
+use crate::components::field::{TextField, action_error};
+use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
-use crate::components::refusal::Refusal;
-use crate::components::shown::shown;
-use crate::components::state::{Look, State};
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
+use crate::components::status_badge::{StatusBadge, StatusStyle};
 use crate::components::target_fields::{ClusterFields, VersionField};
 use crate::error::UiError;
 use crate::format;
+use crate::url;
 
 /// The wizard for one image.
 #[component]
@@ -24,27 +25,27 @@ pub fn Restore() -> impl IntoView {
     let params = use_params_map();
     let query = use_query_map();
     let id = Memo::new(move |_| params.read().get("id").unwrap_or_default());
-    let wanted = Memo::new(move |_| query.with(wanted));
+    let request = Memo::new(move |_| query.with(request));
     let action = ServerAction::<RestoreImage>::new();
     let view = Resource::new(
-        move || (id.get(), wanted.get()),
-        |(id, wanted)| async move {
+        move || (id.get(), request.get()),
+        |(id, request)| async move {
             let id = id.parse().map_err(|_| UiError::new("not_found", "There is no such image."))?;
-            get_restore(id, wanted).await
+            get_restore(id, request).await
         },
     );
     view! {
         <Transition>
-            {move || Suspend::new(async move { shown(view.await, move |view| view! { <Whole view action/> }) })}
+            {move || Suspend::new(async move { view_or_error(view.await, move |view| view! { <PageContent view action/> }) })}
         </Transition>
     }
     .into_any()
 }
 
 /// What the address has of the instance to be.
-fn wanted(query: &ParamsMap) -> Wanted {
+fn request(query: &ParamsMap) -> TargetRequest {
     let text = |name| query.get(name).unwrap_or_default().trim().to_owned();
-    Wanted {
+    TargetRequest {
         name: text("name"),
         major: text("major"),
         volume_gib: text("volume_gib"),
@@ -54,7 +55,7 @@ fn wanted(query: &ParamsMap) -> Wanted {
 }
 
 #[component]
-fn Whole(view: RestoreView, action: ServerAction<RestoreImage>) -> impl IntoView {
+fn PageContent(view: RestoreView, action: ServerAction<RestoreImage>) -> impl IntoView {
     let image = view.image.image.clone();
     let page = format!("/images/{}", image.id);
     let crumbs = vec![("/images".into(), "Images".into()), (page, image.name.clone())];
@@ -67,7 +68,7 @@ fn Whole(view: RestoreView, action: ServerAction<RestoreImage>) -> impl IntoView
         }
     };
     view! {
-        <Head title=format!("Restore {}", image.name) crumbs sub/>
+        <PageHeader title=format!("Restore {}", image.name) crumbs sub/>
         <Way view=view.clone()/>
         {match view.plan.clone() {
             None => Either::Left(view! { <Target view/> }),
@@ -81,7 +82,7 @@ fn Whole(view: RestoreView, action: ServerAction<RestoreImage>) -> impl IntoView
 #[component]
 fn Way(view: RestoreView) -> impl IntoView {
     let at = if view.plan.is_some() { 3 } else { 2 };
-    let name = if view.plan.is_some() { view.wanted.name.clone() } else { "type it below".to_owned() };
+    let name = if view.plan.is_some() { view.request.name.clone() } else { "type it below".to_owned() };
     let verdict = match view.plan.as_ref().map(RestorePlan::may_go) {
         None => "comes next".to_owned(),
         Some(true) => "nothing in the way".to_owned(),
@@ -94,7 +95,7 @@ fn Way(view: RestoreView) -> impl IntoView {
         ("Restore", "fills, compares, starts".to_owned()),
     ];
     view! {
-        <ol class="way" aria-label="Steps of the restore">
+        <ol class="wizard" aria-label="Steps of the restore">
             {(1..)
                 .zip(steps)
                 .map(|(n, (title, sub))| {
@@ -114,28 +115,28 @@ fn Way(view: RestoreView) -> impl IntoView {
 
 #[component]
 fn Target(view: RestoreView) -> impl IntoView {
-    let refused = view.refused.clone();
-    let refused = Signal::derive(move || refused.clone());
+    let error = view.error.clone();
+    let error = Signal::derive(move || error.clone());
     let back = format!("/images/{}", view.image.image.id);
-    let Wanted { name, major, volume_gib, dns_label, .. } = view.wanted;
+    let TargetRequest { name, major, volume_gib, dns_label, .. } = view.request;
     let source = view.image.image.major.map(|major| major.to_string()).unwrap_or_default();
     let major = if major.is_empty() { source } else { major };
     let data = view.image.manifest.as_ref().map(|manifest| manifest.source.bytes);
     let volume_hint = match data {
         Some(_) => format!(
             "The data take {}; what is proposed leaves half as much again and room for the WAL. Not smaller than the data.",
-            format::bytes_or_nothing(data)
+            format::bytes_or_dash(data)
         ),
         None => "Not smaller than the data of the image.".to_owned(),
     };
     view! {
         <Panel id="target" title="The instance to be">
             <form method="get" class="body form">
-                <Refusal refused fields=&["name", "major", "volume_gib", "dns_label"]/>
+                <FormError error fields=&["name", "major", "volume_gib", "dns_label"]/>
                 <TextField
                     name="name"
                     label="Name"
-                    refused
+                    error
                     value=name
                     required=true
                     autofocus=true
@@ -145,10 +146,10 @@ fn Target(view: RestoreView) -> impl IntoView {
                 {(view.versions.len() > 1)
                     .then(|| {
                         view! {
-                            <VersionField versions=view.versions value=major refused hint="The source's, or a newer one. There is no way back to an older one."/>
+                            <VersionField versions=view.versions value=major error hint="The source's, or a newer one. There is no way back to an older one."/>
                         }
                     })}
-                <ClusterFields place=view.place volume_gib volume_hint dns_label refused/>
+                <ClusterFields place=view.place volume_gib volume_hint dns_label error/>
                 <div class="actions">
                     <button class="btn primary"><Icon name="prove"/>"Check"</button>
                     <a class="btn" href=back>"Not now"</a>
@@ -161,10 +162,10 @@ fn Target(view: RestoreView) -> impl IntoView {
 
 #[component]
 fn Plan(view: RestoreView, plan: RestorePlan, action: ServerAction<RestoreImage>) -> impl IntoView {
-    let refused = refused(action);
+    let error = action_error(action);
     let image = view.image.image;
     let may_go = plan.may_go();
-    let chosen = view.wanted;
+    let chosen = view.request;
     let back = format!("/images/{}/restore?{}", image.id, address(&chosen));
     let id = image.id.to_string();
     let name = plan.target.clone();
@@ -177,9 +178,9 @@ fn Plan(view: RestoreView, plan: RestorePlan, action: ServerAction<RestoreImage>
         }
         (n, _) => (format!("{n} thing{} in the way", if n == 1 { " is" } else { "s are" }), "fail", "s-fail"),
     };
-    let size = plan.bytes.map(|bytes| format!("about {}", format::bytes_or_nothing(Some(bytes))));
+    let size = plan.bytes.map(|bytes| format!("about {}", format::bytes_or_dash(Some(bytes))));
     view! {
-        <Panel id="checks" title="What was checked" note=move || view! { <State look=Look::new(tone, icon, title.clone())/> }>
+        <Panel id="checks" title="What was checked" note=move || view! { <StatusBadge style=StatusStyle::new(tone, icon, title.clone())/> }>
             <ul class="checks">
                 {plan.checks.into_iter().map(|check| view! { <OneCheck check/> }).collect_view()}
             </ul>
@@ -199,7 +200,7 @@ fn Plan(view: RestoreView, plan: RestorePlan, action: ServerAction<RestoreImage>
                     {(!chosen.dns_label.is_empty())
                         .then(|| view! { <dt>"DNS label"</dt> <dd class="mono">{chosen.dns_label.clone()}</dd> })}
                 </dl>
-                <Refusal refused/>
+                <FormError error/>
                 <ActionForm action=action>
                     <input type="hidden" name="id" value=id/>
                     <input type="hidden" name="name" value=name/>
@@ -219,7 +220,7 @@ fn Plan(view: RestoreView, plan: RestorePlan, action: ServerAction<RestoreImage>
 }
 
 /// The way back to what was typed.
-fn address(chosen: &Wanted) -> String {
+fn address(chosen: &TargetRequest) -> String {
     let pairs = [
         ("name", &chosen.name),
         ("major", &chosen.major),
@@ -227,7 +228,7 @@ fn address(chosen: &Wanted) -> String {
         ("dns_label", &chosen.dns_label),
     ];
     let typed = pairs.iter().filter(|(_, value)| !value.is_empty());
-    let typed: String = typed.map(|(name, value)| format!("&{name}={}", escaped(value))).collect();
+    let typed: String = typed.map(|(name, value)| format!("&{name}={}", url::encode(value))).collect();
     format!("change=1{typed}")
 }
 
@@ -240,7 +241,7 @@ fn OneCheck(check: Check) -> impl IntoView {
     };
     view! {
         <li class=tone>
-            <State look=Look::new(tone, icon, word)/>
+            <StatusBadge style=StatusStyle::new(tone, icon, word)/>
             <div>
                 <h3>{check.found}</h3>
                 {check.fix.map(|fix| view! { " " <p>{fix}</p> })}

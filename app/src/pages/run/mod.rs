@@ -7,28 +7,29 @@ use model::run::RunDetail;
 use model::{Level, LogFilter, LogStretch, Role, RunState};
 
 use crate::api::runs::{AcceptRun, CancelRun, RetryRun, RunView, get_run};
-use crate::components::ask::Ask;
-use crate::components::code::Copy;
-use crate::components::field::refused;
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
+use crate::components::code::CopyButton;
+use crate::components::confirm::ConfirmDialog;
+use crate::components::field::action_error;
+use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
+use crate::components::layout::use_current_user;
 use crate::components::log_view::LogView;
 use crate::components::log_window::LogWindow;
-use crate::components::progress::Work;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
 use crate::components::receipt::ReceiptSlip;
-use crate::components::refusal::Refusal;
+use crate::components::result_view::view_or_error;
 use crate::components::run_live::RunSignals;
-use crate::components::shown::shown;
-use crate::components::state::{self, State};
+use crate::components::run_progress::RunProgress;
+use crate::components::status_badge::{self, StatusBadge};
 use crate::components::step_table::StepTable;
-use crate::components::time::{Ago, Took};
+use crate::components::time::{Ago, Elapsed};
 use crate::error::UiError;
 
 /// One run.
 #[component]
 pub fn RunPage() -> impl IntoView {
-    let me = use_me();
+    let me = use_current_user();
     let params = use_params_map();
     let query = use_query_map();
     let id = Memo::new(move |_| params.read().get("id").unwrap_or_default());
@@ -47,7 +48,7 @@ pub fn RunPage() -> impl IntoView {
         <Transition>
             {move || Suspend::new(async move {
                 let role = me.role().await;
-                shown(view.await, move |view| view! { <Whole view role/> })
+                view_or_error(view.await, move |view| view! { <PageContent view role/> })
             })}
         </Transition>
     }
@@ -64,7 +65,7 @@ fn log_of(query: &ParamsMap) -> (LogFilter, LogStretch) {
 }
 
 #[component]
-fn Whole(view: RunView, role: Role) -> impl IntoView {
+fn PageContent(view: RunView, role: Role) -> impl IntoView {
     let log = LogWindow::new(view.detail.run.id, view.filter, view.log);
     let signals = RunSignals::start(view.detail, log);
     let detail = signals.detail;
@@ -101,9 +102,9 @@ fn Whole(view: RunView, role: Role) -> impl IntoView {
     view! {
         <RunHead detail role/>
         {move || (ask.get().as_deref() == Some("cancel")).then(|| view! { <Cancel detail action=cancel/> })}
-        {move || detail.with(trouble)}
+        {move || detail.with(problem)}
         {move || receipt.get().map(|receipt| view! { <ReceiptSlip receipt/> })}
-        {move || goes_on.get().map(|run| view! { <Work run waits_for=waits_for.get()/> })}
+        {move || goes_on.get().map(|run| view! { <RunProgress run waits_for=waits_for.get()/> })}
         <Panel id="steps" title="Steps" note=move || view! { {count} }>
             <StepTable steps/>
         </Panel>
@@ -120,7 +121,8 @@ fn RunHead(detail: RwSignal<RunDetail>, role: Role) -> impl IntoView {
     let id = run.id;
     let state = Memo::new(move |_| detail.with(|detail| detail.run.state));
     let cancelling = Memo::new(move |_| detail.with(|detail| detail.run.cancel));
-    let states = move || view! { {move || view! { <State look=state::run(state.get()) pill=true/> }} };
+    let states =
+        move || view! { {move || view! { <StatusBadge style=status_badge::run(state.get()) pill=true/> }} };
     let sub = {
         let run = run.clone();
         move || {
@@ -132,15 +134,15 @@ fn RunHead(detail: RwSignal<RunDetail>, role: Role) -> impl IntoView {
                 "started by " {run.started_by.clone()} " " <Ago at=run.created_at/> ", took "
                 {move || {
                     let (from, to) = detail.with(|detail| (detail.run.created_at, detail.run.finished_at));
-                    view! { <Took from to/> }
+                    view! { <Elapsed from to/> }
                 }}
-                ", run " <span class="mono">{run.id.short()}</span> " " <Copy text=run.id.to_string() what="the run's id"/>
+                ", run " <span class="mono">{run.id.short()}</span> " " <CopyButton text=run.id.to_string() what="the run's id"/>
             }
         }
     };
     let may = role >= Role::Operator;
     view! {
-        <Head title=run.title.clone() crumbs=vec![("/runs".into(), "Runs".into())] states sub>
+        <PageHeader title=run.title.clone() crumbs=vec![("/runs".into(), "Runs".into())] states sub>
             {move || {
                 (may && state.get() == RunState::Running && !cancelling.get())
                     .then(|| view! { <a class="btn danger" href=format!("/runs/{id}?ask=cancel")><Icon name="s-cancel"/>"Cancel and undo…"</a> })
@@ -168,9 +170,9 @@ fn RunHead(detail: RwSignal<RunDetail>, role: Role) -> impl IntoView {
                         }
                     })
             }}
-            <Refusal refused=refused(retry)/>
-            <Refusal refused=refused(accept)/>
-        </Head>
+            <FormError error=action_error(retry)/>
+            <FormError error=action_error(accept)/>
+        </PageHeader>
     }
     .into_any()
 }
@@ -180,9 +182,9 @@ fn Cancel(detail: RwSignal<RunDetail>, action: ServerAction<CancelRun>) -> impl 
     let (id, title) = detail.with_untracked(|detail| (detail.run.id, detail.run.title.clone()));
     let back = format!("/runs/{id}");
     view! {
-        <Ask title=format!("Cancel \u{201c}{title}\u{201d}?")>
+        <ConfirmDialog title=format!("Cancel \u{201c}{title}\u{201d}?")>
             <p>"What is being done stops at once, and what was done is undone: nothing half-made is left. What was there before stays."</p>
-            <Refusal refused=refused(action)/>
+            <FormError error=action_error(action)/>
             <ActionForm action=action>
                 <input type="hidden" name="id" value=id.to_string()/>
                 <div class="actions">
@@ -190,13 +192,13 @@ fn Cancel(detail: RwSignal<RunDetail>, action: ServerAction<CancelRun>) -> impl 
                     <a class="btn" href=back>"Let it go on"</a>
                 </div>
             </ActionForm>
-        </Ask>
+        </ConfirmDialog>
     }
     .into_any()
 }
 
 /// What went wrong, on top: the error, its cause, the way out.
-fn trouble(detail: &RunDetail) -> Option<AnyView> {
+fn problem(detail: &RunDetail) -> Option<AnyView> {
     let run = &detail.run;
     let first = detail.step_rows.iter().find_map(|step| step.error.clone());
     let (tone, icon, title) = match run.state {

@@ -7,11 +7,11 @@ use model::page::Page;
 use model::user::AuditRow;
 
 use crate::api::settings::list_audit;
-use crate::components::empty::Empty;
-use crate::components::head::Panel;
+use crate::components::empty_state::EmptyState;
 use crate::components::pager::Pager;
-use crate::components::shown::shown;
-use crate::components::state::{Look, State};
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
+use crate::components::status_badge::{StatusBadge, StatusStyle};
 use crate::components::time::Ago;
 
 /// What everybody did.
@@ -26,11 +26,11 @@ pub fn Audit() -> impl IntoView {
         <Panel id="audit" title="Audit" note=|| "what was done and what was refused; rows are only ever added">
             <Transition>
                 {move || Suspend::new(async move {
-                    shown(
+                    view_or_error(
                         rows.await,
                         |rows| {
                             if rows.rows.is_empty() {
-                                Either::Left(view! { <Empty title="Nothing yet" text="Every change anybody makes is written here."/> })
+                                Either::Left(view! { <EmptyState title="Nothing yet" text="Every change anybody makes is written here."/> })
                             } else {
                                 Either::Right(view! { <AuditTable rows/> })
                             }
@@ -70,15 +70,15 @@ fn AuditTable(rows: Page<AuditRow>) -> impl IntoView {
 
 #[component]
 fn AuditTableRow(row: AuditRow) -> impl IntoView {
-    let look = if row.outcome == "ok" {
-        Look::new("ok", "s-ok", "done")
+    let style = if row.outcome == "ok" {
+        StatusStyle::new("ok", "s-ok", "done")
     } else {
-        Look::new("warn", "s-cancel", row.outcome.replace('_', " "))
+        StatusStyle::new("warn", "s-cancel", row.outcome.replace('_', " "))
     };
     view! {
         <tr role="row">
             <th scope="row" role="rowheader" class="mono">{row.action}</th>
-            <td role="cell" data-k="Outcome"><State look/></td>
+            <td role="cell" data-k="Outcome"><StatusBadge style/></td>
             <td role="cell" data-k="To">{row.subject}</td>
             <td role="cell" data-k="By">{row.actor}</td>
             <td role="cell" data-k="When"><Ago at=row.at/></td>

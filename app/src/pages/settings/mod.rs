@@ -10,10 +10,11 @@ use super::settings_platform::Platform;
 use super::settings_state::Audit;
 use super::settings_stores::Stores;
 use crate::api::settings::SetAppearance;
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
 use crate::components::icon::Icon;
-use crate::components::shown::shown;
+use crate::components::layout::use_current_user;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
 use crate::error::UiError;
 use leptos::server_fn::ServerFn;
 
@@ -30,13 +31,13 @@ const SECTIONS: [(&str, &str, Role); 6] = [
 /// Settings.
 #[component]
 pub fn Settings() -> impl IntoView {
-    let me = use_me();
+    let me = use_current_user();
     let query = use_query_map();
     let at = Memo::new(move |_| query.read().get("at").unwrap_or_else(|| "account".to_owned()));
     view! {
-        <Head title="Settings"/>
+        <PageHeader title="Settings"/>
         <Transition>
-            {move || Suspend::new(async move { shown(me.actor().await, move |actor| view! { <Sections actor at/> }) })}
+            {move || Suspend::new(async move { view_or_error(me.actor().await, move |actor| view! { <Sections actor at/> }) })}
         </Transition>
     }
     .into_any()
@@ -64,7 +65,7 @@ fn Sections(actor: Actor, at: Memo<String>) -> impl IntoView {
             let needs = SECTIONS.iter().find(|(name, _, _)| *name == at.as_str()).map(|(_, _, needs)| *needs);
             match (at.as_str(), needs) {
                 (_, Some(needs)) if role < needs => {
-                    shown::<(), ()>(Err(UiError::role(needs, role)), |()| ())
+                    view_or_error::<(), ()>(Err(UiError::role(needs, role)), |()| ())
                 }
                 ("users", _) => view! { <Users actor/> }.into_any(),
                 ("tokens", _) => view! { <Tokens sudo=actor.sudo/> }.into_any(),

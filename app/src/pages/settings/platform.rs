@@ -5,11 +5,11 @@ use model::{Actor, Place, Role};
 
 use crate::api::instances::get_versions;
 use crate::api::runs::TestPlatform;
-use crate::components::field::refused;
-use crate::components::head::Panel;
-use crate::components::here::use_here;
-use crate::components::refusal::Refusal;
-use crate::components::shown::shown;
+use crate::components::field::action_error;
+use crate::components::form_error::FormError;
+use crate::components::panel::Panel;
+use crate::components::platform_context::use_platform;
+use crate::components::result_view::view_or_error;
 
 /// Where instances and jobs live.
 #[component]
@@ -17,16 +17,16 @@ pub fn Platform(
     /// Who is looking.
     actor: Actor,
 ) -> impl IntoView {
-    let here = use_here();
+    let here = use_platform();
     let test = ServerAction::<TestPlatform>::new();
     let versions = Resource::new(|| (), |()| get_versions());
     view! {
         <Panel id="platform" title="Where instances live">
-            <Refusal refused=refused(test)/>
+            <FormError error=action_error(test)/>
             <Transition>
                 {move || Suspend::new(async move {
                     let versions = versions.await;
-                    shown(here.place().await, move |place| view! { <Facts place versions=versions.unwrap_or_default()/> })
+                    view_or_error(here.place().await, move |place| view! { <Facts place versions=versions.unwrap_or_default()/> })
                 })}
             </Transition>
             {(actor.role >= Role::Operator)

@@ -9,15 +9,15 @@ use super::settings_store_form::{ChangeAccess, NewStore};
 use crate::api::stores::{
     AddStore, DefaultStore, ForgetStore, SetStoreAccess, StoreRow, TestStore, list_stores,
 };
-use crate::components::ask::Locked;
-use crate::components::empty::Empty;
-use crate::components::field::refused;
-use crate::components::head::Panel;
+use crate::components::confirm::SudoGate;
+use crate::components::empty_state::EmptyState;
+use crate::components::field::action_error;
+use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
 use crate::components::menu::Menu;
-use crate::components::refusal::Refusal;
-use crate::components::shown::shown;
-use crate::components::state::{Look, State};
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
+use crate::components::status_badge::{StatusBadge, StatusStyle};
 use crate::format;
 
 /// What can be done with the stores of the list.
@@ -49,15 +49,15 @@ pub fn Stores(
     let edited = Memo::new(move |_| query.read().get("edit"));
     view! {
         <Panel id="stores" title="Stores">
-            <Refusal refused=refused(actions.test)/>
-            <Refusal refused=refused(actions.choose)/>
-            <Refusal refused=refused(actions.forget)/>
+            <FormError error=action_error(actions.test)/>
+            <FormError error=action_error(actions.choose)/>
+            <FormError error=action_error(actions.forget)/>
             <div role="status">
                 {move || {
                     tested()
                         .then(|| {
                             view! {
-                                <p class="refusal ok">
+                                <p class="form-error ok">
                                     <Icon name="s-ok"/>
                                     <span>
                                         "The store works: an object was written, read back, listed and deleted, from the server and from a job."
@@ -69,7 +69,7 @@ pub fn Stores(
             </div>
             <Transition>
                 {move || Suspend::new(async move {
-                    shown(stores.await, move |stores| view! { <StoreTable stores role actions/> })
+                    view_or_error(stores.await, move |stores| view! { <StoreTable stores role actions/> })
                 })}
             </Transition>
         </Panel>
@@ -84,7 +84,7 @@ pub fn Stores(
                             {if sudo {
                                 Either::Left(view! { <ChangeAccess store change/> })
                             } else {
-                                Either::Right(view! { <Locked next="/settings?at=stores" what="Changing a store"/> })
+                                Either::Right(view! { <SudoGate next="/settings?at=stores" what="Changing a store"/> })
                             }}
                         </Panel>
                     })
@@ -98,7 +98,7 @@ pub fn Stores(
                         {if sudo {
                             Either::Left(view! { <NewStore add/> })
                         } else {
-                            Either::Right(view! { <Locked next="/settings?at=stores" what="Adding a store"/> })
+                            Either::Right(view! { <SudoGate next="/settings?at=stores" what="Adding a store"/> })
                         }}
                     </Panel>
                 }
@@ -112,7 +112,7 @@ fn StoreTable(stores: Vec<StoreRow>, role: Role, actions: Actions) -> impl IntoV
     if stores.is_empty() {
         let text =
             "New images have nowhere to go until an admin adds one here. The first one is chosen for them.";
-        return view! { <Empty title="No store yet" text/> }.into_any();
+        return view! { <EmptyState title="No store yet" text/> }.into_any();
     }
     view! {
         <div class="wrap">
@@ -155,10 +155,10 @@ fn opened_by(store: &StoreRow) -> (String, Option<String>) {
 #[component]
 fn StoreTableRow(store: StoreRow, role: Role, actions: Actions) -> impl IntoView {
     let id = store.id.to_string();
-    let look = if store.is_default {
-        Look::new("off", "s-proven", "new images go here")
+    let style = if store.is_default {
+        StatusStyle::new("off", "s-proven", "new images go here")
     } else {
-        Look::new("todo", "s-made", "kept for its images")
+        StatusStyle::new("todo", "s-made", "kept for its images")
     };
     let (words, more) = opened_by(&store);
     let test = actions.test;
@@ -167,7 +167,7 @@ fn StoreTableRow(store: StoreRow, role: Role, actions: Actions) -> impl IntoView
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">{store.name} <span class="sub mono">{store.url}</span></th>
-            <td role="cell" data-k="State"><State look/></td>
+            <td role="cell" data-k="State"><StatusBadge style/></td>
             <td role="cell" data-k="Opened by">{words} {more.map(|more| view! { <span class="sub mono">{more}</span> })}</td>
             <td role="cell" class="num" data-k="Images">{format::count(store.images)}</td>
             <td role="cell" class="num" data-k="Stored">{format::bytes(store.stored_bytes.unsigned_abs())}</td>

@@ -9,16 +9,16 @@ use crate::api::settings::{
     CreateToken, CreateUser, DisableUser, RevokeToken, SetPassword, SetRole, TokenRow, fresh_token,
     list_tokens, list_users,
 };
-use crate::components::ask::Locked;
-use crate::components::code::Code;
-use crate::components::empty::Empty;
-use crate::components::field::{CheckField, SelectField, TextField, refused};
-use crate::components::head::Panel;
+use crate::components::code::CodeBlock;
+use crate::components::confirm::SudoGate;
+use crate::components::empty_state::EmptyState;
+use crate::components::field::{CheckField, SelectField, TextField, action_error};
+use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
 use crate::components::menu::Menu;
-use crate::components::refusal::Refusal;
-use crate::components::shown::shown;
-use crate::components::state::{Look, State};
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
+use crate::components::status_badge::{StatusBadge, StatusStyle};
 use crate::components::time::{Ago, AgoOr};
 
 fn roles() -> Vec<(String, String)> {
@@ -47,14 +47,14 @@ pub fn Users(
     let sudo = actor.sudo;
     view! {
         <Panel id="users" title="Accounts">
-            <Refusal refused=refused(role)/>
-            <Refusal refused=refused(password)/>
-            <Refusal refused=refused(disable)/>
+            <FormError error=action_error(role)/>
+            <FormError error=action_error(password)/>
+            <FormError error=action_error(disable)/>
             <Transition>
                 {move || {
                     let actor = actor.clone();
                     Suspend::new(async move {
-                        shown(users.await, move |users| view! { <UserTable users actor role password disable/> })
+                        view_or_error(users.await, move |users| view! { <UserTable users actor role password disable/> })
                     })
                 }}
             </Transition>
@@ -63,7 +63,7 @@ pub fn Users(
             {if sudo {
                 Either::Left(view! { <NewUser create/> })
             } else {
-                Either::Right(view! { <Locked next="/settings?at=users" what="Making or changing an account"/> })
+                Either::Right(view! { <SudoGate next="/settings?at=users" what="Making or changing an account"/> })
             }}
         </Panel>
     }
@@ -72,13 +72,13 @@ pub fn Users(
 
 #[component]
 fn NewUser(create: ServerAction<CreateUser>) -> impl IntoView {
-    let refused = refused(create);
+    let error = action_error(create);
     view! {
             <ActionForm action=create attr:class="body form two">
-                <Refusal refused fields=&["username", "name", "role", "password"]/>
-                <TextField name="username" label="User name" refused required=true/>
-                <SelectField name="role" label="Role" refused options=roles() value="operator"/>
-                <TextField name="password" label="Password" kind="password" autocomplete="new-password" refused required=true hint="8 characters or more; to be changed at the first log-in."/>
+                <FormError error fields=&["username", "name", "role", "password"]/>
+                <TextField name="username" label="User name" error required=true/>
+                <SelectField name="role" label="Role" error options=roles() value="operator"/>
+                <TextField name="password" label="Password" kind="password" autocomplete="new-password" error required=true hint="8 characters or more; to be changed at the first log-in."/>
                 <div class="actions"><button class="btn primary"><Icon name="plus"/>"Make the account"</button></div>
             </ActionForm>
     }
@@ -131,17 +131,17 @@ fn UserRow(
     password: ServerAction<SetPassword>,
     disable: ServerAction<DisableUser>,
 ) -> impl IntoView {
-    let look = match (user.disabled, user.must_change_password) {
-        (true, _) => Look::new("off", "s-cancel", "closed"),
-        (_, true) => Look::new("warn", "s-warn", "one-time password"),
-        _ => Look::new("ok", "s-ok", "open"),
+    let style = match (user.disabled, user.must_change_password) {
+        (true, _) => StatusStyle::new("off", "s-cancel", "closed"),
+        (_, true) => StatusStyle::new("warn", "s-warn", "one-time password"),
+        _ => StatusStyle::new("ok", "s-ok", "open"),
     };
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
                 {user.name.clone()} {own.then(|| view! { <span class="sub">"you"</span> })}
             </th>
-            <td role="cell" data-k="State"><State look/></td>
+            <td role="cell" data-k="State"><StatusBadge style/></td>
             <td role="cell" data-k="Role">{user.role.as_str()}</td>
             <td role="cell" data-k="Last log-in"><AgoOr at=user.last_login_at/></td>
             <td role="cell" class="num act">{may.then(|| view! { <UserMenu user role password disable/> })}</td>
@@ -216,14 +216,14 @@ pub fn Tokens(
         </Transition>
         {move || made().map(|token| view! { <FreshToken token/> })}
         <Panel id="tokens" title="Tokens" note=|| "for programs: Authorization: Bearer …">
-            <Refusal refused=refused(revoke)/>
+            <FormError error=action_error(revoke)/>
             <Transition>
                 {move || Suspend::new(async move {
-                    shown(
+                    view_or_error(
                         tokens.await,
                         move |tokens| {
                             if tokens.is_empty() {
-                                Either::Left(view! { <Empty title="No tokens" text="Make one below for a program that calls the REST API."/> })
+                                Either::Left(view! { <EmptyState title="No tokens" text="Make one below for a program that calls the REST API."/> })
                             } else {
                                 Either::Right(view! { <TokenTable tokens revoke/> })
                             }
@@ -236,7 +236,7 @@ pub fn Tokens(
             {if sudo {
                 Either::Left(view! { <NewToken create/> })
             } else {
-                Either::Right(view! { <Locked next="/settings?at=tokens" what="Making a token"/> })
+                Either::Right(view! { <SudoGate next="/settings?at=tokens" what="Making a token"/> })
             }}
         </Panel>
     }
@@ -245,14 +245,14 @@ pub fn Tokens(
 
 #[component]
 fn NewToken(create: ServerAction<CreateToken>) -> impl IntoView {
-    let refused = refused(create);
+    let error = action_error(create);
     view! {
             <ActionForm action=create attr:class="body form two">
-                <Refusal refused fields=&["name", "role", "days"]/>
-                <TextField name="name" label="What it is for" refused required=true placeholder="nightly back-up"/>
-                <SelectField name="role" label="Role" refused options=roles() value="operator"/>
-                <TextField name="days" label="Works for how many days" refused value="90" hint="Left empty, for ever."/>
-                <CheckField name="sudo" label="May delete without the password" refused hint="A program cannot be asked for a password again. Tick only what must delete."/>
+                <FormError error fields=&["name", "role", "days"]/>
+                <TextField name="name" label="What it is for" error required=true placeholder="nightly back-up"/>
+                <SelectField name="role" label="Role" error options=roles() value="operator"/>
+                <TextField name="days" label="Works for how many days" error value="90" hint="Left empty, for ever."/>
+                <CheckField name="sudo" label="May delete without the password" error hint="A program cannot be asked for a password again. Tick only what must delete."/>
                 <div class="actions"><button class="btn primary"><Icon name="plus"/>"Make the token"</button></div>
             </ActionForm>
     }
@@ -262,9 +262,9 @@ fn NewToken(create: ServerAction<CreateToken>) -> impl IntoView {
 #[component]
 fn FreshToken(token: String) -> impl IntoView {
     view! {
-        <section class="ask" aria-labelledby="fresh-h" role="status">
+        <section class="confirm" aria-labelledby="fresh-h" role="status">
             <h2 id="fresh-h">"The new token, shown once"</h2>
-            <Code text=token what="the token"/>
+            <CodeBlock text=token what="the token"/>
             <p class="sub">"Toygres keeps only a hash of it. Put it where the program reads it, then leave this page."</p>
         </section>
     }

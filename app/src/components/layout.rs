@@ -7,24 +7,24 @@ use leptos_router::hooks::use_location;
 use model::{Actor, Role};
 
 use super::back_up::BackUpAction;
-use super::blocks::{Strip, of_run};
 use super::focus::focus;
-use super::here::{Here, PlaceName};
+use super::form_error::FormError;
 use super::icon::{Icon, Mark};
 use super::menu::Menu;
-use super::refusal::Refusal;
-use super::state::{self, State};
+use super::platform_context::{PlatformContext, PlatformName};
+use super::status_badge::{self, StatusBadge};
+use super::step_strip::{StepStrip, blocks_of_run};
 use super::toast::ToastRegion;
-use crate::api::frame::{FrameData, get_frame, get_me};
+use crate::api::layout::{LayoutData, get_current_user, get_layout};
 use crate::error::{Result, UiError};
 use crate::format;
 use crate::live::{Connection, use_live};
 
 /// Who is logged in. It is fetched once a visit: what depends on it alone is not drawn anew with each change elsewhere.
 #[derive(Clone, Copy)]
-pub struct Me(Resource<Result<Actor>>);
+pub struct CurrentUser(Resource<Result<Actor>>);
 
-impl Me {
+impl CurrentUser {
     /// Who is logged in, inside `Suspend`.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Me {
         if actor.is(role) { Ok(actor) } else { Err(UiError::role(role, actor.role)) }
     }
 
-    /// What the person may do: nothing but look, if that is not known.
+    /// What the person may do: nothing but style, if that is not known.
     pub async fn role(self) -> Role {
         self.0.await.map_or(Role::Viewer, |actor| actor.role)
     }
@@ -58,24 +58,24 @@ impl Me {
 /// # Panics
 /// Outside of the frame.
 #[must_use]
-pub fn use_me() -> Me {
+pub fn use_current_user() -> CurrentUser {
     expect_context()
 }
 
 /// The frame around a route.
 #[component]
-pub fn Frame() -> impl IntoView {
-    view! { <FrameAround><Outlet/></FrameAround> }
+pub fn AppLayout() -> impl IntoView {
+    view! { <Layout><Outlet/></Layout> }
 }
 
 /// The frame around anything.
 #[component]
-pub fn FrameAround(
+pub fn Layout(
     /// The page.
     children: Children,
 ) -> impl IntoView {
-    provide_context(Me(Resource::new(|| (), |()| get_me())));
-    Here::provide();
+    provide_context(CurrentUser(Resource::new(|| (), |()| get_current_user())));
+    PlatformContext::provide();
     let back_up = BackUpAction::new();
     provide_context(back_up);
     focus_follows_the_page();
@@ -85,11 +85,11 @@ pub fn FrameAround(
             <SideBar/>
             <main id="main" class="page" tabindex="-1">
                 <LiveNote/>
-                <Refusal refused=back_up.refused() fields=&["name", "description"]/>
+                <FormError error=back_up.error() fields=&["name", "description"]/>
                 {children()}
                 <footer class="foot">
                     <span>{concat!("Toygres ", env!("CARGO_PKG_VERSION"))}</span>
-                    <span><PlaceName/></span>
+                    <span><PlatformName/></span>
                     <span>"exact times are UTC"</span>
                 </footer>
             </main>
@@ -116,7 +116,7 @@ fn focus_follows_the_page() {
 #[component]
 fn SideBar() -> impl IntoView {
     let live = use_live();
-    let frame = Resource::new(move || live.version(), |_| get_frame());
+    let frame = Resource::new(move || live.version(), |_| get_layout());
     view! {
         <header class="side">
             <a class="brand" href="/"><Mark/>"Toygres"</a>
@@ -149,7 +149,7 @@ fn LiveNote() -> impl IntoView {
 }
 
 #[component]
-fn Side(data: Option<FrameData>) -> impl IntoView {
+fn Side(data: Option<LayoutData>) -> impl IntoView {
     let counts = data.as_ref().map(|data| (data.instances, data.images, data.needs_you)).unwrap_or_default();
     let running = data.as_ref().map(|data| data.running.clone()).unwrap_or_default();
     view! {
@@ -203,10 +203,10 @@ fn Now(running: Vec<model::Run>) -> impl IntoView {
         let href =
             if many == 1 { format!("/runs/{}", running[0].id) } else { "/runs?active=true".to_owned() };
         view! {
-            <section class="now" aria-labelledby="now-h">
+            <section class="running-now" aria-labelledby="now-h">
                 <h2 id="now-h">"Running now"</h2>
                 <a class="chip btn small" href=href>
-                    <State look=state::Look::new("run", "s-run", format!("{many} running"))/>
+                    <StatusBadge style=status_badge::StatusStyle::new("run", "s-run", format!("{many} running"))/>
                 </a>
                 <ul>
                     {running
@@ -222,20 +222,20 @@ fn Now(running: Vec<model::Run>) -> impl IntoView {
 
 #[component]
 fn NowRun(run: model::Run) -> impl IntoView {
-    let look = state::run(run.state);
-    let share = run.progress.as_ref().and_then(|p| format::share(p.bytes, p.bytes_total));
-    let how = share.map_or_else(|| look.word.clone(), |share| format!("{:.0} %", share * 100.0));
-    let label = format!("Step {} of {}, {}", run.position + 1, run.steps, look.word);
-    let blocks = of_run(&run);
+    let style = status_badge::run(run.state);
+    let share = run.progress.as_ref().and_then(|p| format::fraction(p.bytes, p.bytes_total));
+    let how = share.map_or_else(|| style.label.clone(), |share| format!("{:.0} %", share * 100.0));
+    let label = format!("Step {} of {}, {}", run.position + 1, run.steps, style.label);
+    let blocks = blocks_of_run(&run);
     view! {
         <li>
             <a href=format!("/runs/{}", run.id)>
                 <span class="row">
-                    <State look=state::Look { word: String::new(), ..look }/>
+                    <StatusBadge style=status_badge::StatusStyle { label: String::new(), ..style }/>
                     <span>{run.title}</span>
                     <span>{how}</span>
                 </span>
-                <Strip blocks label/>
+                <StepStrip blocks label/>
             </a>
         </li>
     }
@@ -247,7 +247,7 @@ fn NowRun(run: model::Run) -> impl IntoView {
 fn Account(name: String, role: &'static str) -> impl IntoView {
     let label = format!("Account: {name}, {role}");
     view! {
-        <div class="me">
+        <div class="account">
             <Menu label button=move || view! { <Icon name="user"/><span>{format!("{name} · {role}")}</span> }>
                 <li><a href="/password"><Icon name="lock"/>"Change password"</a></li>
                 <li><a href="/settings"><Icon name="settings"/>"Light or dark"</a></li>

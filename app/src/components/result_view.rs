@@ -10,7 +10,7 @@ pub fn shown<T, V: IntoView + 'static>(data: Result<T>, show: impl FnOnce(T) -> 
     match data {
         Ok(data) => show(data).into_any(),
         Err(error) => {
-            answer_with(&error);
+            set_response_status(&error);
             view! { <ErrorPage error/> }.into_any()
         }
     }
@@ -18,7 +18,7 @@ pub fn shown<T, V: IntoView + 'static>(data: Result<T>, show: impl FnOnce(T) -> 
 
 /// Gives the answer that is being rendered the status of an error.
 #[cfg(feature = "ssr")]
-pub fn answer_with(error: &UiError) {
+pub fn set_response_status(error: &UiError) {
     // These answers are on their way to where the password is asked for.
     if matches!(error.code.as_str(), "unauthenticated" | "sudo_required") {
         return;
@@ -32,4 +32,4 @@ pub fn answer_with(error: &UiError) {
 
 /// In the browser there is no answer to give a status to.
 #[cfg(not(feature = "ssr"))]
-pub fn answer_with(_: &UiError) {}
+pub fn set_response_status(_: &UiError) {}

@@ -13,7 +13,7 @@ const PITCH: usize = 12;
 
 /// How one day is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DayLook {
+pub enum DayStatus {
     /// An image of that day was proven.
     Proven,
     /// One was made.
@@ -26,7 +26,7 @@ pub enum DayLook {
     None,
 }
 
-impl DayLook {
+impl DayStatus {
     fn of(day: Option<&DayOfImages>) -> Self {
         match day {
             Some(day) if day.proven > 0 => Self::Proven,
@@ -57,51 +57,52 @@ fn laid_out(days: &[DayOfImages]) -> Vec<(NaiveDate, Option<&DayOfImages>)> {
         .collect()
 }
 
-fn looks(days: &[DayOfImages], making: bool) -> Vec<(NaiveDate, DayLook)> {
-    let mut looks: Vec<_> = laid_out(days).into_iter().map(|(date, day)| (date, DayLook::of(day))).collect();
-    if making && let Some(today) = looks.last_mut() {
-        today.1 = DayLook::Making;
+fn looks(days: &[DayOfImages], backing_up: bool) -> Vec<(NaiveDate, DayStatus)> {
+    let mut looks: Vec<_> =
+        laid_out(days).into_iter().map(|(date, day)| (date, DayStatus::of(day))).collect();
+    if backing_up && let Some(today) = looks.last_mut() {
+        today.1 = DayStatus::Making;
     }
     looks
 }
 
-fn sentence(name: &str, looks: &[(NaiveDate, DayLook)]) -> String {
-    let many = |look| looks.iter().filter(|(_, l)| *l == look).count();
-    let (proven, made, failed) = (many(DayLook::Proven), many(DayLook::Made), many(DayLook::Failed));
-    let making = if many(DayLook::Making) > 0 { ", one is being made" } else { "" };
+fn sentence(name: &str, looks: &[(NaiveDate, DayStatus)]) -> String {
+    let many = |style| looks.iter().filter(|(_, l)| *l == style).count();
+    let (proven, made, failed) = (many(DayStatus::Proven), many(DayStatus::Made), many(DayStatus::Failed));
+    let backing_up = if many(DayStatus::Making) > 0 { ", one is being made" } else { "" };
     format!(
-        "{name}, the last {DAYS} days: {proven} proven, {made} made and not proven, {failed} failed{making}"
+        "{name}, the last {DAYS} days: {proven} proven, {made} made and not proven, {failed} failed{backing_up}"
     )
 }
 
 /// An instance's last days as a row of blocks.
 #[component]
-pub fn Days(
+pub fn HistoryStrip(
     /// The instance's name.
     name: String,
     /// What is known of its days.
     days: Vec<DayOfImages>,
     /// Whether an image is being made now.
     #[prop(optional)]
-    making: bool,
+    backing_up: bool,
     /// With the letters of the days under them.
     #[prop(optional)]
     tall: bool,
 ) -> impl IntoView {
-    let looks = looks(&days, making);
+    let looks = looks(&days, backing_up);
     let label = sentence(&name, &looks);
     let inner: String = looks
         .iter()
         .enumerate()
-        .map(|(i, (date, look))| {
+        .map(|(i, (date, style))| {
             let letter = if tall {
                 let letter = &date.weekday().to_string()[..1];
                 format!(r#"<text x="{}" y="24">{letter}</text>"#, i * PITCH + 4)
             } else {
                 String::new()
             };
-            let title = format!("<title>{}, {}</title>", date.format("%a %-d %b"), look.words());
-            format!("<g>{title}{}{letter}</g>", day_block(i * PITCH, *look))
+            let title = format!("<title>{}, {}</title>", date.format("%a %-d %b"), style.words());
+            format!("<g>{title}{}{letter}</g>", day_block(i * PITCH, *style))
         })
         .collect();
     let height = if tall { 26 } else { 14 };
@@ -119,13 +120,13 @@ pub fn Days(
 
 /// Days, and below each how large its image was and how long it took.
 #[component]
-pub fn DaysInFull(
+pub fn HistoryChart(
     /// The instance's name.
     name: String,
     /// What is known of its days.
     days: Vec<DayOfImages>,
     /// Whether an image is being made now.
-    making: bool,
+    backing_up: bool,
 ) -> impl IntoView {
     let sizes =
         laid_out(&days).iter().map(|(_, day)| day.and_then(|day| day.stored_bytes)).collect::<Vec<_>>();
@@ -133,10 +134,10 @@ pub fn DaysInFull(
         laid_out(&days).iter().map(|(_, day)| day.and_then(|day| day.duration_ms)).collect::<Vec<_>>();
     let stored = |bytes: i64| format::bytes(bytes.unsigned_abs());
     view! {
-        <div class="days">
+        <div class="history">
             <div>
             <span class="k">"Images"</span>
-            <Days name=name.clone() days making tall=true/>
+            <HistoryStrip name=name.clone() days backing_up tall=true/>
             </div>
             <Bars name="Stored" of=name.clone() values=sizes words=stored/>
             <Bars name="Took" of=name values=durations words=format::duration/>
@@ -194,13 +195,13 @@ fn Bars(name: &'static str, of: String, values: Vec<Option<i64>>, words: fn(i64)
 pub fn Legend() -> impl IntoView {
     view! {
         <ul class="legend">
-            {[DayLook::Proven, DayLook::Made, DayLook::Making, DayLook::Failed, DayLook::None]
+            {[DayStatus::Proven, DayStatus::Made, DayStatus::Making, DayStatus::Failed, DayStatus::None]
                 .into_iter()
-                .map(|look| {
+                .map(|style| {
                     view! {
                         <li>
-                            <svg class="blocks" viewBox="0 0 9 14" aria-hidden="true" inner_html=day_block(0, look)></svg>
-                            {look.words()}
+                            <svg class="blocks" viewBox="0 0 9 14" aria-hidden="true" inner_html=day_block(0, style)></svg>
+                            {style.words()}
                         </li>
                     }
                 })
@@ -210,15 +211,17 @@ pub fn Legend() -> impl IntoView {
     .into_any()
 }
 
-fn day_block(x: usize, look: DayLook) -> String {
-    match look {
-        DayLook::Proven => format!(r#"<rect class="p" x="{x}" y="1" width="9" height="12" rx="1.5"/>"#),
-        DayLook::Made => format!(r#"<rect class="m" x="{x}.75" y="1.75" width="7.5" height="10.5" rx="1"/>"#),
-        DayLook::Making => format!(
+fn day_block(x: usize, style: DayStatus) -> String {
+    match style {
+        DayStatus::Proven => format!(r#"<rect class="p" x="{x}" y="1" width="9" height="12" rx="1.5"/>"#),
+        DayStatus::Made => {
+            format!(r#"<rect class="m" x="{x}.75" y="1.75" width="7.5" height="10.5" rx="1"/>"#)
+        }
+        DayStatus::Making => format!(
             r#"<rect class="m" x="{x}.75" y="1.75" width="7.5" height="10.5" rx="1"/><rect class="r" x="{x}.75" y="7" width="7.5" height="5.25" rx="1"/>"#
         ),
-        DayLook::Failed => format!(r#"<path class="x" d="M{x} 0m1.5 3.5l6 6.5m0-6.500l-6 6.500"/>"#),
-        DayLook::None => format!(r#"<rect class="g" x="{}.5" y="11" width="4" height="2" rx="1"/>"#, x + 2),
+        DayStatus::Failed => format!(r#"<path class="x" d="M{x} 0m1.5 3.5l6 6.5m0-6.500l-6 6.500"/>"#),
+        DayStatus::None => format!(r#"<rect class="g" x="{}.5" y="11" width="4" height="2" rx="1"/>"#, x + 2),
     }
 }
 
@@ -236,12 +239,12 @@ mod tests {
         let days = [day(0, 1, 0, 1), day(1, 1, 1, 0), day(2, 0, 0, 2)];
         let looks = looks(&days, false);
         assert_eq!(looks.len(), 14);
-        let seen: Vec<_> = looks.iter().rev().take(4).map(|(_, look)| *look).collect();
-        assert_eq!(seen, [DayLook::Made, DayLook::Proven, DayLook::Failed, DayLook::None]);
+        let seen: Vec<_> = looks.iter().rev().take(4).map(|(_, style)| *style).collect();
+        assert_eq!(seen, [DayStatus::Made, DayStatus::Proven, DayStatus::Failed, DayStatus::None]);
     }
 
     #[test]
     fn what_is_being_made_stands_today() {
-        assert_eq!(looks(&[], true).last().map(|(_, look)| *look), Some(DayLook::Making));
+        assert_eq!(looks(&[], true).last().map(|(_, style)| *style), Some(DayStatus::Making));
     }
 }

@@ -8,7 +8,7 @@ use crate::format;
 
 /// The current step of a run that goes on.
 #[component]
-pub fn Work(
+pub fn RunProgress(
     /// The run.
     run: Run,
     /// What the step waits for outside of Toygres.
@@ -32,7 +32,7 @@ pub fn Work(
     let verb = if run.state == RunState::Undoing { "undoing " } else { "" };
     let measured = by_bytes.or(by_count).is_some();
     view! {
-        <section class="work big" aria-labelledby="w-h">
+        <section class="run-progress big" aria-labelledby="w-h">
             <h2 id="w-h" class="row">
                 {measured.then(|| view! { <output class="pct">{format!("{percent} %")}</output> " " })}
                 <span>{format!("{verb}step {} of {}, {step}", run.position + 1, run.steps)}</span>

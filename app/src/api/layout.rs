@@ -10,7 +10,7 @@ use crate::error::UiError;
 
 /// What the frame around every page shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FrameData {
+pub struct LayoutData {
     /// Who is logged in.
     pub actor: Actor,
     /// How many instances there are.
@@ -25,16 +25,16 @@ pub struct FrameData {
 
 /// Who is logged in.
 #[server(prefix = "/api/fn", endpoint = "me")]
-pub async fn get_me() -> Result<Actor> {
+pub async fn get_current_user() -> Result<Actor> {
     Ok(super::caller(model::Role::Viewer)?.1)
 }
 
 /// What the frame around every page shows.
 #[server(prefix = "/api/fn", endpoint = "frame")]
-pub async fn get_frame() -> Result<FrameData> {
+pub async fn get_layout() -> Result<LayoutData> {
     let (services, actor) = super::caller(model::Role::Viewer)?;
     let overview = control::overview::get(&services).await.map_err(UiError::from)?;
-    Ok(FrameData {
+    Ok(LayoutData {
         actor,
         instances: overview.counts.instances,
         images: overview.counts.images,

@@ -8,9 +8,9 @@ use crate::error::Result;
 
 /// Where instances live.
 #[derive(Clone, Copy)]
-pub struct Here(Resource<Result<Place>>);
+pub struct PlatformContext(Resource<Result<Place>>);
 
-impl Here {
+impl PlatformContext {
     /// Begins to find out, for everything inside.
     pub fn provide() {
         provide_context(Self(Resource::new(|| (), |()| get_place())));
@@ -35,14 +35,14 @@ impl Here {
 /// # Panics
 /// Outside of the frame.
 #[must_use]
-pub fn use_here() -> Here {
+pub fn use_platform() -> PlatformContext {
     expect_context()
 }
 
 /// Its name, where it is known.
 #[component]
-pub fn PlaceName() -> impl IntoView {
-    let here = use_here();
+pub fn PlatformName() -> impl IntoView {
+    let here = use_platform();
     view! {
         <Suspense>
             {move || Suspend::new(async move { here.place().await.ok().map(|place| place.words()) })}

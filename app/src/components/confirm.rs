@@ -5,10 +5,11 @@ use leptos::prelude::*;
 
 use super::focus::focus;
 use super::icon::Icon;
+use crate::url;
 
 /// A question above the page. The children are its form.
 #[component]
-pub fn Ask(
+pub fn ConfirmDialog(
     /// The question, such as "Delete orders?".
     #[prop(into)]
     title: String,
@@ -25,8 +26,8 @@ pub fn Ask(
         }
     });
     view! {
-        <section class=if danger { "ask fail" } else { "ask" } aria-labelledby="ask-h">
-            <h2 id="ask-h" tabindex="-1" node_ref=heading>{title}</h2>
+        <section class=if danger { "confirm fail" } else { "confirm" } aria-labelledby="confirm-h">
+            <h2 id="confirm-h" tabindex="-1" node_ref=heading>{title}</h2>
             {children()}
         </section>
     }
@@ -35,7 +36,7 @@ pub fn Ask(
 
 /// Stands in the place of a form that needs sudo mode, so that nothing is typed before the password was asked for.
 #[component]
-pub fn Locked(
+pub fn SudoGate(
     /// Where the form is.
     next: &'static str,
     /// What the form does, such as "Making an account".
@@ -43,7 +44,7 @@ pub fn Locked(
 ) -> impl IntoView {
     view! {
         <div class="body row">
-            <a class="btn" href=format!("/sudo?next={}", escaped(next))><Icon name="lock"/>"Unlock…"</a>
+            <a class="btn" href=format!("/sudo?next={}", url::encode(next))><Icon name="lock"/>"Unlock…"</a>
             <span class="sub">{what} " asks for your password first; the answer is good for 5 minutes."</span>
         </div>
     }
@@ -52,24 +53,9 @@ pub fn Locked(
 
 /// Where a question is asked that needs sudo mode: straight away, or after the password.
 #[must_use]
-pub fn ask_href(sudo: bool, page: &str, question: &str) -> String {
+pub fn confirm_href(sudo: bool, page: &str, question: &str) -> String {
     let target = format!("{page}?ask={question}");
-    if sudo { target } else { format!("/sudo?next={}", escaped(&target)) }
-}
-
-/// A text as part of an address.
-#[must_use]
-pub fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    if sudo { target } else { format!("/sudo?next={}", url::encode(&target)) }
 }
 
 #[cfg(test)]
@@ -78,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_question_waits_for_the_password() {
-        assert_eq!(ask_href(true, "/instances/a", "delete"), "/instances/a?ask=delete");
-        assert_eq!(ask_href(false, "/instances/a", "delete"), "/sudo?next=/instances/a%3Fask%3Ddelete");
+        assert_eq!(confirm_href(true, "/instances/a", "delete"), "/instances/a?ask=delete");
+        assert_eq!(confirm_href(false, "/instances/a", "delete"), "/sudo?next=/instances/a%3Fask%3Ddelete");
     }
 }

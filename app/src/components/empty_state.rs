@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 /// An empty list. The children are what to press.
 #[component]
-pub fn Empty(
+pub fn EmptyState(
     /// What is not there, such as "No images yet".
     #[prop(into)]
     title: String,

@@ -38,7 +38,7 @@ impl From<StepState> for Block {
 /// The blocks of a run of which only the row is known.
 #[must_use]
 pub fn of_run(run: &model::Run) -> Vec<Block> {
-    let share = run.progress.as_ref().and_then(|p| format::share(p.bytes, p.bytes_total));
+    let share = run.progress.as_ref().and_then(|p| format::fraction(p.bytes, p.bytes_total));
     (0..run.steps)
         .map(|step| match run.state {
             RunState::Succeeded => Block::Done,
@@ -56,7 +56,7 @@ pub fn of_run(run: &model::Run) -> Vec<Block> {
 
 /// A run's steps as a row of blocks.
 #[component]
-pub fn Strip(
+pub fn StepStrip(
     /// A block each.
     blocks: Vec<Block>,
     /// What it shows, for who does not see it.

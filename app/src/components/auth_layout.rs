@@ -5,11 +5,12 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use super::icon::{Icon, Mark};
-use crate::api::frame::get_me;
+use crate::api::layout::get_current_user;
+use crate::url::safe_path;
 
 /// A page with nothing around it.
 #[component]
-pub fn Door(
+pub fn AuthLayout(
     /// The title.
     #[prop(into)]
     title: String,
@@ -21,7 +22,7 @@ pub fn Door(
 ) -> impl IntoView {
     view! {
         <Title text=title.clone()/>
-        <div class="door">
+        <div class="auth">
             <main id="main">
                 <div class="stack">
                     <Mark/>
@@ -40,31 +41,20 @@ pub fn Door(
 #[must_use]
 pub fn next_path() -> Memo<String> {
     let query = use_query_map();
-    Memo::new(move |_| safe_path(query.read().get_str("next")))
-}
-
-fn safe_path(next: Option<&str>) -> String {
-    next.filter(|path| {
-        path.starts_with('/')
-            && !path.starts_with("//")
-            && !path.contains('\\')
-            && !path.chars().any(char::is_control)
-    })
-    .unwrap_or("/")
-    .to_owned()
+    Memo::new(move |_| safe_path(query.read().get_str("next").unwrap_or_default()).to_owned())
 }
 
 /// What the address says went wrong, in words.
 #[must_use]
-pub fn door_error(words: fn(&str) -> String) -> Memo<Option<String>> {
+pub fn auth_error(words: fn(&str) -> String) -> Memo<Option<String>> {
     let query = use_query_map();
     Memo::new(move |_| query.read().get_str("error").map(words))
 }
 
 /// Whose password is asked for, so that the browser offers the right one. Nobody sees it, and the server does not read it.
 #[component]
-pub fn OwnName() -> impl IntoView {
-    let me = Resource::new(|| (), |()| get_me());
+pub fn UsernameField() -> impl IntoView {
+    let me = Resource::new(|| (), |()| get_current_user());
     view! {
         <Transition>
             {move || Suspend::new(async move {
@@ -124,18 +114,4 @@ pub fn PasswordField(
         </p>
     }
     .into_any()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::safe_path;
-
-    #[test]
-    fn the_way_on_stays_on_this_site() {
-        assert_eq!(safe_path(Some("/runs/1?x=2")), "/runs/1?x=2");
-        for bad in ["https://elsewhere", "//elsewhere", "/\\elsewhere", "elsewhere", "/a\nb"] {
-            assert_eq!(safe_path(Some(bad)), "/", "{bad:?}");
-        }
-        assert_eq!(safe_path(None), "/");
-    }
 }

@@ -5,12 +5,12 @@ use model::overview::Overview;
 use model::run::RunState;
 use model::{Health, InstanceStatus, Role, Run};
 
-use super::state::{self, Look, State};
+use super::status_badge::{self, StatusBadge, StatusStyle};
 
 /// One thing that waits for a person.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Need {
-    look: Look,
+pub struct AttentionItem {
+    style: StatusStyle,
     title: String,
     text: String,
     href: String,
@@ -20,8 +20,8 @@ pub struct Need {
 
 /// What of the overview waits for a person.
 #[must_use]
-pub fn needs(overview: &Overview) -> Vec<Need> {
-    let mut needs: Vec<Need> = overview.needs_you.iter().map(of_run).collect();
+pub fn attention_items(overview: &Overview) -> Vec<AttentionItem> {
+    let mut needs: Vec<AttentionItem> = overview.needs_you.iter().map(of_run).collect();
     for row in &overview.instances {
         let instance = &row.instance;
         if instance.status != InstanceStatus::Running {
@@ -32,8 +32,8 @@ pub fn needs(overview: &Overview) -> Vec<Need> {
             (Health::Ok, Some(_)) => ("will lose its data", 0),
             _ => continue,
         };
-        needs.push(Need {
-            look: state::instance(instance),
+        needs.push(AttentionItem {
+            style: status_badge::instance(instance),
             title: format!("{} {title}", instance.name),
             text: instance
                 .health_detail
@@ -48,13 +48,13 @@ pub fn needs(overview: &Overview) -> Vec<Need> {
     needs
 }
 
-fn of_run(run: &Run) -> Need {
+fn of_run(run: &Run) -> AttentionItem {
     let (text, press, weight) = match run.state {
         RunState::Stuck => ("It can go neither back nor forth, and its locks are held.", "Decide", 0),
         _ => ("It failed, and what it had done was undone.", "See why", 2),
     };
-    Need {
-        look: state::run(run.state),
+    AttentionItem {
+        style: status_badge::run(run.state),
         title: run.title.clone(),
         text: run.error.clone().unwrap_or_else(|| text.to_owned()),
         href: format!("/runs/{}", run.id),
@@ -65,13 +65,13 @@ fn of_run(run: &Run) -> Need {
 
 /// The list of what waits for a person.
 #[component]
-pub fn NeedList(
+pub fn AttentionList(
     /// What waits.
-    needs: Vec<Need>,
+    items: Vec<AttentionItem>,
     /// What the person may do.
     role: Role,
 ) -> impl IntoView {
-    let note = match (needs.len(), role) {
+    let note = match (items.len(), role) {
         (1, _) => "1".to_owned(),
         (many, Role::Viewer) => format!("{many}, for an operator"),
         (many, _) => format!("{many}, the heaviest first"),
@@ -80,13 +80,13 @@ pub fn NeedList(
         <section class="panel" aria-labelledby="need-h">
             <div class="title"><h2 id="need-h">"Needs you"</h2><p>{note}</p></div>
             <ul class="need">
-                {needs
+                {items
                     .into_iter()
                     .map(|need| {
-                        let tone = need.look.tone;
+                        let tone = need.style.tone;
                         view! {
                             <li class=tone>
-                                <State look=need.look/>
+                                <StatusBadge style=need.style/>
                                 <div>
                                     <h3><a class="name" href=need.href.clone()>{need.title.clone()}</a></h3>
                                     <p>{need.text}</p>
