@@ -20,7 +20,7 @@ pub fn AddInstance() -> impl IntoView {
     let error = action_error(action);
     let (here, me) = (use_platform(), use_current_user());
     view! {
-        <Head
+        <PageHeader
             title="Add an instance"
             crumbs=vec![("/instances".into(), "Instances".into())]
             sub=|| "A server that you already have. Toygres connects to it once now, and later only reads from it."

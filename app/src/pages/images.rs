@@ -214,14 +214,14 @@ fn Row(image: Image, may: bool) -> impl IntoView {
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name mono" href=href>{image.name.clone()}</a>
+                <a class="name mono" href=href title=image.name.clone()>{image.name.clone()}</a>
                 <span class="sub two-lines">{sub}</span>
             </th>
             <td role="cell" data-k="State"><StatusBadge style/></td>
             <td role="cell" data-k="Instance">
                 {match source {
                     Some(href) => Either::Left(view! { <a href=href>{image.instance_name.clone()}</a> }),
-                    None => Either::Right(view! { <span class="dim" title="This instance is gone">{image.instance_name.clone()}</span> }),
+                    None => Either::Right(view! { <span class="dim" title="The instance was deleted">{image.instance_name.clone()}</span> }),
                 }}
                 <span class="sub">{image.version.map(|version| format!("PostgreSQL {version}"))}</span>
             </td>

@@ -83,7 +83,7 @@ fn ImageRow(image: Image, may: bool) -> impl IntoView {
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name mono" href=format!("/images/{}", image.id)>{image.name.clone()}</a>
+                <a class="name mono" href=format!("/images/{}", image.id) title=image.name.clone()>{image.name.clone()}</a>
             </th>
             <td role="cell" data-k="State"><StatusBadge style=status_badge::image(&image) title=image.error.clone()/></td>
             <td role="cell" class="num" data-k="Data">{format::bytes_or_dash(image.source_bytes)}</td>

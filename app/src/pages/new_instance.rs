@@ -21,7 +21,7 @@ pub fn NewInstance() -> impl IntoView {
     let versions = Resource::new(|| (), |()| get_versions());
     let (here, me) = (use_platform(), use_current_user());
     view! {
-        <Head
+        <PageHeader
             title="New instance"
             crumbs=vec![("/instances".into(), "Instances".into())]
             sub=move || {
