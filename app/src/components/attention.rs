@@ -1,107 +1,106 @@
-//! What waits for a person, the heaviest first: what happened, why, and the one thing to press.
+//! What needs attention, the most severe first: stuck and failed runs, instances that are down or at risk.
 
 use leptos::prelude::*;
 use model::overview::Overview;
 use model::run::RunState;
-use model::{Health, InstanceStatus, Role, Run};
+use model::{Health, Instance, InstanceStatus, Role, Run};
 
 use super::status_badge::{self, StatusBadge, StatusStyle};
 
-/// One thing that waits for a person.
+/// Something that needs attention.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionItem {
+    severity: Severity,
     style: StatusStyle,
     title: String,
-    text: String,
+    reason: String,
     href: String,
-    press: &'static str,
-    weight: u8,
+    action: &'static str,
 }
 
-/// What of the overview waits for a person.
+/// The order of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Severity {
+    DataLoss,
+    Outage,
+    FailedRun,
+}
+
+/// The items of the overview that need attention, the most severe first.
 #[must_use]
 pub fn attention_items(overview: &Overview) -> Vec<AttentionItem> {
-    let mut needs: Vec<AttentionItem> = overview.needs_you.iter().map(of_run).collect();
-    for row in &overview.instances {
-        let instance = &row.instance;
-        if instance.status != InstanceStatus::Running {
-            continue;
-        }
-        let (title, weight) = match (instance.health, &instance.health_detail) {
-            (Health::Down, _) => ("does not answer", 1),
-            (Health::Ok, Some(_)) => ("will lose its data", 0),
-            _ => continue,
-        };
-        needs.push(AttentionItem {
-            style: status_badge::instance(instance),
-            title: format!("{} {title}", instance.name),
-            text: instance
-                .health_detail
-                .clone()
-                .unwrap_or_else(|| "The last look found nobody there.".to_owned()),
-            href: format!("/instances/{}", instance.name),
-            press: "Look at it",
-            weight,
-        });
-    }
-    needs.sort_by_key(|need| need.weight);
-    needs
+    let runs = overview.needs_you.iter().map(of_run);
+    let instances = overview.instances.iter().filter_map(|row| of_instance(&row.instance));
+    let mut items: Vec<AttentionItem> = runs.chain(instances).collect();
+    items.sort_by_key(|item| item.severity);
+    items
+}
+
+fn of_instance(instance: &Instance) -> Option<AttentionItem> {
+    let (severity, title) = match (instance.status, instance.health, &instance.health_detail) {
+        (InstanceStatus::Running, Health::Down, _) => (Severity::Outage, "is unreachable"),
+        (InstanceStatus::Running, Health::Ok, Some(_)) => (Severity::DataLoss, "is at risk of data loss"),
+        _ => return None,
+    };
+    let reason = instance.health_detail.clone();
+    Some(AttentionItem {
+        severity,
+        style: status_badge::instance(instance),
+        title: format!("{} {title}", instance.name),
+        reason: reason.unwrap_or_else(|| "The last health check got no response.".to_owned()),
+        href: format!("/instances/{}", instance.name),
+        action: "Open",
+    })
 }
 
 fn of_run(run: &Run) -> AttentionItem {
-    let (text, press, weight) = match run.state {
-        RunState::Stuck => ("It can go neither back nor forth, and its locks are held.", "Decide", 0),
-        _ => ("It failed, and what it had done was undone.", "See why", 2),
+    let (severity, reason, action) = match run.state {
+        RunState::Stuck => (Severity::DataLoss, "Rollback failed. The run still holds its locks.", "Resolve"),
+        _ => (Severity::FailedRun, "The run failed and was rolled back.", "View error"),
     };
     AttentionItem {
+        severity,
         style: status_badge::run(run.state),
         title: run.title.clone(),
-        text: run.error.clone().unwrap_or_else(|| text.to_owned()),
+        reason: run.error.clone().unwrap_or_else(|| reason.to_owned()),
         href: format!("/runs/{}", run.id),
-        press,
-        weight,
+        action,
     }
 }
 
-/// The list of what waits for a person.
+/// The list of what needs attention.
 #[component]
 pub fn AttentionList(
-    /// What waits.
+    /// The items.
     items: Vec<AttentionItem>,
-    /// What the person may do.
+    /// The user's role.
     role: Role,
 ) -> impl IntoView {
-    let note = match (items.len(), role) {
-        (1, _) => "1".to_owned(),
-        (many, Role::Viewer) => format!("{many}, for an operator"),
-        (many, _) => format!("{many}, the heaviest first"),
+    let note = match role {
+        Role::Viewer => format!("{}, for an operator", items.len()),
+        _ => items.len().to_string(),
     };
     view! {
-        <section class="panel" aria-labelledby="need-h">
-            <div class="title"><h2 id="need-h">"Needs you"</h2><p>{note}</p></div>
-            <ul class="need">
-                {items
-                    .into_iter()
-                    .map(|need| {
-                        let tone = need.style.tone;
-                        view! {
-                            <li class=tone>
-                                <StatusBadge style=need.style/>
-                                <div>
-                                    <h3><a class="name" href=need.href.clone()>{need.title.clone()}</a></h3>
-                                    <p>{need.text}</p>
-                                </div>
-                                <div class="actions">
-                                    <a class="btn small" href=need.href aria-label=format!("{}: {}", need.press, need.title)>
-                                        {need.press}
-                                    </a>
-                                </div>
-                            </li>
-                        }
-                    })
-                    .collect_view()}
-            </ul>
+        <section class="panel" aria-labelledby="attention-h">
+            <div class="title"><h2 id="attention-h">"Needs attention"</h2><p>{note}</p></div>
+            <ul class="need">{items.into_iter().map(|item| view! { <Item item/> }).collect_view()}</ul>
         </section>
     }
     .into_any()
+}
+
+#[component]
+fn Item(item: AttentionItem) -> impl IntoView {
+    let tone = item.style.tone;
+    let label = format!("{}: {}", item.action, item.title);
+    view! {
+        <li class=tone>
+            <StatusBadge style=item.style/>
+            <div>
+                <h3><a class="name" href=item.href.clone()>{item.title}</a></h3>
+                <p>{item.reason}</p>
+            </div>
+            <div class="actions"><a class="btn small" href=item.href aria-label=label>{item.action}</a></div>
+        </li>
+    }
 }

@@ -1,4 +1,4 @@
-//! The two pages before one is inside: a mark, a question, a button. The server's own handlers take the forms.
+//! The layout of the login and password pages, and their fields. The server's own handlers receive the forms.
 
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -8,13 +8,13 @@ use super::icon::{Icon, Mark};
 use crate::api::layout::get_current_user;
 use crate::url::safe_path;
 
-/// A page with nothing around it.
+/// A page without navigation.
 #[component]
 pub fn AuthLayout(
     /// The title.
     #[prop(into)]
     title: String,
-    /// The quiet line below it.
+    /// The line below the title.
     #[prop(into)]
     sub: String,
     /// The form.
@@ -37,28 +37,29 @@ pub fn AuthLayout(
     .into_any()
 }
 
-/// Where to go afterwards: a path of this site, whatever the address says.
+/// The path to continue at, from the query: always a path of this site.
 #[must_use]
 pub fn next_path() -> Memo<String> {
     let query = use_query_map();
     Memo::new(move |_| safe_path(query.read().get_str("next").unwrap_or_default()).to_owned())
 }
 
-/// What the address says went wrong, in words.
+/// The message for the error code in the query.
 #[must_use]
-pub fn auth_error(words: fn(&str) -> String) -> Memo<Option<String>> {
+pub fn auth_error(message: fn(&str) -> String) -> Memo<Option<String>> {
     let query = use_query_map();
-    Memo::new(move |_| query.read().get_str("error").map(words))
+    Memo::new(move |_| query.read().get_str("error").map(message))
 }
 
-/// Whose password is asked for, so that the browser offers the right one. Nobody sees it, and the server does not read it.
+/// The name of the current user in a hidden field, which tells password managers whose password is asked for. The server
+/// ignores it.
 #[component]
 pub fn UsernameField() -> impl IntoView {
-    let me = Resource::new(|| (), |()| get_current_user());
+    let user = Resource::new(|| (), |()| get_current_user());
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                let name = me.await.map(|actor| actor.name).unwrap_or_default();
+                let name = user.await.map(|actor| actor.name).unwrap_or_default();
                 view! { <input type="text" autocomplete="username" value=name hidden readonly/> }
             })}
         </Transition>
@@ -66,10 +67,10 @@ pub fn UsernameField() -> impl IntoView {
     .into_any()
 }
 
-/// The password's field and what was wrong with it.
+/// A password field with its error.
 #[component]
 pub fn PasswordField(
-    /// The field's name; its id too.
+    /// The field's name and element id.
     #[prop(default = "password")]
     name: &'static str,
     /// The label.
@@ -78,13 +79,13 @@ pub fn PasswordField(
     /// `current-password` or `new-password`.
     #[prop(default = "current-password")]
     autocomplete: &'static str,
-    /// What was wrong.
+    /// The error message.
     #[prop(optional)]
     error: Option<Memo<Option<String>>>,
-    /// What it should be like.
+    /// The hint below the field.
     #[prop(optional)]
     hint: Option<&'static str>,
-    /// Whether the cursor is here when the page opens.
+    /// Whether the field has the focus when the page opens.
     #[prop(optional)]
     autofocus: bool,
 ) -> impl IntoView {

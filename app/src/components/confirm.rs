@@ -1,5 +1,5 @@
-//! A question before something is done that cannot be taken back. It has an address of its own (`?ask=…`), so that it
-//! works without WASM, with the back button, and again after the password was asked for.
+//! Confirmation dialogs. A dialog has its own address (`?ask=…`), so that it works without WASM, with the back button, and
+//! after the password was confirmed.
 
 use leptos::prelude::*;
 
@@ -7,16 +7,16 @@ use super::focus::focus;
 use super::icon::Icon;
 use crate::url;
 
-/// A question above the page. The children are its form.
+/// A dialog above the page. The children are its text and its form.
 #[component]
 pub fn ConfirmDialog(
-    /// The question, such as "Delete orders?".
+    /// The title, such as "Delete orders?".
     #[prop(into)]
     title: String,
-    /// Whether it is about losing something.
+    /// Whether the action loses data.
     #[prop(optional)]
     danger: bool,
-    /// The form.
+    /// The text and the form.
     children: Children,
 ) -> impl IntoView {
     let heading = NodeRef::<leptos::html::H2>::new();
@@ -34,28 +34,32 @@ pub fn ConfirmDialog(
     .into_any()
 }
 
-/// Stands in the place of a form that needs sudo mode, so that nothing is typed before the password was asked for.
+/// Replaces a form that needs sudo mode, so that the password is confirmed before the form is filled in.
 #[component]
 pub fn SudoGate(
-    /// Where the form is.
+    /// The address of the form.
     next: &'static str,
-    /// What the form does, such as "Making an account".
+    /// What the form does, such as "Creating an account".
     what: &'static str,
 ) -> impl IntoView {
     view! {
         <div class="body row">
-            <a class="btn" href=format!("/sudo?next={}", url::encode(next))><Icon name="lock"/>"Unlock…"</a>
-            <span class="sub">{what} " asks for your password first; the answer is good for 5 minutes."</span>
+            <a class="btn" href=sudo_href(next)><Icon name="lock"/>"Confirm password…"</a>
+            <span class="sub">{what} " requires your password. You will not be asked again for 5 minutes."</span>
         </div>
     }
     .into_any()
 }
 
-/// Where a question is asked that needs sudo mode: straight away, or after the password.
+/// The address of a dialog that needs sudo mode: the dialog itself, or the password page that leads to it.
 #[must_use]
-pub fn confirm_href(sudo: bool, page: &str, question: &str) -> String {
-    let target = format!("{page}?ask={question}");
-    if sudo { target } else { format!("/sudo?next={}", url::encode(&target)) }
+pub fn confirm_href(sudo: bool, page: &str, dialog: &str) -> String {
+    let target = format!("{page}?ask={dialog}");
+    if sudo { target } else { sudo_href(&target) }
+}
+
+fn sudo_href(next: &str) -> String {
+    format!("/sudo?next={}", url::encode(next))
 }
 
 #[cfg(test)]
@@ -63,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_waits_for_the_password() {
+    fn confirm_href_leads_to_the_password_page_outside_of_sudo_mode() {
         assert_eq!(confirm_href(true, "/instances/a", "delete"), "/instances/a?ask=delete");
         assert_eq!(confirm_href(false, "/instances/a", "delete"), "/sudo?next=/instances/a%3Fask%3Ddelete");
     }

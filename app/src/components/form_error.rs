@@ -1,17 +1,17 @@
-//! What was error, above the form, where it belongs to no field of it.
+//! The error of a form that belongs to none of its fields.
 
 use leptos::prelude::*;
 
 use super::field::ActionError;
 use super::icon::Icon;
 
-/// The refusal of a form's last try, unless one of `fields` shows it.
+/// The error of a form's last submission, unless it belongs to one of `fields`.
 #[component]
 pub fn FormError(
-    /// The form's refusal.
+    /// The form's error.
     #[prop(into)]
     error: ActionError,
-    /// The fields that show their own.
+    /// The fields that show their own error.
     #[prop(optional)]
     fields: &'static [&'static str],
 ) -> impl IntoView {

@@ -1,10 +1,9 @@
-//! What surrounds every page: the way around, what runs now, who is logged in, and whether the page is live.
+//! The layout of every page: navigation, running runs, the account menu, and a notice when live updates are interrupted.
 
 use leptos::prelude::*;
 use leptos_router::components::{A, Outlet};
 use leptos_router::hooks::use_location;
-
-use model::{Actor, Role};
+use model::{Actor, Role, Run, RunState};
 
 use super::back_up::BackUpAction;
 use super::focus::focus;
@@ -12,7 +11,7 @@ use super::form_error::FormError;
 use super::icon::{Icon, Mark};
 use super::menu::Menu;
 use super::platform_context::{PlatformContext, PlatformName};
-use super::status_badge::{self, StatusBadge};
+use super::status_badge::{self, StatusBadge, StatusStyle};
 use super::step_strip::{StepStrip, blocks_of_run};
 use super::toast::ToastRegion;
 use crate::api::layout::{LayoutData, get_current_user, get_layout};
@@ -20,55 +19,55 @@ use crate::error::{Result, UiError};
 use crate::format;
 use crate::live::{Connection, use_live};
 
-/// Who is logged in. It is fetched once a visit: what depends on it alone is not drawn anew with each change elsewhere.
+/// The current user. It is fetched once a visit, not with each live update.
 #[derive(Clone, Copy)]
 pub struct CurrentUser(Resource<Result<Actor>>);
 
 impl CurrentUser {
-    /// Who is logged in, inside `Suspend`.
+    /// The user; for use inside of `Suspend`.
     ///
     /// # Errors
-    /// Nobody is.
+    /// The user is not logged in.
     pub async fn actor(self) -> Result<Actor> {
         self.0.await
     }
 
-    /// Who is logged in, if that person has this role or a higher one.
+    /// The user, if the user's role is `role` or higher.
     ///
     /// # Errors
-    /// Nobody is, or the role is lower.
+    /// The user is not logged in, or the role is lower.
     pub async fn at_least(self, role: Role) -> Result<Actor> {
         let actor = self.0.await?;
         if actor.is(role) { Ok(actor) } else { Err(UiError::role(role, actor.role)) }
     }
 
-    /// What the person may do: nothing but style, if that is not known.
+    /// The user's role; viewer if it is not known.
     pub async fn role(self) -> Role {
         self.0.await.map_or(Role::Viewer, |actor| actor.role)
     }
 
-    /// Whether the password was given again within the last minutes.
+    /// Whether the user confirmed the password within the last minutes.
     pub async fn sudo(self) -> bool {
         self.0.await.is_ok_and(|actor| actor.sudo)
     }
 }
 
-/// Who is logged in.
+/// The current user.
 ///
 /// # Panics
-/// Outside of the frame.
+/// Outside of the layout.
 #[must_use]
 pub fn use_current_user() -> CurrentUser {
     expect_context()
 }
 
-/// The frame around a route.
+/// The layout around a route.
 #[component]
 pub fn AppLayout() -> impl IntoView {
     view! { <Layout><Outlet/></Layout> }
 }
 
-/// The frame around anything.
+/// The layout around any content.
 #[component]
 pub fn Layout(
     /// The page.
@@ -76,11 +75,10 @@ pub fn Layout(
 ) -> impl IntoView {
     provide_context(CurrentUser(Resource::new(|| (), |()| get_current_user())));
     PlatformContext::provide();
-    let back_up = BackUpAction::new();
-    provide_context(back_up);
-    focus_follows_the_page();
+    let back_up = BackUpAction::provide();
+    focus_content_on_navigation();
     view! {
-        <a class="skip" href="#main">"Skip to the content"</a>
+        <a class="skip" href="#main">"Skip to content"</a>
         <div class="shell">
             <SideBar/>
             <main id="main" class="page" tabindex="-1">
@@ -90,7 +88,7 @@ pub fn Layout(
                 <footer class="foot">
                     <span>{concat!("Toygres ", env!("CARGO_PKG_VERSION"))}</span>
                     <span><PlatformName/></span>
-                    <span>"exact times are UTC"</span>
+                    <span>"Times in UTC"</span>
                 </footer>
             </main>
         </div>
@@ -99,8 +97,8 @@ pub fn Layout(
     .into_any()
 }
 
-/// On the way to another page the focus goes to its content, as it does when a document is loaded.
-fn focus_follows_the_page() {
+/// Moves the focus to the content after navigation, as loading a document does.
+fn focus_content_on_navigation() {
     let path = use_location().pathname;
     Effect::new(move |before: Option<String>| {
         let now = path.get();
@@ -116,17 +114,17 @@ fn focus_follows_the_page() {
 #[component]
 fn SideBar() -> impl IntoView {
     let live = use_live();
-    let frame = Resource::new(move || live.version(), |_| get_layout());
+    let layout = Resource::new(move || live.version(), |_| get_layout());
     view! {
         <header class="side">
             <a class="brand" href="/"><Mark/>"Toygres"</a>
-            <Transition>{move || Suspend::new(async move { view! { <Side data=frame.await.ok()/> } })}</Transition>
+            <Transition>{move || Suspend::new(async move { view! { <Side data=layout.await.ok()/> } })}</Transition>
         </header>
     }
     .into_any()
 }
 
-/// Says that the page is not live any more, and nothing else.
+/// The notice that live updates are interrupted.
 #[component]
 fn LiveNote() -> impl IntoView {
     let live = use_live();
@@ -138,7 +136,7 @@ fn LiveNote() -> impl IntoView {
                         view! {
                             <p class="banner warn">
                                 <Icon name="s-warn"/>
-                                "The connection to the server is lost. What you see may be old; it is fetched again as soon as the server answers."
+                                "Connection lost. Showing the last known state; reconnecting…"
                             </p>
                         }
                     })
@@ -151,7 +149,9 @@ fn LiveNote() -> impl IntoView {
 #[component]
 fn Side(data: Option<LayoutData>) -> impl IntoView {
     let counts = data.as_ref().map(|data| (data.instances, data.images, data.needs_you)).unwrap_or_default();
-    let running = data.as_ref().map(|data| data.running.clone()).unwrap_or_default();
+    let mut active = data.as_ref().map(|data| data.running.clone()).unwrap_or_default();
+    // A stuck run is counted among those that need attention.
+    active.retain(|run| run.state != RunState::Stuck);
     view! {
         <nav class="nav" aria-label="Main">
             <ul>
@@ -162,7 +162,7 @@ fn Side(data: Option<LayoutData>) -> impl IntoView {
                 <li><NavLink href="/settings" name="Settings" icon="settings"/></li>
             </ul>
         </nav>
-        <Now running/>
+        <ActiveRuns runs=active/>
         {data.map(|data| view! { <Account name=data.actor.name role=data.actor.role.as_str()/> })}
     }
     .into_any()
@@ -184,9 +184,9 @@ fn NavLink(
             {(needs > 0)
                 .then(|| {
                     view! {
-                        <span class="n fail" title=format!("{needs} need you")>
+                        <span class="n fail" title=format!("{needs} need attention")>
                             {needs}
-                            <span class="vh">" need you"</span>
+                            <span class="vh">" need attention"</span>
                         </span>
                     }
                 })}
@@ -195,45 +195,46 @@ fn NavLink(
     .into_any()
 }
 
-/// The live runs, on every page.
+/// The runs that are running or rolling back.
 #[component]
-fn Now(running: Vec<model::Run>) -> impl IntoView {
-    let many = running.len();
-    (many > 0).then(|| {
-        let href =
-            if many == 1 { format!("/runs/{}", running[0].id) } else { "/runs?active=true".to_owned() };
+fn ActiveRuns(runs: Vec<Run>) -> impl IntoView {
+    let count = runs.len();
+    (count > 0).then(|| {
+        let href = match runs.as_slice() {
+            [run] => format!("/runs/{}", run.id),
+            _ => "/runs?active=true".to_owned(),
+        };
         view! {
-            <section class="running-now" aria-labelledby="now-h">
-                <h2 id="now-h">"Running now"</h2>
+            <section class="running-now" aria-labelledby="running-h">
+                <h2 id="running-h">"Running now"</h2>
                 <a class="chip btn small" href=href>
-                    <StatusBadge style=status_badge::StatusStyle::new("run", "s-run", format!("{many} running"))/>
+                    <StatusBadge style=StatusStyle::new("run", "s-run", format!("{count} running"))/>
                 </a>
-                <ul>
-                    {running
-                        .into_iter()
-                        .take(5)
-                        .map(|run| view! { <NowRun run/> })
-                        .collect_view()}
-                </ul>
+                <ul>{runs.into_iter().take(5).map(|run| view! { <ActiveRun run/> }).collect_view()}</ul>
             </section>
         }
     })
 }
 
 #[component]
-fn NowRun(run: model::Run) -> impl IntoView {
+fn ActiveRun(run: Run) -> impl IntoView {
     let style = status_badge::run(run.state);
-    let share = run.progress.as_ref().and_then(|p| format::fraction(p.bytes, p.bytes_total));
-    let how = share.map_or_else(|| style.label.clone(), |share| format!("{:.0} %", share * 100.0));
+    let fraction = run
+        .progress
+        .as_ref()
+        .filter(|_| run.state == RunState::Running)
+        .and_then(|progress| format::fraction(progress.bytes, progress.bytes_total));
+    let progress =
+        fraction.map_or_else(|| style.label.clone(), |fraction| format!("{:.0} %", fraction * 100.0));
     let label = format!("Step {} of {}, {}", run.position + 1, run.steps, style.label);
     let blocks = blocks_of_run(&run);
     view! {
         <li>
             <a href=format!("/runs/{}", run.id)>
                 <span class="row">
-                    <StatusBadge style=status_badge::StatusStyle { label: String::new(), ..style }/>
-                    <span>{run.title}</span>
-                    <span>{how}</span>
+                    <StatusBadge style=StatusStyle { label: String::new(), ..style }/>
+                    <span title=run.title.clone()>{run.title.clone()}</span>
+                    <span>{progress}</span>
                 </span>
                 <StepStrip blocks label/>
             </a>
@@ -242,7 +243,7 @@ fn NowRun(run: model::Run) -> impl IntoView {
     .into_any()
 }
 
-/// Who is logged in, and the way out.
+/// The account menu.
 #[component]
 fn Account(name: String, role: &'static str) -> impl IntoView {
     let label = format!("Account: {name}, {role}");
@@ -250,7 +251,7 @@ fn Account(name: String, role: &'static str) -> impl IntoView {
         <div class="account">
             <Menu label button=move || view! { <Icon name="user"/><span>{format!("{name} · {role}")}</span> }>
                 <li><a href="/password"><Icon name="lock"/>"Change password"</a></li>
-                <li><a href="/settings"><Icon name="settings"/>"Light or dark"</a></li>
+                <li><a href="/settings"><Icon name="settings"/>"Appearance"</a></li>
                 <li>
                     <form method="post" action="/logout">
                         <button><Icon name="out"/>"Log out"</button>

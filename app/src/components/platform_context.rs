@@ -1,4 +1,5 @@
-//! Where instances live, for every page: fetched once a visit, for it does not change while a server runs.
+//! The platform on which instances run, for every page. It is fetched once a visit, because it does not change while the
+//! server runs.
 
 use leptos::prelude::*;
 use model::Place;
@@ -6,46 +7,46 @@ use model::Place;
 use crate::api::place::get_place;
 use crate::error::Result;
 
-/// Where instances live.
+/// The platform on which instances run.
 #[derive(Clone, Copy)]
 pub struct PlatformContext(Resource<Result<Place>>);
 
 impl PlatformContext {
-    /// Begins to find out, for everything inside.
+    /// Fetches the platform and provides it as context.
     pub fn provide() {
         provide_context(Self(Resource::new(|| (), |()| get_place())));
     }
 
-    /// Where that is, inside `Suspend`.
+    /// The platform; for use inside of `Suspend`.
     ///
     /// # Errors
-    /// Nobody is logged in.
+    /// The user is not logged in.
     pub async fn place(self) -> Result<Place> {
         self.0.await
     }
 
-    /// Whether it is a cluster: no, if that is not known.
+    /// Whether the platform is Kubernetes; false if it is not known.
     pub async fn is_kubernetes(self) -> bool {
         self.0.await.is_ok_and(|place| place.is_kubernetes())
     }
 }
 
-/// Where instances live.
+/// The platform on which instances run.
 ///
 /// # Panics
-/// Outside of the frame.
+/// Outside of the layout.
 #[must_use]
 pub fn use_platform() -> PlatformContext {
     expect_context()
 }
 
-/// Its name, where it is known.
+/// The platform's name.
 #[component]
 pub fn PlatformName() -> impl IntoView {
-    let here = use_platform();
+    let platform = use_platform();
     view! {
         <Suspense>
-            {move || Suspend::new(async move { here.place().await.ok().map(|place| place.words()) })}
+            {move || Suspend::new(async move { platform.place().await.ok().map(|place| place.words()) })}
         </Suspense>
     }
 }

@@ -1,14 +1,14 @@
-//! Data that was fetched, or the reason why it is not there; on the server the answer's status says so too.
+//! Renders the result of a server function: its data, or an error page with the status of the error.
 
 use leptos::prelude::*;
 
+use super::error_page::ErrorPage;
 use crate::error::{Result, UiError};
-use crate::pages::errors::ErrorPage;
 
-/// Shows `data` as a page by `show`, or the error as one.
-pub fn shown<T, V: IntoView + 'static>(data: Result<T>, show: impl FnOnce(T) -> V) -> AnyView {
+/// Renders the data with `view`, or the error as a page.
+pub fn view_or_error<T, V: IntoView + 'static>(data: Result<T>, view: impl FnOnce(T) -> V) -> AnyView {
     match data {
-        Ok(data) => show(data).into_any(),
+        Ok(data) => view(data).into_any(),
         Err(error) => {
             set_response_status(&error);
             view! { <ErrorPage error/> }.into_any()
@@ -16,10 +16,10 @@ pub fn shown<T, V: IntoView + 'static>(data: Result<T>, show: impl FnOnce(T) -> 
     }
 }
 
-/// Gives the answer that is being rendered the status of an error.
+/// Sets the HTTP status of the response to the status of an error.
 #[cfg(feature = "ssr")]
 pub fn set_response_status(error: &UiError) {
-    // These answers are on their way to where the password is asked for.
+    // These responses redirect to the login or password page.
     if matches!(error.code.as_str(), "unauthenticated" | "sudo_required") {
         return;
     }
@@ -30,6 +30,6 @@ pub fn set_response_status(error: &UiError) {
     }
 }
 
-/// In the browser there is no answer to give a status to.
+/// Does nothing: in the browser there is no response.
 #[cfg(not(feature = "ssr"))]
 pub fn set_response_status(_: &UiError) {}

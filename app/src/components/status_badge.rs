@@ -1,4 +1,4 @@
-//! States as shape + word + hue: which of each belongs to a run, a step, an image, an instance.
+//! Status badges: the icon, label and color of each state of a run, a step, an image and an instance.
 
 use leptos::prelude::*;
 use model::run::StepState;
@@ -6,35 +6,35 @@ use model::{Health, Image, ImageStatus, Instance, InstanceStatus, RunState};
 
 use super::icon::Icon;
 
-/// How a state looks: its hue's class, its shape, its word.
+/// How a state is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusStyle {
-    /// The class that carries the hue: `ok run wait todo warn fail stuck undo off`.
+    /// The class of the color: `ok run wait todo warn fail stuck undo off`.
     pub tone: &'static str,
-    /// The shape's symbol.
+    /// The icon's name.
     pub icon: &'static str,
-    /// The word.
+    /// The label.
     pub label: String,
 }
 
 impl StatusStyle {
-    /// A look of its own, for what has no table below.
+    /// A style for a state that has no function below.
     #[must_use]
     pub fn new(tone: &'static str, icon: &'static str, label: impl Into<String>) -> Self {
         Self { tone, icon, label: label.into() }
     }
 }
 
-/// Shape, word and hue of a state.
+/// A state with its icon, label and color.
 #[component]
 pub fn StatusBadge(
-    /// How it looks.
+    /// How it is shown.
     #[prop(into)]
     style: StatusStyle,
-    /// On a ground of its own: in the head of a page.
+    /// Whether it has a background, as in the header of a page.
     #[prop(optional)]
     pill: bool,
-    /// What to say on hover.
+    /// The tooltip.
     #[prop(default = None)]
     title: Option<String>,
 ) -> impl IntoView {
@@ -46,73 +46,71 @@ pub fn StatusBadge(
     }
 }
 
-/// How a run's state looks.
+/// The style of a run's state.
 #[must_use]
 pub fn run(state: RunState) -> StatusStyle {
-    let (tone, icon) = match state {
-        RunState::Running => ("run", "s-run"),
-        RunState::Undoing => ("undo", "s-undo"),
-        RunState::Succeeded => ("ok", "s-ok"),
-        RunState::Failed => ("fail", "s-fail"),
-        RunState::Cancelled => ("off", "s-cancel"),
-        RunState::Stuck => ("stuck", "s-stuck"),
+    let (tone, icon, label) = match state {
+        RunState::Running => ("run", "s-run", "running"),
+        RunState::Undoing => ("undo", "s-undo", "rolling back"),
+        RunState::Succeeded => ("ok", "s-ok", "succeeded"),
+        RunState::Failed => ("fail", "s-fail", "failed"),
+        RunState::Cancelled => ("off", "s-cancel", "cancelled"),
+        RunState::Stuck => ("stuck", "s-stuck", "needs attention"),
     };
-    StatusStyle::new(tone, icon, state.as_str())
+    StatusStyle::new(tone, icon, label)
 }
 
-/// How a step's state looks.
+/// The style of a step's state.
 #[must_use]
 pub fn step(state: StepState) -> StatusStyle {
-    let (tone, icon, word) = match state {
-        StepState::Todo => ("todo", "s-todo", "to do"),
-        // Its job works; what it waits for in vain has words of its own.
+    let (tone, icon, label) = match state {
+        StepState::Todo => ("todo", "s-todo", "pending"),
+        // In `Waiting` the step's job runs; a step that is blocked has `waits_for`.
         StepState::Running | StepState::Waiting => ("run", "s-run", "running"),
-        StepState::Retrying => ("warn", "s-wait", "tries again"),
+        StepState::Retrying => ("warn", "s-wait", "retrying"),
         StepState::Done => ("ok", "s-ok", "done"),
         StepState::Failed => ("fail", "s-fail", "failed"),
-        StepState::Undoing => ("undo", "s-undo", "undoing"),
-        StepState::Undone => ("undo", "s-undo", "undone"),
-        StepState::Skipped => ("off", "s-cancel", "not begun"),
-        StepState::Stuck => ("stuck", "s-stuck", "stuck"),
+        StepState::Undoing => ("undo", "s-undo", "rolling back"),
+        StepState::Undone => ("undo", "s-undo", "rolled back"),
+        StepState::Skipped => ("off", "s-cancel", "skipped"),
+        StepState::Stuck => ("stuck", "s-stuck", "rollback failed"),
     };
-    StatusStyle::new(tone, icon, word)
+    StatusStyle::new(tone, icon, label)
 }
 
-/// How an image's state looks. Green only when it was restored and compared; a square each.
+/// The style of an image's state. Only a proven image is green.
 #[must_use]
 pub fn image(image: &Image) -> StatusStyle {
-    match image.status {
-        ImageStatus::Available if image.proven_at.is_some() => StatusStyle::new("ok", "s-proven", "proven"),
-        ImageStatus::Available => StatusStyle::new("off", "s-made", "made"),
-        ImageStatus::Creating => StatusStyle::new("run", "s-backing_up", "being made"),
-        ImageStatus::Failed if image.was_cancelled() => StatusStyle::new("off", "s-cancel", "cancelled"),
-        ImageStatus::Failed => StatusStyle::new("fail", "s-fail", "failed"),
-        ImageStatus::Corrupt => StatusStyle::new("fail", "s-fail", "corrupt"),
-        ImageStatus::Deleting => StatusStyle::new("undo", "trash", "deleting"),
-    }
+    let (tone, icon, label) = match image.status {
+        ImageStatus::Available if image.proven_at.is_some() => ("ok", "s-proven", "proven"),
+        ImageStatus::Available => ("off", "s-made", "available"),
+        ImageStatus::Creating => ("run", "s-making", "creating"),
+        ImageStatus::Failed if image.was_cancelled() => ("off", "s-cancel", "cancelled"),
+        ImageStatus::Failed => ("fail", "s-fail", "failed"),
+        ImageStatus::Corrupt => ("fail", "s-fail", "corrupt"),
+        ImageStatus::Deleting => ("undo", "trash", "deleting"),
+    };
+    StatusStyle::new(tone, icon, label)
 }
 
-/// How an instance's state looks: a drum each, trouble has corners.
+/// The style of an instance's state, which depends on its status and on its last health check.
 #[must_use]
 pub fn instance(instance: &Instance) -> StatusStyle {
-    match (instance.status, instance.health) {
+    let (tone, icon, label) = match (instance.status, instance.health) {
         (InstanceStatus::Running, Health::Ok) if instance.health_detail.is_some() => {
-            StatusStyle::new("warn", "s-up", "in danger")
+            ("warn", "s-up", "at risk")
         }
-        (InstanceStatus::Running, Health::Ok) => StatusStyle::new("ok", "s-up", "running"),
-        (InstanceStatus::Running, Health::Down) => StatusStyle::new("fail", "s-fail", "down"),
-        (InstanceStatus::Running, Health::Unknown) => StatusStyle::new("wait", "s-down", "starting"),
-        (InstanceStatus::Creating, _) if instance.source_image.is_some() => {
-            StatusStyle::new("run", "s-run", "restoring")
-        }
-        (InstanceStatus::Creating, _) => StatusStyle::new("run", "s-run", "creating"),
-        (InstanceStatus::Stopping, _) => StatusStyle::new("run", "s-run", "stopping"),
-        (InstanceStatus::Starting, _) => StatusStyle::new("run", "s-run", "starting"),
-        (InstanceStatus::Stopped, _) => StatusStyle::new("off", "s-down", "stopped"),
-        (InstanceStatus::Failed, _) if instance.was_cancelled() => {
-            StatusStyle::new("off", "s-cancel", "cancelled")
-        }
-        (InstanceStatus::Failed, _) => StatusStyle::new("fail", "s-fail", "failed"),
-        (InstanceStatus::Deleting, _) => StatusStyle::new("undo", "trash", "deleting"),
-    }
+        (InstanceStatus::Running, Health::Ok) => ("ok", "s-up", "running"),
+        (InstanceStatus::Running, Health::Down) => ("fail", "s-fail", "down"),
+        (InstanceStatus::Running, Health::Unknown) => ("wait", "s-down", "unknown"),
+        (InstanceStatus::Creating, _) if instance.source_image.is_some() => ("run", "s-run", "restoring"),
+        (InstanceStatus::Creating, _) => ("run", "s-run", "creating"),
+        (InstanceStatus::Stopping, _) => ("run", "s-run", "stopping"),
+        (InstanceStatus::Starting, _) => ("run", "s-run", "starting"),
+        (InstanceStatus::Stopped, _) => ("off", "s-down", "stopped"),
+        (InstanceStatus::Failed, _) if instance.was_cancelled() => ("off", "s-cancel", "cancelled"),
+        (InstanceStatus::Failed, _) => ("fail", "s-fail", "failed"),
+        (InstanceStatus::Deleting, _) => ("undo", "trash", "deleting"),
+    };
+    StatusStyle::new(tone, icon, label)
 }

@@ -20,7 +20,7 @@ pub fn Password() -> impl IntoView {
     let new_error =
         Memo::new(move |_| (query.read().get_str("field") == Some("new")).then(|| error.get()).flatten());
     view! {
-        <Head
+        <PageHeader
             title="Change password"
             sub=move || move || {
                 if first.get() {
