@@ -9,7 +9,7 @@ use crate::error::UiError;
 #[cfg(feature = "ssr")]
 pub use crate::components::error_page::document;
 
-/// No page has this address.
+/// The page of an address that has no page.
 #[component]
 pub fn NotFound() -> impl IntoView {
     let error = UiError::new("not_found", "No page has this address. Check the address for typing errors.");

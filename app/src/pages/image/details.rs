@@ -26,11 +26,11 @@ pub(super) fn Facts(image: Image) -> impl IntoView {
             <div><dt>"Rows"</dt><dd>{image.rows.map_or_else(dash, format::count)}</dd></div>
             <div>
                 <dt title="When every byte was last read back and matched its SHA-256">"Verified"</dt>
-                <dd><AgoOr at=image.verified_at never="Never"/></dd>
+                <dd><AgoOr at=image.verified_at/></dd>
             </div>
             <div>
                 <dt title="When the image was last restored and the restored content compared equal">"Proven"</dt>
-                <dd><AgoOr at=image.proven_at never="Not yet"/></dd>
+                <dd><AgoOr at=image.proven_at never="not yet"/></dd>
             </div>
         </dl>
     }

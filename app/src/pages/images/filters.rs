@@ -51,10 +51,10 @@ pub(super) fn Filters(filter: ImageFilter, instances: Vec<String>) -> impl IntoV
 
 fn label(status: ImageStatus) -> &'static str {
     match status {
-        ImageStatus::Creating => "being created",
-        ImageStatus::Available => "available (proven or not)",
+        ImageStatus::Creating => "creating",
+        ImageStatus::Available => "available or proven",
         ImageStatus::Failed => "failed or cancelled",
         ImageStatus::Corrupt => "corrupt",
-        ImageStatus::Deleting => "being deleted",
+        ImageStatus::Deleting => "deleting",
     }
 }

@@ -95,7 +95,7 @@ fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
             <td role="cell" class="num" data-k="Stored">{format::bytes_or_dash(image.stored_bytes)}</td>
             <td role="cell" class="num" data-k="Rows">{image.rows.map_or_else(|| format::DASH.to_owned(), format::count)}</td>
             <td role="cell" data-k="Created"><Ago at=image.created_at/></td>
-            <td role="cell" class="spare" data-k="Verified"><AgoOr at=image.verified_at never="Never"/></td>
+            <td role="cell" class="spare" data-k="Verified"><AgoOr at=image.verified_at/></td>
             <td role="cell" class="act">
                 {restore
                     .map(|href| {

@@ -30,16 +30,16 @@ pub(super) fn Facts(view: InstanceView) -> impl IntoView {
             <div>
                 <dt>"Last image"</dt>
                 <dd>
-                    <AgoOr at=instance.last_image_at never="None"/>
+                    <AgoOr at=instance.last_image_at never="none"/>
                     {partial.map(|partial| view! { <small>{format!(" {partial}")}</small> })}
                 </dd>
             </div>
             <div>
                 <dt title="When an image of this instance was last restored and compared equal">"Last proven"</dt>
-                <dd><AgoOr at=instance.last_proven_at never="Never"/></dd>
+                <dd><AgoOr at=instance.last_proven_at/></dd>
             </div>
             <div><dt>"Images"</dt><dd>{format::count(view.images_total)}</dd></div>
-            <div><dt>"Last checked"</dt><dd><AgoOr at=instance.health_at never="Not yet"/></dd></div>
+            <div><dt>"Last checked"</dt><dd><AgoOr at=instance.health_at never="not yet"/></dd></div>
         </dl>
     }
     .into_any()

@@ -179,7 +179,7 @@ fn StorePanel(overview: Data) -> impl IntoView {
                     <dt>"Stored"</dt>
                     <dd>{format::bytes(stored)}</dd>
                     <dt title="Free space of the default store">"Free space"</dt>
-                    <dd>{free.map_or_else(|| "Unknown".to_owned(), format::bytes)}</dd>
+                    <dd>{free.map_or_else(|| "unknown".to_owned(), format::bytes)}</dd>
                 </dl>
                 {free
                     .map(|free| {

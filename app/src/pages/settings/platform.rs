@@ -1,4 +1,4 @@
-//! Settings: where instances and jobs live, and what can be started there.
+//! Settings: the platform that runs instances and jobs, and its PostgreSQL versions.
 
 use leptos::prelude::*;
 use model::{Actor, Place, Role};
@@ -11,29 +11,29 @@ use crate::components::panel::Panel;
 use crate::components::platform_context::use_platform;
 use crate::components::result_view::view_or_error;
 
-/// Where instances and jobs live.
+/// The section of the platform.
 #[component]
-pub fn Platform(
-    /// Who is looking.
-    actor: Actor,
-) -> impl IntoView {
-    let here = use_platform();
+pub(super) fn Platform(actor: Actor) -> impl IntoView {
+    let platform = use_platform();
     let test = ServerAction::<TestPlatform>::new();
     let versions = Resource::new(|| (), |()| get_versions());
     view! {
-        <Panel id="platform" title="Where instances live">
+        <Panel id="platform" title="Platform">
             <FormError error=action_error(test)/>
             <Transition>
                 {move || Suspend::new(async move {
-                    let versions = versions.await;
-                    view_or_error(here.place().await, move |place| view! { <Facts place versions=versions.unwrap_or_default()/> })
+                    let versions = versions.await.unwrap_or_default();
+                    view_or_error(
+                        platform.place().await,
+                        move |place| view! { <PlatformView place versions/> },
+                    )
                 })}
             </Transition>
             {(actor.role >= Role::Operator)
                 .then(|| {
                     view! {
                         <ActionForm action=test attr:class="body form">
-                            <p class="sub">"A job that only says ten lines: shows that jobs start here, are followed, and end."</p>
+                            <p class="sub">"Runs a job that writes ten log lines, which shows that jobs start, end and deliver their logs."</p>
                             <div class="actions"><button class="btn">"Test jobs"</button></div>
                         </ActionForm>
                     }
@@ -43,18 +43,24 @@ pub fn Platform(
     .into_any()
 }
 
+/// The view of the platform.
 #[component]
-fn Facts(place: Place, versions: Vec<(i32, String)>) -> impl IntoView {
-    let (kind, name, how) = match place.is_kubernetes() {
+pub fn PlatformView(
+    /// The platform.
+    place: Place,
+    /// Its PostgreSQL versions: major version and full version.
+    versions: Vec<(i32, String)>,
+) -> impl IntoView {
+    let (kind, location, explanation) = match place.is_kubernetes() {
         true => (
             "Kubernetes",
             "Namespace",
-            "An instance is a StatefulSet with a volume and a Service; a job is a Job. kubectl shows them by the label app.kubernetes.io/managed-by=toygres.",
+            "An instance is a StatefulSet with a PersistentVolumeClaim and a Service. A job is a Kubernetes Job. All objects have the label app.kubernetes.io/managed-by=toygres.",
         ),
         false => (
-            "this machine",
+            "Local",
             "Directory",
-            "An instance is a directory and a server on a loopback port; a job is a process of its own, which outlives the server.",
+            "An instance is a directory and a server on a loopback port. A job is a process that continues when the Toygres server restarts.",
         ),
     };
     let versions: Vec<String> = versions.into_iter().map(|(_, version)| version).collect();
@@ -64,12 +70,13 @@ fn Facts(place: Place, versions: Vec<(i32, String)>) -> impl IntoView {
             <dl class="props">
                 <dt>"Platform"</dt>
                 <dd>{kind}</dd>
-                <dt>{name}</dt>
+                <dt>{location}</dt>
                 <dd class="mono">{place.name}</dd>
                 <dt>"PostgreSQL"</dt>
                 <dd>{versions}</dd>
             </dl>
-            <p class="sub">{how}</p>
+            <p class="sub">{explanation}</p>
         </div>
     }
+    .into_any()
 }

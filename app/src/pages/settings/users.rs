@@ -1,60 +1,60 @@
-//! Settings: who may come in, people by accounts and programs by tokens.
+//! Settings: the accounts of people.
 
 use leptos::either::Either;
 use leptos::prelude::*;
 use model::user::User;
 use model::{Actor, Role};
 
-use crate::api::settings::{
-    CreateToken, CreateUser, DisableUser, RevokeToken, SetPassword, SetRole, TokenRow, fresh_token,
-    list_tokens, list_users,
-};
-use crate::components::code::CodeBlock;
+use super::roles;
+use crate::api::settings::{CreateUser, DisableUser, SetPassword, SetRole, list_users};
 use crate::components::confirm::SudoGate;
-use crate::components::empty_state::EmptyState;
-use crate::components::field::{CheckField, SelectField, TextField, action_error};
+use crate::components::field::{SelectField, TextField, action_error};
 use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
 use crate::components::menu::Menu;
 use crate::components::panel::Panel;
 use crate::components::result_view::view_or_error;
 use crate::components::status_badge::{StatusBadge, StatusStyle};
-use crate::components::time::{Ago, AgoOr};
+use crate::components::time::AgoOr;
 
-fn roles() -> Vec<(String, String)> {
-    let words = |role: Role| match role {
-        Role::Viewer => "viewer: looks",
-        Role::Operator => "operator: backs up and restores",
-        Role::Admin => "admin: deletes, reveals, changes accounts",
-    };
-    Role::ALL.iter().map(|role| (role.to_string(), words(*role).to_owned())).collect()
+/// The actions on accounts.
+#[derive(Clone, Copy)]
+pub struct UserActions {
+    role: ServerAction<SetRole>,
+    password: ServerAction<SetPassword>,
+    disable: ServerAction<DisableUser>,
 }
 
-/// Accounts.
+impl UserActions {
+    /// Creates the actions.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "actions belong to the reactive owner that creates them")]
+    pub fn new() -> Self {
+        Self { role: ServerAction::new(), password: ServerAction::new(), disable: ServerAction::new() }
+    }
+}
+
+/// The section of accounts.
 #[component]
-pub fn Users(
-    /// Who is looking.
-    actor: Actor,
-) -> impl IntoView {
+pub(super) fn Users(actor: Actor) -> impl IntoView {
     let create = ServerAction::<CreateUser>::new();
-    let role = ServerAction::<SetRole>::new();
-    let password = ServerAction::<SetPassword>::new();
-    let disable = ServerAction::<DisableUser>::new();
+    let actions = UserActions::new();
     let version = move || {
+        let UserActions { role, password, disable } = actions;
         create.version().get() + role.version().get() + password.version().get() + disable.version().get()
     };
     let users = Resource::new(version, |_| list_users());
     let sudo = actor.sudo;
     view! {
         <Panel id="users" title="Accounts">
-            <FormError error=action_error(role)/>
-            <FormError error=action_error(password)/>
-            <FormError error=action_error(disable)/>
+            <FormError error=action_error(actions.role)/>
+            <FormError error=action_error(actions.password)/>
+            <FormError error=action_error(actions.disable)/>
             <Transition>
                 {move || {
                     let actor = actor.clone();
                     Suspend::new(async move {
-                        view_or_error(users.await, move |users| view! { <UserTable users actor role password disable/> })
+                        view_or_error(users.await, move |users| view! { <UsersView users actor actions/> })
                     })
                 }}
             </Transition>
@@ -63,7 +63,7 @@ pub fn Users(
             {if sudo {
                 Either::Left(view! { <NewUser create/> })
             } else {
-                Either::Right(view! { <SudoGate next="/settings?at=users" what="Making or changing an account"/> })
+                Either::Right(view! { <SudoGate next="/settings?at=users" what="Creating or changing an account"/> })
             }}
         </Panel>
     }
@@ -74,24 +74,26 @@ pub fn Users(
 fn NewUser(create: ServerAction<CreateUser>) -> impl IntoView {
     let error = action_error(create);
     view! {
-            <ActionForm action=create attr:class="body form two">
-                <FormError error fields=&["username", "name", "role", "password"]/>
-                <TextField name="username" label="User name" error required=true/>
-                <SelectField name="role" label="Role" error options=roles() value="operator"/>
-                <TextField name="password" label="Password" kind="password" autocomplete="new-password" error required=true hint="8 characters or more; to be changed at the first log-in."/>
-                <div class="actions"><button class="btn primary"><Icon name="plus"/>"Make the account"</button></div>
-            </ActionForm>
+        <ActionForm action=create attr:class="body form two">
+            <FormError error fields=&["username", "name", "role", "password"]/>
+            <TextField name="username" label="User name" error required=true/>
+            <SelectField name="role" label="Role" error options=roles::options() value="operator"/>
+            <TextField name="password" label="Password" kind="password" autocomplete="new-password" error required=true hint="At least 8 characters. The user must change it at the first login."/>
+            <div class="actions"><button class="btn primary"><Icon name="plus"/>"Create account"</button></div>
+        </ActionForm>
     }
     .into_any()
 }
 
+/// The view of all accounts.
 #[component]
-fn UserTable(
+pub fn UsersView(
+    /// The accounts.
     users: Vec<User>,
+    /// The user who views them.
     actor: Actor,
-    role: ServerAction<SetRole>,
-    password: ServerAction<SetPassword>,
-    disable: ServerAction<DisableUser>,
+    /// The actions on an account.
+    actions: UserActions,
 ) -> impl IntoView {
     view! {
         <div class="wrap">
@@ -102,7 +104,7 @@ fn UserTable(
                         <th scope="col" role="columnheader">"User name"</th>
                         <th scope="col" role="columnheader">"State"</th>
                         <th scope="col" role="columnheader">"Role"</th>
-                        <th scope="col" role="columnheader">"Last log-in"</th>
+                        <th scope="col" role="columnheader">"Last login"</th>
                         <th scope="col" role="columnheader"><span class="vh">"Actions"</span></th>
                     </tr>
                 </thead>
@@ -110,9 +112,8 @@ fn UserTable(
                     {users
                         .into_iter()
                         .map(|user| {
-                            let may = actor.sudo && user.id != actor.user;
-                            let own = user.id == actor.user;
-                            view! { <UserRow user own may role password disable/> }
+                            let is_own = user.id == actor.user;
+                            view! { <UserRow user is_own can_change=actor.sudo && !is_own actions/> }
                         })
                         .collect_view()}
                 </tbody>
@@ -123,195 +124,65 @@ fn UserTable(
 }
 
 #[component]
-fn UserRow(
-    user: User,
-    own: bool,
-    may: bool,
-    role: ServerAction<SetRole>,
-    password: ServerAction<SetPassword>,
-    disable: ServerAction<DisableUser>,
-) -> impl IntoView {
+fn UserRow(user: User, is_own: bool, can_change: bool, actions: UserActions) -> impl IntoView {
     let style = match (user.disabled, user.must_change_password) {
-        (true, _) => StatusStyle::new("off", "s-cancel", "closed"),
-        (_, true) => StatusStyle::new("warn", "s-warn", "one-time password"),
-        _ => StatusStyle::new("ok", "s-ok", "open"),
+        (true, _) => StatusStyle::new("off", "s-cancel", "disabled"),
+        (false, true) => StatusStyle::new("warn", "s-warn", "one-time password"),
+        (false, false) => StatusStyle::new("ok", "s-ok", "active"),
     };
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                {user.name.clone()} {own.then(|| view! { <span class="sub">"you"</span> })}
+                {user.name.clone()} {is_own.then(|| view! { <span class="sub">"you"</span> })}
             </th>
             <td role="cell" data-k="State"><StatusBadge style/></td>
             <td role="cell" data-k="Role">{user.role.as_str()}</td>
-            <td role="cell" data-k="Last log-in"><AgoOr at=user.last_login_at/></td>
-            <td role="cell" class="num act">{may.then(|| view! { <UserMenu user role password disable/> })}</td>
+            <td role="cell" data-k="Last login"><AgoOr at=user.last_login_at/></td>
+            <td role="cell" class="num act">{can_change.then(|| view! { <UserMenu user actions/> })}</td>
         </tr>
     }
     .into_any()
 }
 
-/// What an admin can do to an account.
+/// The menu of an account.
 #[component]
-fn UserMenu(
-    user: User,
-    role: ServerAction<SetRole>,
-    password: ServerAction<SetPassword>,
-    disable: ServerAction<DisableUser>,
-) -> impl IntoView {
-    let id = user.id;
-    let disabled = user.disabled;
-    let others = Role::ALL.iter().copied().filter(move |other| *other != user.role);
+fn UserMenu(user: User, actions: UserActions) -> impl IntoView {
+    let UserActions { role, password, disable } = actions;
+    let (id, disabled) = (user.id, user.disabled);
+    let other_roles = Role::ALL.iter().copied().filter(move |other| *other != user.role);
     view! {
-        <Menu label=format!("More for {}", user.name) class="btn icon small" button=|| view! { <Icon name="more"/> }>
-                {others
-                    .map(|other| {
-                        view! {
-                            <li>
-                                <ActionForm action=role>
-                                    <input type="hidden" name="user" value=id.to_string()/>
-                                    <button name="role" value=other.as_str()>{format!("Make {other}")}</button>
-                                </ActionForm>
-                            </li>
-                        }
-                    })
-                    .collect_view()}
-                <li>
-                    <ActionForm action=disable>
-                        <input type="hidden" name="user" value=id.to_string()/>
-                        <button name="disabled" value=(!disabled).to_string() class:danger=!disabled>
-                            {if disabled { "Open the account" } else { "Close the account" }}
-                        </button>
-                    </ActionForm>
-                </li>
-                <li class="menu-form">
-                    <ActionForm action=password>
-                        <input type="hidden" name="user" value=id.to_string()/>
-                        <label>
-                            <span>"New password"</span>
-                            <input type="password" name="password" autocomplete="new-password" required/>
-                        </label>
-                        <button>"Set the password"</button>
-                    </ActionForm>
-                </li>
+        <Menu label=format!("More actions for {}", user.name) class="btn icon small" button=|| view! { <Icon name="more"/> }>
+            {other_roles
+                .map(|other| {
+                    view! {
+                        <li>
+                            <ActionForm action=role>
+                                <input type="hidden" name="user" value=id.to_string()/>
+                                <button name="role" value=other.as_str()>{format!("Change role to {other}")}</button>
+                            </ActionForm>
+                        </li>
+                    }
+                })
+                .collect_view()}
+            <li>
+                <ActionForm action=disable>
+                    <input type="hidden" name="user" value=id.to_string()/>
+                    <button name="disabled" value=(!disabled).to_string() class:danger=!disabled>
+                        {if disabled { "Enable account" } else { "Disable account" }}
+                    </button>
+                </ActionForm>
+            </li>
+            <li class="menu-form">
+                <ActionForm action=password>
+                    <input type="hidden" name="user" value=id.to_string()/>
+                    <label>
+                        <span>"New password"</span>
+                        <input type="password" name="password" autocomplete="new-password" required/>
+                    </label>
+                    <button>"Set password"</button>
+                </ActionForm>
+            </li>
         </Menu>
-    }
-    .into_any()
-}
-
-/// Tokens.
-#[component]
-pub fn Tokens(
-    /// Whether the password was given again.
-    sudo: bool,
-) -> impl IntoView {
-    let create = ServerAction::<CreateToken>::new();
-    let revoke = ServerAction::<RevokeToken>::new();
-    let tokens = Resource::new(move || create.version().get() + revoke.version().get(), |_| list_tokens());
-    // Without WASM the token comes with the page that follows; with it, as the action's value.
-    let fresh = Resource::new(|| (), |()| fresh_token());
-    let made = move || create.value().get().and_then(Result::ok);
-    view! {
-        <Transition>
-            {move || Suspend::new(async move { fresh.await.ok().flatten().map(|token| view! { <FreshToken token/> }) })}
-        </Transition>
-        {move || made().map(|token| view! { <FreshToken token/> })}
-        <Panel id="tokens" title="Tokens" note=|| "for programs: Authorization: Bearer …">
-            <FormError error=action_error(revoke)/>
-            <Transition>
-                {move || Suspend::new(async move {
-                    view_or_error(
-                        tokens.await,
-                        move |tokens| {
-                            if tokens.is_empty() {
-                                Either::Left(view! { <EmptyState title="No tokens" text="Make one below for a program that calls the REST API."/> })
-                            } else {
-                                Either::Right(view! { <TokenTable tokens revoke/> })
-                            }
-                        },
-                    )
-                })}
-            </Transition>
-        </Panel>
-        <Panel id="new-token" title="New token">
-            {if sudo {
-                Either::Left(view! { <NewToken create/> })
-            } else {
-                Either::Right(view! { <SudoGate next="/settings?at=tokens" what="Making a token"/> })
-            }}
-        </Panel>
-    }
-    .into_any()
-}
-
-#[component]
-fn NewToken(create: ServerAction<CreateToken>) -> impl IntoView {
-    let error = action_error(create);
-    view! {
-            <ActionForm action=create attr:class="body form two">
-                <FormError error fields=&["name", "role", "days"]/>
-                <TextField name="name" label="What it is for" error required=true placeholder="nightly back-up"/>
-                <SelectField name="role" label="Role" error options=roles() value="operator"/>
-                <TextField name="days" label="Works for how many days" error value="90" hint="Left empty, for ever."/>
-                <CheckField name="sudo" label="May delete without the password" error hint="A program cannot be asked for a password again. Tick only what must delete."/>
-                <div class="actions"><button class="btn primary"><Icon name="plus"/>"Make the token"</button></div>
-            </ActionForm>
-    }
-    .into_any()
-}
-
-#[component]
-fn FreshToken(token: String) -> impl IntoView {
-    view! {
-        <section class="confirm" aria-labelledby="fresh-h" role="status">
-            <h2 id="fresh-h">"The new token, shown once"</h2>
-            <CodeBlock text=token what="the token"/>
-            <p class="sub">"Toygres keeps only a hash of it. Put it where the program reads it, then leave this page."</p>
-        </section>
-    }
-    .into_any()
-}
-
-#[component]
-fn TokenTable(tokens: Vec<TokenRow>, revoke: ServerAction<RevokeToken>) -> impl IntoView {
-    view! {
-        <div class="wrap">
-            <table class="cards" role="table">
-                <caption class="vh">"Tokens"</caption>
-                <thead role="rowgroup">
-                    <tr role="row">
-                        <th scope="col" role="columnheader">"Token"</th>
-                        <th scope="col" role="columnheader">"Role"</th>
-                        <th scope="col" role="columnheader">"Made"</th>
-                        <th scope="col" role="columnheader">"Last used"</th>
-                        <th scope="col" role="columnheader">"Ends"</th>
-                        <th scope="col" role="columnheader"><span class="vh">"Actions"</span></th>
-                    </tr>
-                </thead>
-                <tbody role="rowgroup">
-                    {tokens
-                        .into_iter()
-                        .map(|token| {
-                            let rights = if token.sudo { format!("{}, may delete", token.role) } else { token.role.to_string() };
-                            view! {
-                                <tr role="row">
-                                    <th scope="row" role="rowheader">{token.name.clone()}</th>
-                                    <td role="cell" data-k="Role">{rights}</td>
-                                    <td role="cell" data-k="Made"><Ago at=token.created_at/></td>
-                                    <td role="cell" data-k="Last used"><AgoOr at=token.last_used_at/></td>
-                                    <td role="cell" data-k="Ends"><AgoOr at=token.expires_at/></td>
-                                    <td role="cell" class="num act">
-                                        <ActionForm action=revoke>
-                                            <input type="hidden" name="token" value=token.id.to_string()/>
-                                            <button class="btn small danger" aria-label=format!("Revoke {}", token.name)>"Revoke"</button>
-                                        </ActionForm>
-                                    </td>
-                                </tr>
-                            }
-                        })
-                        .collect_view()}
-                </tbody>
-            </table>
-        </div>
     }
     .into_any()
 }
