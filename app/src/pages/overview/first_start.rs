@@ -15,6 +15,7 @@ use crate::format;
 #[component]
 pub(super) fn FirstStart(page: OverviewPage, role: Role) -> impl IntoView {
     let free = page.overview.store_free_bytes.and_then(|free| u64::try_from(free).ok());
+    let can_add = role >= Role::Operator;
     let active: Vec<_> = page.overview.running.iter().filter(|run| super::is_active(run)).cloned().collect();
     view! {
         <leptos_meta::Title text="Overview"/>
@@ -29,7 +30,7 @@ pub(super) fn FirstStart(page: OverviewPage, role: Role) -> impl IntoView {
             {(!active.is_empty())
                 .then(|| view! { <Panel id="running" title="Running"><LiveRuns runs=active/></Panel> })}
             <ol>
-                <AddStep can_add=role >= Role::Operator/>
+                <AddStep can_add/>
                 <LaterStep
                     no="2"
                     title="Back up the instance"

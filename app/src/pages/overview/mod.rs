@@ -64,8 +64,9 @@ fn Fleet(overview: Data, role: Role) -> impl IntoView {
     let summary = Summary::new(&overview, items.len(), Utc::now());
     let active: Vec<Run> = overview.running.iter().filter(|run| is_active(run)).cloned().collect();
     let ended = overview.ended.clone();
+    let can_restore = overview.counts.images > 0;
     view! {
-        <FleetHeader summary role can_restore=overview.counts.images > 0/>
+        <FleetHeader summary role can_restore/>
         {(!items.is_empty()).then(|| view! { <AttentionList items role/> })}
         {(!active.is_empty())
             .then(|| {

@@ -225,19 +225,19 @@ fn TestButton(store: StoreRow, test: ServerAction<TestStore>) -> impl IntoView {
 /// The menu of a store, for admins.
 #[component]
 fn StoreMenu(store: StoreRow, actions: StoreActions) -> impl IntoView {
-    let id = store.id.to_string();
+    let id = store.id;
     let edit = format!("/settings?at=stores&edit={id}#access");
-    let other_store = (!store.is_default).then(|| {
+    let change = (!store.is_default).then(|| {
         view! {
             <li>
                 <ActionForm action=actions.make_default>
-                    <input type="hidden" name="store" value=id.clone()/>
+                    <input type="hidden" name="store" value=id.to_string()/>
                     <button>"Make default"</button>
                 </ActionForm>
             </li>
             <li>
                 <ActionForm action=actions.remove>
-                    <input type="hidden" name="store" value=id/>
+                    <input type="hidden" name="store" value=id.to_string()/>
                     <button class="danger">"Remove store"</button>
                 </ActionForm>
             </li>
@@ -246,7 +246,7 @@ fn StoreMenu(store: StoreRow, actions: StoreActions) -> impl IntoView {
     view! {
         <Menu label=format!("More actions for {}", store.name) class="btn icon small" button=|| view! { <Icon name="more"/> }>
             <li><a href=edit>"Edit access…"</a></li>
-            {other_store}
+            {change}
         </Menu>
     }
     .into_any()
