@@ -1,4 +1,5 @@
-//! The dashboard: rendered on the server, brought to life in the browser. It knows how things style, not how they are done.
+//! The dashboard: pages that are rendered on the server and hydrated in the browser. It contains no business logic: its
+//! server functions call `control`.
 
 pub mod api;
 pub mod components;
@@ -23,11 +24,11 @@ use pages::{
     restore, run, runs, settings, sudo,
 };
 
-/// What every page shall say, whoever looks at it, such as that passwords travel unencrypted. The server provides it.
+/// A warning for the top of every page, such as that passwords are sent unencrypted. The server provides it as context.
 #[derive(Clone, Debug)]
 pub struct Notice(pub String);
 
-/// The document around the app; the server alone renders it. Every script in it carries the answer's nonce.
+/// The HTML document around the app. Only the server renders it. Every script in it carries the nonce of the response.
 #[must_use]
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     view! {
@@ -45,13 +46,13 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             <body>
                 <App/>
                 <Sprite/>
-                {use_context::<Notice>().map(|Notice(words)| view! { <p class="notice" role="note">{words}</p> })}
+                {use_context::<Notice>().map(|Notice(text)| view! { <p class="notice" role="note">{text}</p> })}
             </body>
         </html>
     }
 }
 
-/// The app: the routes and what surrounds them.
+/// The app: its contexts and routes.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
@@ -83,7 +84,7 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// What the person chose under Settings, Appearance; none means: as the system has it.
+/// The color scheme selected in the settings; `None` means the system's.
 #[cfg(feature = "ssr")]
 fn scheme() -> Option<String> {
     api::cookies::scheme(&use_context::<http::request::Parts>()?)

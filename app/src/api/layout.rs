@@ -1,4 +1,4 @@
-//! What the frame around every page shows.
+//! The data of the layout.
 
 use leptos::prelude::*;
 use model::{Actor, Run};
@@ -8,28 +8,28 @@ use crate::error::Result;
 #[cfg(feature = "ssr")]
 use crate::error::UiError;
 
-/// What the frame around every page shows.
+/// The data of the layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayoutData {
-    /// Who is logged in.
+    /// The current user.
     pub actor: Actor,
-    /// How many instances there are.
+    /// The number of instances.
     pub instances: i64,
-    /// How many images there are.
+    /// The number of images.
     pub images: i64,
-    /// How many runs wait for a person.
+    /// The number of runs that need attention.
     pub needs_you: i64,
-    /// The live runs.
+    /// The active runs.
     pub running: Vec<Run>,
 }
 
-/// Who is logged in.
+/// The current user.
 #[server(prefix = "/api/fn", endpoint = "me")]
 pub async fn get_current_user() -> Result<Actor> {
     Ok(super::caller(model::Role::Viewer)?.1)
 }
 
-/// What the frame around every page shows.
+/// The data of the layout.
 #[server(prefix = "/api/fn", endpoint = "frame")]
 pub async fn get_layout() -> Result<LayoutData> {
     let (services, actor) = super::caller(model::Role::Viewer)?;

@@ -1,4 +1,4 @@
-//! Server functions of the restore wizard: what would happen, and doing it.
+//! Server functions of the restore wizard: check and start.
 
 use leptos::prelude::*;
 use model::restore::RestorePlan;
@@ -7,39 +7,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, UiError};
 
-/// What the wizard's address has: the instance to be, as far as somebody chose it.
+/// The requested settings of the new instance, as in the address of the wizard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetRequest {
     /// Its name.
     pub name: String,
-    /// Its major version; the source's if empty.
+    /// Its major version; empty for the version of the source.
     pub major: String,
-    /// The size of its volume in GiB; from the data's size if empty.
+    /// The size of its volume in GiB; empty for a size derived from the data.
     pub volume_gib: String,
-    /// A DNS label to ask for.
+    /// Its DNS label, or empty.
     pub dns_label: String,
-    /// Whether it is to be chosen anew.
+    /// Whether the settings are being edited.
     pub change: bool,
 }
 
-/// The wizard's page.
+/// The data of the wizard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RestoreView {
     /// The image.
     pub image: ImageDetail,
-    /// Where the instance will live.
+    /// The platform of the new instance.
     pub place: Place,
-    /// The versions that can take the image: major, and in full.
+    /// The versions that the image can be restored into: major and full.
     pub versions: Vec<(i32, String)>,
-    /// What the address has, or what is proposed.
+    /// The requested settings, or the proposed ones.
     pub request: TargetRequest,
-    /// What would happen, once a name was given.
+    /// The result of the checks; `None` while the settings are being edited.
     pub plan: Option<RestorePlan>,
-    /// What of the address cannot be.
+    /// The error of an invalid setting.
     pub error: Option<UiError>,
 }
 
-/// What a restore of an image would do; with a name, what stands in its way.
+/// The restore of an image with its checks, or with proposed settings if the request has no name.
 #[server(prefix = "/api/fn", endpoint = "restore-plan")]
 pub async fn get_restore(id: ImageId, request: TargetRequest) -> Result<RestoreView> {
     let (services, _) = super::caller(model::Role::Operator)?;
@@ -64,7 +64,7 @@ pub async fn get_restore(id: ImageId, request: TargetRequest) -> Result<RestoreV
     }
 }
 
-/// A free name and the usual size, where none was typed.
+/// Proposes an unused name and a volume size where the request has none.
 #[cfg(feature = "ssr")]
 async fn proposed(services: &control::Services, mut view: RestoreView) -> Result<RestoreView> {
     if view.request.name.is_empty() {
@@ -93,20 +93,20 @@ async fn plan(services: &control::Services, id: ImageId, request: &TargetRequest
     control::instances::restore_plan(services, id, target).await.map_err(super::place::map_volume_field)
 }
 
-/// Starts the restore, then shows the run.
+/// Starts a restore and redirects to its run.
 #[server(prefix = "/api/fn", endpoint = "restore-image")]
 pub async fn restore_image(
     /// The image.
     id: ImageId,
-    /// The name of the instance to be.
+    /// The name of the new instance.
     name: String,
-    /// Its major version; the source's if empty.
+    /// Its major version; empty for the version of the source.
     #[server(default)]
     major: String,
-    /// The size of its volume in GiB; from the data's size if empty.
+    /// The size of its volume in GiB; empty for a size derived from the data.
     #[server(default)]
     volume_gib: String,
-    /// A DNS label to ask for.
+    /// Its DNS label, or empty.
     #[server(default)]
     dns_label: String,
 ) -> Result<()> {

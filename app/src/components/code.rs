@@ -1,11 +1,11 @@
-//! Text to take away: a command or a value with a button that copies it. Without WASM one selects it.
+//! Commands and values with a button that copies them.
 
 use leptos::prelude::*;
 
 use super::icon::Icon;
 use super::toast::use_toasts;
 
-/// A text in a box of its own, and a button that copies it.
+/// A text in a box, with a button that copies it.
 #[component]
 pub fn CodeBlock(
     /// The text.
@@ -24,13 +24,13 @@ pub fn CodeBlock(
     .into_any()
 }
 
-/// A button that copies a text; it appears with WASM, for without it could do nothing.
+/// A button that copies a text to the clipboard. It is hidden until WASM is loaded.
 #[component]
 pub fn CopyButton(
     /// The text.
     #[prop(into)]
     text: String,
-    /// What it is, such as "the whole id".
+    /// What the text is, such as "the id".
     #[prop(default = "the text")]
     what: &'static str,
 ) -> impl IntoView {
@@ -58,7 +58,7 @@ pub fn CopyButton(
 
 #[cfg(feature = "hydrate")]
 fn copy(text: &str) {
-    // The promise is not awaited: what a browser refuses it says itself.
+    // The promise is not awaited: the browser itself reports that access to the clipboard was denied.
     let _ = window().navigator().clipboard().write_text(text);
 }
 

@@ -1,23 +1,23 @@
-//! What a list says while it is empty: what is missing, and what to press.
+//! The placeholder of an empty list: a title, an explanation, and the next action.
 
 use leptos::prelude::*;
 
-/// An empty list. The children are what to press.
+/// The placeholder of an empty list. The children are its actions.
 #[component]
 pub fn EmptyState(
-    /// What is not there, such as "No images yet".
+    /// The title, such as "No images yet".
     #[prop(into)]
     title: String,
-    /// What would bring it here.
+    /// How to fill the list.
     #[prop(into)]
     text: String,
-    /// What to press.
+    /// The actions.
     #[prop(optional)]
     children: Option<Children>,
 ) -> impl IntoView {
     view! {
         <div class="empty">
-            <svg class="blocks" viewBox="0 0 45 14" aria-hidden="true" inner_html=GHOSTS></svg>
+            <svg class="blocks" viewBox="0 0 45 14" aria-hidden="true" inner_html=BLOCKS></svg>
             <h3>{title}</h3>
             <p>{text}</p>
             {children.map(|children| view! { <div class="actions">{children()}</div> })}
@@ -26,7 +26,7 @@ pub fn EmptyState(
     .into_any()
 }
 
-const GHOSTS: &str = concat!(
+const BLOCKS: &str = concat!(
     r#"<rect class="todo" x=".75" y="1.75" width="7.5" height="10.5" rx="1"/>"#,
     r#"<rect class="todo" x="12.75" y="1.75" width="7.5" height="10.5" rx="1"/>"#,
     r#"<rect class="todo" x="24.75" y="1.75" width="7.5" height="10.5" rx="1"/>"#,

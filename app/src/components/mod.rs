@@ -15,6 +15,7 @@ pub mod history_chart;
 pub mod icon;
 pub mod instance_table;
 pub mod layout;
+pub mod log_bar;
 pub mod log_view;
 pub mod log_window;
 pub mod menu;

@@ -1,24 +1,24 @@
-//! The head of a page: where one is, what it is, how it is; beside it what one can do.
+//! The header of a page: breadcrumb, title, state and actions.
 
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-/// The head of a page. The children are its actions, the primary one first.
+/// The header of a page. The children are its actions, the primary one first.
 #[component]
 pub fn PageHeader(
-    /// The page's name.
+    /// The title.
     #[prop(into)]
     title: String,
-    /// The way here: addresses and names.
+    /// The breadcrumb: addresses and names.
     #[prop(optional)]
     crumbs: Vec<(String, String)>,
-    /// States beside the name.
+    /// The states beside the title.
     #[prop(optional, into)]
     states: Option<ViewFn>,
-    /// The quiet line below.
+    /// The line below the title.
     #[prop(optional, into)]
     sub: Option<ViewFn>,
-    /// What one can do.
+    /// The actions.
     #[prop(optional)]
     children: Option<Children>,
 ) -> impl IntoView {

@@ -1,22 +1,22 @@
-//! A frame with a title for a table, a list or a form.
+//! Panels: bordered sections with a title.
 
 use leptos::prelude::*;
 
-/// A frame with a title for a table, a list or a form; never inside another.
+/// A bordered section with a title, for a table, a list or a form. Panels are not nested.
 #[component]
 pub fn Panel(
-    /// The element's id, for links and for its heading's.
+    /// The element's id, from which the id of the heading is derived.
     id: &'static str,
     /// The title.
     #[prop(into)]
     title: String,
-    /// What stands beside the title.
+    /// The note beside the title.
     #[prop(optional, into)]
     note: Option<ViewFn>,
-    /// What stands at the title's right end.
+    /// The content at the right end of the title.
     #[prop(optional, into)]
     end: Option<ViewFn>,
-    /// What is in it.
+    /// The content.
     children: Children,
 ) -> impl IntoView {
     let heading = format!("{id}-h");
