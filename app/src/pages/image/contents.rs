@@ -72,8 +72,11 @@ fn properties(database: &Database) -> String {
         .iter()
         .map(|extension| format!("{} {}", extension.name, extension.version))
         .collect();
-    let extensions =
-        if extensions.is_empty() { String::new() } else { format!("; extensions: {}", extensions.join(", ")) };
+    let extensions = if extensions.is_empty() {
+        String::new()
+    } else {
+        format!("; extensions: {}", extensions.join(", "))
+    };
     format!("Owner {owner}, {encoding}, {locale_provider} {collate}{extensions}.")
 }
 

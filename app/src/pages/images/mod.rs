@@ -52,7 +52,9 @@ pub fn ImagesView(
         filter != ImageFilter { page: filter.page, sort: filter.sort.clone(), ..ImageFilter::default() };
     let count = format::quantity(total, "image", "images");
     let count = if is_filtered { format!("{count} found.") } else { format!("{count}.") };
-    let sub = format!("{count} Green images are proven: they were restored, and the restored content compared equal.");
+    let sub = format!(
+        "{count} Green images are proven: they were restored, and the restored content compared equal."
+    );
     let paged = filter.clone();
     let href = Callback::new(move |(page,): (i64,)| address(&ImageFilter { page, ..paged.clone() }));
     view! {

@@ -74,8 +74,7 @@ fn SortHead(
 fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
     let style = status_badge::image(&image);
     let href = format!("/images/{}", image.id);
-    let restore =
-        (can_restore && image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
+    let restore = (can_restore && image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
     let sub = match (&image.error, image.description.is_empty()) {
         (Some(error), _) if !image.was_cancelled() => error.clone(),
         (None, false) => image.description.clone(),

@@ -140,7 +140,11 @@ fn Environment(place: Place, versions: Vec<String>, has_store: bool, free: Optio
 
 fn no_postgres(place: &Place) -> &'static str {
     match place.is_kubernetes() {
-        true => "No container image of PostgreSQL is configured. Configure one for each major version, or connect an existing server.",
-        false => "PostgreSQL is not installed on this machine. Install it (on Debian: apt install postgresql), or connect an existing server.",
+        true => {
+            "No container image of PostgreSQL is configured. Configure one for each major version, or connect an existing server."
+        }
+        false => {
+            "PostgreSQL is not installed on this machine. Install it (on Debian: apt install postgresql), or connect an existing server."
+        }
     }
 }

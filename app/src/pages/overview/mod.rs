@@ -125,8 +125,9 @@ fn SummaryLine(summary: Summary) -> impl IntoView {
         let separator = if n > 0 { ", " } else { "" };
         view! { {separator} <span title=remark.explanation()>{format!("{count} {}", remark.label())}</span> }
     };
-    let counts = (!summary.counts.is_empty())
-        .then(|| view! { "Instances: " {summary.counts.into_iter().enumerate().map(separated).collect_view()} "." });
+    let counts = (!summary.counts.is_empty()).then(
+        || view! { "Instances: " {summary.counts.into_iter().enumerate().map(separated).collect_view()} "." },
+    );
     view! { {summary.sentence} " " {counts} }
 }
 

@@ -65,7 +65,9 @@ impl Remark {
     /// The tooltip, where the label uses a term.
     pub(super) fn explanation(self) -> Option<&'static str> {
         Some(match self {
-            Self::Protected => "The newest image is recent, holds every database and is proven: it was restored and compared equal",
+            Self::Protected => {
+                "The newest image is recent, holds every database and is proven: it was restored and compared equal"
+            }
             Self::AtRisk => "Data will be lost when the instance stops",
             Self::OldImage => "No image for 3 days, or the newest attempt failed",
             Self::PartialImage => "The newest image does not hold every database",
@@ -75,7 +77,10 @@ impl Remark {
     }
 
     fn is_problem(self) -> bool {
-        !matches!(self, Self::Protected | Self::NotChecked | Self::BeingCreated | Self::Changing | Self::Stopped)
+        !matches!(
+            self,
+            Self::Protected | Self::NotChecked | Self::BeingCreated | Self::Changing | Self::Stopped
+        )
     }
 }
 
@@ -91,8 +96,7 @@ pub(super) struct Summary {
 impl Summary {
     /// Summarizes the instances of `overview` and the number of items that need attention.
     pub(super) fn new(overview: &Overview, attention: usize, now: DateTime<Utc>) -> Self {
-        let remarks: Vec<Remark> =
-            overview.instances.iter().flat_map(|row| remarks(row, now)).collect();
+        let remarks: Vec<Remark> = overview.instances.iter().flat_map(|row| remarks(row, now)).collect();
         let count = |remark| (remark, remarks.iter().filter(|other| **other == remark).count());
         let counts: Vec<_> = Remark::ALL.into_iter().map(count).filter(|(_, count)| *count > 0).collect();
         let all_protected = counts.iter().all(|(remark, _)| *remark == Remark::Protected);
@@ -149,7 +153,8 @@ fn protection(row: &OverviewInstance, now: DateTime<Utc>) -> Option<Remark> {
     let instance = &row.instance;
     let Some(last_image_at) = instance.last_image_at else { return Some(Remark::NoImage) };
     let failed = |image: &Image| {
-        image.status == ImageStatus::Corrupt || (image.status == ImageStatus::Failed && !image.was_cancelled())
+        image.status == ImageStatus::Corrupt
+            || (image.status == ImageStatus::Failed && !image.was_cancelled())
     };
     let is_old = instance.status != InstanceStatus::Stopped && now - last_image_at > OLD;
     if is_old || row.newest.as_ref().is_some_and(failed) {

@@ -33,7 +33,11 @@ impl Errors {
         let failed = detail.step_rows.iter().rfind(|step| step.attempt > 0);
         let last = detail.run.error.clone().or_else(|| failed.and_then(own_error));
         let rollback = detail.step_rows.iter().find_map(rollback_error);
-        Self { first: last.clone(), last: None, rollback: rollback.filter(|error| last.as_ref() != Some(error)) }
+        Self {
+            first: last.clone(),
+            last: None,
+            rollback: rollback.filter(|error| last.as_ref() != Some(error)),
+        }
     }
 
     /// The entries for the errors of the failed step.
