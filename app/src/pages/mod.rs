@@ -5,6 +5,8 @@
 pub mod add_instance;
 mod coverage;
 pub mod errors;
+#[cfg(all(test, feature = "ssr"))]
+mod fixtures;
 pub mod image;
 pub mod images;
 pub mod instance;
@@ -19,3 +21,5 @@ pub mod run;
 pub mod runs;
 pub mod settings;
 pub mod sudo;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;

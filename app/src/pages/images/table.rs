@@ -83,7 +83,7 @@ fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name" href=href><span class="mono">{image.name.clone()}</span></a>
+                <a class="name mono" href=href title=image.name.clone()>{image.name.clone()}</a>
                 <span class="sub two-lines">{sub}</span>
             </th>
             <td role="cell" data-k="State">

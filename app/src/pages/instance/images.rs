@@ -75,7 +75,7 @@ fn ImageRow(image: Image, can_restore: bool, databases: usize) -> impl IntoView 
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name" href=format!("/images/{}", image.id)><span class="mono">{image.name.clone()}</span></a>
+                <a class="name mono" href=format!("/images/{}", image.id) title=image.name.clone()>{image.name.clone()}</a>
             </th>
             <td role="cell" data-k="State">
                 <StatusBadge style=status_badge::image(&image) title=image.error.clone()/>

@@ -6,6 +6,8 @@ mod dialogs;
 mod header;
 mod images;
 mod problem;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
 
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
