@@ -26,7 +26,9 @@ pub(super) fn page<T>(rows: Vec<T>) -> Page<T> {
 
 /// An instance with another name; its databases are `postgres` and `shop`.
 pub(super) fn named(name: &str) -> Instance {
-    let id = model::InstanceId(uuid::Uuid::from_u128(u128::from_be_bytes(*b"instance--------") + name.len() as u128));
+    let id = model::InstanceId(uuid::Uuid::from_u128(
+        u128::from_be_bytes(*b"instance--------") + name.len() as u128,
+    ));
     Instance { id, name: name.to_owned(), ..instance() }
 }
 
@@ -96,7 +98,7 @@ pub(super) fn overview(instances: Vec<OverviewInstance>, active: Vec<Run>) -> Ov
             "counts": { "instances": instances.len(), "images": 4, "runs_needing_you": needs_you.len() },
             "store_free_bytes": 112_000_000_000_i64, "stored_bytes": 932_000_000,
         },
-        "place": place(false), "has_store": true, "versions": ["15.20", "17.10"],
+        "place": place::<serde_json::Value>(false), "has_store": true, "versions": ["15.20", "17.10"],
     }))
 }
 
@@ -127,7 +129,7 @@ pub(super) fn instance_view(instance: Instance, images: Vec<Image>, runs: Vec<Ru
 /// The page of an image with its manifest.
 pub(super) fn image_detail(image: Image) -> ImageDetail {
     let mut detail = serde_json::to_value(image).expect("an image");
-    detail["manifest"] = json!(manifest());
+    detail["manifest"] = json!(manifest(2));
     detail["store_name"] = json!("local");
     detail["prefix"] = json!("images/3/1");
     detail["restored_to"] = json!(["orders-restored"]);
@@ -135,12 +137,17 @@ pub(super) fn image_detail(image: Image) -> ImageDetail {
     parsed(detail)
 }
 
-/// A manifest with the databases `postgres`, which is empty, and `shop`, which has 201 tables.
-fn manifest() -> Manifest {
-    let tables: Vec<_> = (1..=201)
-        .map(|n| json!({ "schema": "public", "name": format!("t{n}"), "rows": 1000 - n, "bytes": 90_000 - n }))
+/// A manifest with the databases `postgres`, which is empty, and `shop`, which has this many tables.
+pub(super) fn manifest(tables: u64) -> Manifest {
+    let tables: Vec<_> = (1..=tables)
+        .map(
+            |n| json!({ "schema": "public", "name": format!("t{n}"), "rows": 1000 - n, "bytes": 90_000 - n }),
+        )
         .collect();
-    let database = |ordinal: u32, name: &str, tables: Vec<serde_json::Value>, extensions: serde_json::Value| {
+    let database = |ordinal: u32,
+                    name: &str,
+                    tables: Vec<serde_json::Value>,
+                    extensions: serde_json::Value| {
         json!({
             "ordinal": ordinal, "name": name, "owner": "shop", "encoding": "UTF8", "locale_provider": "libc",
             "collate": "C.UTF-8", "ctype": "C.UTF-8", "locale": null, "icu_rules": null, "collation_version": null,
@@ -163,9 +170,7 @@ fn manifest() -> Manifest {
 /// The wizard on the local platform: the form, or the plan with checks of these verdicts.
 pub(super) fn restore_view(verdicts: Option<&[&str]>) -> RestoreView {
     let checks = |verdicts: &[&str]| -> Vec<serde_json::Value> {
-        let check = |verdict: &&str| {
-            json!({ "subject": "name", "verdict": verdict, "found": format!("A check with the verdict {verdict}"), "fix": null })
-        };
+        let check = |verdict: &&str| json!({ "subject": "name", "verdict": verdict, "found": format!("A check with the verdict {verdict}"), "fix": null });
         verdicts.iter().map(check).collect()
     };
     let plan = verdicts.map(|verdicts| {

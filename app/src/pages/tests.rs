@@ -5,6 +5,7 @@ use model::{ImageStatus, Role, RunState};
 
 use super::add_instance::AddInstanceView;
 use super::errors::NotFound;
+use super::fixtures;
 use super::images::ImagesView;
 use super::instances::InstancesView;
 use super::login::LoginView;
@@ -12,7 +13,6 @@ use super::new_instance::NewInstanceView;
 use super::password::PasswordView;
 use super::runs::RunsView;
 use super::sudo::SudoView;
-use super::fixtures;
 use crate::api::images::{Catalogue, ImageFilter};
 use crate::api::runs::RunFilter;
 use crate::testing::assert_text;
@@ -24,7 +24,12 @@ fn memo<T: Clone + PartialEq + Send + Sync + 'static>(value: T) -> Memo<T> {
 
 #[test]
 fn instances_list_counts_states_and_puts_problems_first() {
-    let rows = [fixtures::protected("a"), fixtures::without_image("bb"), fixtures::down("ccc"), fixtures::stopped("dddd")];
+    let rows = [
+        fixtures::protected("a"),
+        fixtures::without_image("bb"),
+        fixtures::down("ccc"),
+        fixtures::stopped("dddd"),
+    ];
     let rows: Vec<_> = rows.into_iter().map(fixtures::list_row).collect();
     assert_text("page_instances", move || view! { <InstancesView rows role=Role::Operator/> });
     assert_text("page_instances_empty", || view! { <InstancesView rows=vec![] role=Role::Operator/> });
@@ -43,7 +48,10 @@ fn new_instance_form() {
 
 #[test]
 fn add_instance_form_offers_a_secret_on_kubernetes() {
-    assert_text("page_add_instance", || view! { <AddInstanceView kubernetes=false action=ServerAction::new()/> });
+    assert_text(
+        "page_add_instance",
+        || view! { <AddInstanceView kubernetes=false action=ServerAction::new()/> },
+    );
     assert_text("page_add_instance_kubernetes", || {
         view! { <AddInstanceView kubernetes=true action=ServerAction::new()/> }
     });
@@ -71,7 +79,10 @@ fn images_list_shows_partial_images_and_failed_attempts() {
 #[test]
 fn runs_list_names_a_filter_that_its_form_does_not_show() {
     let runs = fixtures::page(RunState::ALL.iter().map(|state| run(*state)).collect());
-    let of_instance = RunFilter { instance: image().instance.map(|id| id.to_string()).unwrap_or_default(), ..RunFilter::default() };
+    let of_instance = RunFilter {
+        instance: image().instance.map(|id| id.to_string()).unwrap_or_default(),
+        ..RunFilter::default()
+    };
     assert_text("page_runs", move || view! { <RunsView runs filter=of_instance/> });
     assert_text("page_runs_empty", || {
         view! { <RunsView runs=fixtures::page(vec![]) filter=RunFilter::default()/> }

@@ -38,7 +38,8 @@ fn instance_page_after_a_failed_creation() {
 #[test]
 fn stuck_backup_is_not_in_progress() {
     let creating = model::Image { status: ImageStatus::Creating, ..image() };
-    let backs_up = |state| is_backing_up(&instance_view(instance(), vec![creating.clone()], vec![run(state)]));
+    let backs_up =
+        |state| is_backing_up(&instance_view(instance(), vec![creating.clone()], vec![run(state)]));
     assert!(backs_up(RunState::Running));
     assert!(!backs_up(RunState::Undoing));
     assert!(!backs_up(RunState::Stuck));

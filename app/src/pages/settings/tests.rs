@@ -34,7 +34,10 @@ fn account_section() {
 
 #[test]
 fn stores_section() {
-    let stores = vec![store("local", "file:///var/lib/toygres/store", true), store("s3", "s3://images/toygres", false)];
+    let stores = vec![
+        store("local", "file:///var/lib/toygres/store", true),
+        store("s3", "s3://images/toygres", false),
+    ];
     assert_text("page_settings_stores", move || {
         view! { <StoresView stores role=Role::Admin actions=StoreActions::new()/> }
     });
@@ -51,7 +54,10 @@ fn stores_section() {
 fn platform_section() {
     let versions = vec![(17, "17.10".to_owned())];
     assert_text("page_settings_platform", || view! { <PlatformView place=place(false) versions=vec![]/> });
-    assert_text("page_settings_platform_kubernetes", move || view! { <PlatformView place=place(true) versions/> });
+    assert_text(
+        "page_settings_platform_kubernetes",
+        move || view! { <PlatformView place=place(true) versions/> },
+    );
 }
 
 #[test]
@@ -80,7 +86,10 @@ fn tokens_section() {
         "created_at": ago(90_000), "expires_at": ago(-89 * 86_400), "last_used_at": null,
     }]));
     assert_text("page_settings_tokens", move || view! { <TokensView tokens revoke=ServerAction::new()/> });
-    assert_text("page_settings_tokens_empty", || view! { <TokensView tokens=vec![] revoke=ServerAction::new()/> });
+    assert_text(
+        "page_settings_tokens_empty",
+        || view! { <TokensView tokens=vec![] revoke=ServerAction::new()/> },
+    );
     assert_text("page_settings_new_token", || view! { <NewToken create=ServerAction::new()/> });
     assert_text("page_settings_token_value", || view! { <NewTokenValue token="tg_secret".to_owned()/> });
 }
