@@ -85,7 +85,7 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if workflow::database_is_away(&error) {
+        if workflow::database_is_unavailable(&error) {
             return Self::Unavailable(
                 "Toygres' own database does not answer. Try again in a moment.".to_owned(),
             );

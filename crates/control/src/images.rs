@@ -14,7 +14,7 @@ use crate::error::{Error, Result, Started};
 use crate::instances::start_run;
 use crate::search;
 use crate::services::Services;
-use crate::users::{need, need_admin_in_sudo};
+use crate::users::{require_role, require_admin_sudo};
 use crate::workflows::{CreateImage, DeleteImage, VerifyImage};
 
 /// The longest description, in characters.
@@ -149,8 +149,8 @@ pub(crate) fn image_key(id: ImageId) -> String {
 /// The caller may not, the instance is not running, what was typed cannot be, or the name is taken.
 pub async fn create(services: &Services, actor: &Actor, new: NewImage) -> Result<Started<ImageId>> {
     let subject = if new.name.is_empty() { "(named by Toygres)".to_owned() } else { new.name.clone() };
-    audit::witnessed(services.db(), actor, "image.create", &subject, |started: &Started<_>| Some(started.run_id), async {
-        need(actor, Role::Operator)?;
+    audit::audited(services.db(), actor, "image.create", &subject, |started: &Started<_>| Some(started.run_id), async {
+        require_role(actor, Role::Operator)?;
         let source = new.instance_id.ok_or_else(|| Error::invalid("instance_id", "Name the instance to back up, by its id."))?;
         let instance = crate::instances::get(services, &source.to_string())
             .await
@@ -175,7 +175,7 @@ pub async fn create(services: &Services, actor: &Actor, new: NewImage) -> Result
         let store = crate::stores::default(services).await?;
         let mut tx = services.db().begin().await?;
         let name = match new.name.trim() {
-            "" => made_up_name(&mut tx, &instance.name).await?,
+            "" => default_name(&mut tx, &instance.name).await?,
             typed => Name::parse(typed).map_err(|error| Error::invalid("name", error.to_string()))?,
         };
         sqlx::query!(
@@ -214,7 +214,7 @@ pub async fn create(services: &Services, actor: &Actor, new: NewImage) -> Result
 }
 
 /// `orders-20261124-0930`, with a number behind it if that is taken. Until the transaction ends nobody else makes one up.
-async fn made_up_name(tx: &mut PgConnection, instance: &str) -> Result<Name> {
+async fn default_name(tx: &mut PgConnection, instance: &str) -> Result<Name> {
     sqlx::query!("select pg_advisory_xact_lock(hashtext('toygres.image.name'))").execute(&mut *tx).await?;
     let stem: String = instance.chars().take(44).collect();
     let stem = format!("{}-{}", stem.trim_end_matches('-'), chrono::Utc::now().format("%Y%m%d-%H%M"));
@@ -236,8 +236,8 @@ async fn made_up_name(tx: &mut PgConnection, instance: &str) -> Result<Name> {
 /// # Errors
 /// The caller may not, or the image is not there to be read.
 pub async fn verify(services: &Services, actor: &Actor, id: ImageId) -> Result<Started<ImageId>> {
-    audit::witnessed(services.db(), actor, "image.verify", &id.to_string(), |started: &Started<_>| Some(started.run_id), async {
-        need(actor, Role::Operator)?;
+    audit::audited(services.db(), actor, "image.verify", &id.to_string(), |started: &Started<_>| Some(started.run_id), async {
+        require_role(actor, Role::Operator)?;
         let image = get(services, id).await?.image;
         if !matches!(image.status, ImageStatus::Available | ImageStatus::Corrupt) {
             return Err(Error::Conflict(format!("The image {} is {}; there is nothing to verify.", image.name, image.status)));
@@ -265,8 +265,8 @@ pub async fn delete(
     id: ImageId,
     typed: &str,
 ) -> Result<Started<ImageId>> {
-    audit::witnessed(services.db(), actor, "image.delete", &id.to_string(), |started: &Started<_>| Some(started.run_id), async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(services.db(), actor, "image.delete", &id.to_string(), |started: &Started<_>| Some(started.run_id), async {
+        require_admin_sudo(actor)?;
         let image = get(services, id).await?.image;
         if typed.trim() != image.name {
             return Err(Error::invalid("typed_name", format!("Type the name of the image, {}.", image.name)));

@@ -30,7 +30,7 @@ use crate::restore_plan::Target;
 use crate::secret_refs::SecretRef;
 use crate::secrets::Kind;
 use crate::services::Services;
-use crate::users::need_admin_in_sudo;
+use crate::users::require_admin_sudo;
 use crate::workflows::DeleteInstance;
 
 /// A `query_as!` of [`Instance`]s with the given tail.
@@ -148,14 +148,14 @@ pub async fn delete(
     name: &str,
     typed: &str,
 ) -> Result<Started<InstanceId>> {
-    audit::witnessed(
+    audit::audited(
         services.db(),
         actor,
         "instance.delete",
         name,
         |started: &Started<_>| Some(started.run_id),
         async {
-            need_admin_in_sudo(actor)?;
+            require_admin_sudo(actor)?;
             let instance = get(services, name).await?;
             if typed.trim() != instance.name {
                 return Err(Error::invalid(
@@ -197,8 +197,8 @@ pub async fn delete(
 /// # Errors
 /// The caller may not or must give the password again, none is kept, or it is in a Secret: that one is named.
 pub async fn password(services: &Services, actor: &Actor, name: &str) -> Result<String> {
-    audit::witnessed(services.db(), actor, "instance.password", name, |_| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(services.db(), actor, "instance.password", name, |_| None, async {
+        require_admin_sudo(actor)?;
         let instance = get(services, name).await?;
         if let Some(reference) = &instance.secret_ref {
             let command = reference.parse::<SecretRef>()?.command();

@@ -8,7 +8,7 @@ use model::agent::{AgentResult, Connection, Location, Outcome, SECRET_PASSWORD, 
 use model::{AgentEvent, AgentTask, EventBody, ExitClass, InstanceId, StoreId};
 use platform::{JobSpec, JobState, Secret, job_name};
 use uuid::Uuid;
-use workflow::{Cx, Failure, Progress, Workflow};
+use workflow::{StepContext, Failure, StepOutcome, Workflow};
 
 use crate::error::{Error, Result};
 use crate::services::Services;
@@ -39,9 +39,9 @@ pub(crate) struct Plan {
 
 /// Runs the step's job: launches it or finds it, waits until its end was harvested, and says what it found out.
 pub(crate) async fn run<W, P>(
-    cx: &Cx<W>,
+    cx: &StepContext<W>,
     plan: impl FnOnce() -> P,
-) -> std::result::Result<Progress<Outcome>, Failure>
+) -> std::result::Result<StepOutcome<Outcome>, Failure>
 where
     W: Workflow<Services = Services>,
     P: Future<Output = std::result::Result<Plan, Failure>>,
@@ -58,7 +58,7 @@ where
         && row.ended
     {
         let result = row.result.as_ref().map(|result| &result.0);
-        return ended(result, row.reason.as_deref(), row.fatal).map(Progress::Done);
+        return ended(result, row.reason.as_deref(), row.fatal).map(StepOutcome::Done);
     }
     match async { launch(cx, &name, plan().await?).await }.await {
         // A platform or a store that does not answer now says nothing of a job that was launched before: it works on, and
@@ -72,11 +72,11 @@ where
         }
         launched => launched?,
     }
-    Ok(Progress::Wait(LOOK))
+    Ok(StepOutcome::Wait(LOOK))
 }
 
 async fn launch<W: Workflow<Services = Services>>(
-    cx: &Cx<W>,
+    cx: &StepContext<W>,
     name: &str,
     plan: Plan,
 ) -> std::result::Result<(), Failure> {
@@ -175,7 +175,7 @@ fn ended(
 }
 
 /// Stops the jobs of all attempts of this step and takes away what they left on the platform.
-pub(crate) async fn undo<W: Workflow<Services = Services>>(cx: &Cx<W>) -> std::result::Result<(), Failure> {
+pub(crate) async fn undo<W: Workflow<Services = Services>>(cx: &StepContext<W>) -> std::result::Result<(), Failure> {
     for attempt in 1..=cx.attempt {
         let name = job_name(cx.run.0, cx.step, attempt);
         let platform = cx.services.platform();
@@ -240,7 +240,7 @@ pub(crate) async fn alone(
     let wait = async {
         let mut events = platform.events(&name, 0).await?;
         while let Some(event) = events.next().await {
-            if let Some(words) = event.ok().and_then(in_vain) {
+            if let Some(words) = event.ok().and_then(missing_claim) {
                 return Err(Error::Conflict(words));
             }
         }
@@ -265,7 +265,7 @@ pub(crate) async fn alone(
 }
 
 /// What a job says that waits for a claim that nobody made: whoever waits for the job need not.
-fn in_vain(event: AgentEvent) -> Option<String> {
+fn missing_claim(event: AgentEvent) -> Option<String> {
     match event.body {
         EventBody::Log { message, .. }
             if event.seq == 0

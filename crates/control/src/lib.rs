@@ -12,7 +12,7 @@ mod jobs;
 mod logs;
 mod migrate;
 pub mod overview;
-pub mod place;
+pub mod test_platform;
 mod restore_plan;
 pub mod runs;
 mod search;

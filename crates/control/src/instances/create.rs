@@ -12,7 +12,7 @@ use crate::error::{Error, Result, Started};
 use crate::restore_plan::{self, Target};
 use crate::secrets::Kind;
 use crate::services::Services;
-use crate::users::{need, random_password};
+use crate::users::{require_role, random_password};
 use crate::volumes;
 use crate::workflows::{CreateInstance, RestoreImage};
 
@@ -36,14 +36,14 @@ pub(crate) async fn create_again(
 ) -> Result<Started<InstanceId>> {
     let action = if new.source_image_id.is_some() { "image.restore" } else { "instance.create" };
     let subject = new.name.clone();
-    audit::witnessed(
+    audit::audited(
         services.db(),
         actor,
         action,
         &subject,
         |started: &Started<_>| Some(started.run_id),
         async {
-            need(actor, Role::Operator)?;
+            require_role(actor, Role::Operator)?;
             let name = Name::parse(&new.name).map_err(|error| Error::invalid("name", error.to_string()))?;
             let new = NewInstance {
                 dns_label: new.dns_label.clone().filter(|label| !label.trim().is_empty()),

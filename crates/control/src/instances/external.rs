@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::secret_refs::SecretRef;
 use crate::secrets::Kind;
 use crate::services::Services;
-use crate::users::need;
+use crate::users::require_role;
 
 /// Adds a server that exists already, after connecting to it.
 ///
@@ -21,8 +21,8 @@ use crate::users::need;
 pub async fn add_external(services: &Services, actor: &Actor, new: ExternalInstance) -> Result<Instance> {
     let db = services.db();
     let subject = new.name.clone();
-    audit::witnessed(db, actor, "instance.add", &subject, |_| None, async {
-        need(actor, Role::Operator)?;
+    audit::audited(db, actor, "instance.add", &subject, |_| None, async {
+        require_role(actor, Role::Operator)?;
         let name = Name::parse(&new.name).map_err(|error| Error::invalid("name", error.to_string()))?;
         let target = external_target(&new)?;
         let taken = sqlx::query_scalar!(

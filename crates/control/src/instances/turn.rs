@@ -8,7 +8,7 @@ use super::{get, start_run};
 use crate::audit;
 use crate::error::{Error, Result, Started};
 use crate::services::Services;
-use crate::users::need;
+use crate::users::require_role;
 use crate::workflows::{StartInstance, StopInstance};
 
 /// One of the two ways to turn an instance.
@@ -61,8 +61,8 @@ async fn turn<W: Workflow>(
     input: impl FnOnce(&Instance) -> W,
 ) -> Result<Started<InstanceId>> {
     let run_of = |started: &Started<_>| Some(started.run_id);
-    audit::witnessed(services.db(), actor, turn.action, name, run_of, async {
-        need(actor, Role::Operator)?;
+    audit::audited(services.db(), actor, turn.action, name, run_of, async {
+        require_role(actor, Role::Operator)?;
         let instance = get(services, name).await?;
         if instance.origin == Origin::External {
             return Err(Error::Conflict(format!(

@@ -7,15 +7,15 @@ use super::{RunColumns, unknown};
 use crate::audit;
 use crate::error::{Error, Result};
 use crate::services::Services;
-use crate::users::need;
+use crate::users::require_role;
 
 /// Asks a run to turn back.
 ///
 /// # Errors
 /// The caller may not, or the run has ended.
 pub async fn cancel(services: &Services, actor: &Actor, id: RunId) -> Result<()> {
-    audit::witnessed(services.db(), actor, "run.cancel", &id.to_string(), |()| Some(id), async {
-        need(actor, Role::Operator)?;
+    audit::audited(services.db(), actor, "run.cancel", &id.to_string(), |()| Some(id), async {
+        require_role(actor, Role::Operator)?;
         let cancelled = workflow::cancel(services.db(), workflow::RunId(id.0)).await;
         cancelled.map_err(|error| refused(id, error, "can be cancelled only while it is running"))
     })
@@ -27,8 +27,8 @@ pub async fn cancel(services: &Services, actor: &Actor, id: RunId) -> Result<()>
 /// # Errors
 /// The caller may not, the run goes on, or what it needs is gone.
 pub async fn retry(services: &Services, actor: &Actor, id: RunId) -> Result<RunId> {
-    audit::witnessed(services.db(), actor, "run.retry", &id.to_string(), |run| Some(*run), async {
-        need(actor, Role::Operator)?;
+    audit::audited(services.db(), actor, "run.retry", &id.to_string(), |run| Some(*run), async {
+        require_role(actor, Role::Operator)?;
         let row = super::row(services, id).await?;
         match row.state {
             RunState::Stuck => {
@@ -83,8 +83,8 @@ async fn again(services: &Services, actor: &Actor, row: &RunColumns) -> Result<R
 /// # Errors
 /// The caller may not, or the run is not stuck.
 pub async fn accept(services: &Services, actor: &Actor, id: RunId) -> Result<()> {
-    audit::witnessed(services.db(), actor, "run.accept", &id.to_string(), |()| Some(id), async {
-        need(actor, Role::Operator)?;
+    audit::audited(services.db(), actor, "run.accept", &id.to_string(), |()| Some(id), async {
+        require_role(actor, Role::Operator)?;
         let accepted = workflow::accept(services.db(), workflow::RunId(id.0)).await;
         accepted.map_err(|error| refused(id, error, "is not stuck"))
     })

@@ -8,7 +8,7 @@ use model::run::CANCELLED;
 use model::{ImageId, InstanceId, InstanceStatus};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use workflow::{Cx, Failure, Lock, Progress, Retry, Step, Steps, Workflow};
+use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
 
 use crate::images::image_key;
 use crate::instances::{self, instance_key};
@@ -48,7 +48,7 @@ impl Workflow for CreateImage {
 }
 
 /// Where attempt number `attempt` at the image writes.
-fn attempt_prefix(cx: &Cx<CreateImage>, attempt: i32) -> String {
+fn attempt_prefix(cx: &StepContext<CreateImage>, attempt: i32) -> String {
     let attempt = Uuid::new_v5(&cx.run.0, format!("{}/{attempt}", RunBackupJob::NAME).as_bytes());
     image::prefix(cx.input.image, attempt)
 }
@@ -69,7 +69,7 @@ impl Step for CreateImageRecord {
     type Workflow = CreateImage;
     type Output = ImageRecord;
 
-    async fn run(cx: &Cx<CreateImage>) -> Result<Progress<ImageRecord>, Failure> {
+    async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<ImageRecord>, Failure> {
         let instance =
             instances::by_id(cx.services.db(), cx.input.instance).await.map_err(jobs::of_control)?;
         let password = health::password(&cx.services, &instance).await.map_err(jobs::of_control)?;
@@ -86,10 +86,10 @@ impl Step for CreateImageRecord {
         .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Progress::Done(ImageRecord { store: row.url, username: row.username, databases: row.selection }))
+        Ok(StepOutcome::Done(ImageRecord { store: row.url, username: row.username, databases: row.selection }))
     }
 
-    async fn undo(cx: &Cx<CreateImage>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<CreateImage>) -> Result<(), Failure> {
         let mut tx = cx.fenced().await?;
         let error = sqlx::query_scalar!("select error from toygres.run where id = $1", cx.run.0)
             .fetch_one(&mut *tx)
@@ -115,13 +115,13 @@ impl Step for GetInstanceByK8sName {
     type Workflow = CreateImage;
     type Output = Connection;
 
-    async fn run(cx: &Cx<CreateImage>) -> Result<Progress<Connection>, Failure> {
+    async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<Connection>, Failure> {
         let instance =
             instances::by_id(cx.services.db(), cx.input.instance).await.map_err(jobs::of_control)?;
         if instance.status != InstanceStatus::Running {
             return Err(Failure::fatal(anyhow!("{} is {}.", instance.name, instance.status)));
         }
-        Ok(Progress::Done(health::connection(&instance)))
+        Ok(StepOutcome::Done(health::connection(&instance)))
     }
 }
 
@@ -142,7 +142,7 @@ impl Step for RunBackupJob {
     type Workflow = CreateImage;
     type Output = BackupResult;
 
-    async fn run(cx: &Cx<CreateImage>) -> Result<Progress<BackupResult>, Failure> {
+    async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<BackupResult>, Failure> {
         let prefix = attempt_prefix(cx, cx.attempt);
         let outcome = jobs::run(cx, async || {
             let record = cx.output::<CreateImageRecord>()?;
@@ -172,19 +172,19 @@ impl Step for RunBackupJob {
         })
         .await?;
         Ok(match outcome {
-            Progress::Wait(pause) => Progress::Wait(pause),
-            Progress::Done(outcome) => Progress::Done(BackupResult { prefix, outcome }),
+            StepOutcome::Wait(pause) => StepOutcome::Wait(pause),
+            StepOutcome::Done(outcome) => StepOutcome::Done(BackupResult { prefix, outcome }),
         })
     }
 
-    async fn undo(cx: &Cx<CreateImage>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<CreateImage>) -> Result<(), Failure> {
         jobs::undo(cx).await?;
         sweep(cx, cx.attempt).await
     }
 }
 
 /// Deletes what attempts up to number `last` left in the store.
-async fn sweep(cx: &Cx<CreateImage>, last: i32) -> Result<(), Failure> {
+async fn sweep(cx: &StepContext<CreateImage>, last: i32) -> Result<(), Failure> {
     if cx.output_if_done::<CreateImageRecord>()?.is_none() {
         return Ok(());
     }
@@ -205,7 +205,7 @@ impl Step for VerifyImage {
     type Workflow = CreateImage;
     type Output = Outcome;
 
-    async fn run(cx: &Cx<CreateImage>) -> Result<Progress<Outcome>, Failure> {
+    async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<Outcome>, Failure> {
         jobs::run(cx, async || {
             let from = Location {
                 store: cx.output::<CreateImageRecord>()?.store,
@@ -224,7 +224,7 @@ impl Step for VerifyImage {
         .await
     }
 
-    async fn undo(cx: &Cx<CreateImage>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<CreateImage>) -> Result<(), Failure> {
         jobs::undo(cx).await
     }
 }
@@ -237,7 +237,7 @@ impl Step for UpdateImageStatus {
     type Workflow = CreateImage;
     type Output = ();
 
-    async fn run(cx: &Cx<CreateImage>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<()>, Failure> {
         let backup = cx.output::<RunBackupJob>()?;
         let store = stores::of_image(&cx.services, cx.input.image).await?;
         let store = stores::access::open(&cx.services, store).await?;
@@ -274,7 +274,7 @@ impl Step for UpdateImageStatus {
             }
             store.delete_image(&prefix).await?;
         }
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }
 

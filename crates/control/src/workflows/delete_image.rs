@@ -2,7 +2,7 @@
 
 use model::ImageId;
 use serde::{Deserialize, Serialize};
-use workflow::{Cx, Failure, Lock, Progress, Step, Steps, Workflow};
+use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
 use crate::images::image_key;
 use crate::secrets::{Keyring, Kind};
@@ -38,7 +38,7 @@ impl Step for DeleteImageObjects {
     type Workflow = DeleteImage;
     type Output = ();
 
-    async fn run(cx: &Cx<DeleteImage>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<DeleteImage>) -> Result<StepOutcome<()>, Failure> {
         let row = sqlx::query!("select store, prefix from toygres.image where id = $1", cx.input.image.0)
             .fetch_optional(cx.services.db())
             .await?;
@@ -46,11 +46,11 @@ impl Step for DeleteImageObjects {
             let store = stores::access::open(&cx.services, model::StoreId(store)).await?;
             store.delete_image(&prefix).await?;
         }
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 
     /// Nothing can be put back; what remains is not restorable and says so. It can be deleted again.
-    async fn undo(cx: &Cx<DeleteImage>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<DeleteImage>) -> Result<(), Failure> {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.image set status = case when manifest is null then 'failed' else 'corrupt' end,
@@ -72,11 +72,11 @@ impl Step for DeleteImageRecord {
     type Workflow = DeleteImage;
     type Output = ();
 
-    async fn run(cx: &Cx<DeleteImage>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<DeleteImage>) -> Result<StepOutcome<()>, Failure> {
         let mut tx = cx.fenced().await?;
         Keyring::forget(&mut tx, Kind::ImagePassword, cx.input.image.0).await?;
         sqlx::query!("delete from toygres.image where id = $1", cx.input.image.0).execute(&mut *tx).await?;
         tx.commit().await?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }

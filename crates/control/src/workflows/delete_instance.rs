@@ -2,7 +2,7 @@
 
 use model::{InstanceId, Origin};
 use serde::{Deserialize, Serialize};
-use workflow::{Cx, Failure, Lock, Progress, Step, Steps, Workflow};
+use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
 use crate::error::Error;
 use crate::instances::{self, instance_key};
@@ -32,7 +32,7 @@ impl Workflow for DeleteInstance {
 }
 
 /// Whether there may be anything on the platform that is Toygres' own. A CMS that does not answer does not say no.
-async fn is_managed(cx: &Cx<DeleteInstance>) -> Result<bool, Failure> {
+async fn is_managed(cx: &StepContext<DeleteInstance>) -> Result<bool, Failure> {
     match instances::by_id(cx.services.db(), cx.input.instance).await {
         Ok(instance) => Ok(instance.origin == Origin::Managed),
         Err(Error::NotFound(_)) => Ok(true),
@@ -49,15 +49,15 @@ impl Step for DeletePostgres {
     type Workflow = DeleteInstance;
     type Output = ();
 
-    async fn run(cx: &Cx<DeleteInstance>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<DeleteInstance>) -> Result<StepOutcome<()>, Failure> {
         if is_managed(cx).await? {
             cx.services.platform().delete_server(cx.input.instance).await.map_err(of_platform)?;
         }
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 
     /// The data may be there or not: the instance can be deleted again, and is not started.
-    async fn undo(cx: &Cx<DeleteInstance>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<DeleteInstance>) -> Result<(), Failure> {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.instance set status = 'failed', health = 'unknown',
@@ -80,11 +80,11 @@ impl Step for DeletePvc {
     type Workflow = DeleteInstance;
     type Output = ();
 
-    async fn run(cx: &Cx<DeleteInstance>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<DeleteInstance>) -> Result<StepOutcome<()>, Failure> {
         if is_managed(cx).await? {
             cx.services.platform().delete_volume(cx.input.instance).await.map_err(of_platform)?;
         }
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }
 
@@ -96,13 +96,13 @@ impl Step for DeleteInstanceRecord {
     type Workflow = DeleteInstance;
     type Output = ();
 
-    async fn run(cx: &Cx<DeleteInstance>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<DeleteInstance>) -> Result<StepOutcome<()>, Failure> {
         let mut tx = cx.fenced().await?;
         Keyring::forget(&mut tx, Kind::InstancePassword, cx.input.instance.0).await?;
         sqlx::query!("delete from toygres.instance where id = $1", cx.input.instance.0)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }

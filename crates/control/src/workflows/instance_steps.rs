@@ -8,7 +8,7 @@ use model::agent::{Outcome, Work};
 use model::run::CANCELLED;
 use model::{Instance, InstanceId, workers};
 use platform::{InstanceSpec, ServerState};
-use workflow::{Cx, Failure, Progress, Retry, Step, Workflow};
+use workflow::{StepContext, Failure, StepOutcome, Retry, Step, Workflow};
 
 use super::workers_seen::has_a_worker_of;
 use crate::health::{connection, password};
@@ -23,11 +23,11 @@ pub(crate) trait MakesInstance: Workflow<Services = Services> {
     fn instance(&self) -> InstanceId;
 }
 
-pub(super) async fn row<W: MakesInstance>(cx: &Cx<W>) -> Result<Instance, Failure> {
+pub(super) async fn row<W: MakesInstance>(cx: &StepContext<W>) -> Result<Instance, Failure> {
     instances::by_id(cx.services.db(), cx.input.instance()).await.map_err(of_control)
 }
 
-async fn spec<W: MakesInstance>(cx: &Cx<W>) -> Result<InstanceSpec, Failure> {
+async fn spec<W: MakesInstance>(cx: &StepContext<W>) -> Result<InstanceSpec, Failure> {
     let instance = row(cx).await?;
     Ok(InstanceSpec {
         id: instance.id,
@@ -50,12 +50,12 @@ impl<W: MakesInstance> Step for CreatePvc<W> {
     type Workflow = W;
     type Output = ();
 
-    async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<W>) -> Result<StepOutcome<()>, Failure> {
         cx.services.platform().create_volume(&spec(cx).await?).await.map_err(of_platform)?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 
-    async fn undo(cx: &Cx<W>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<W>) -> Result<(), Failure> {
         cx.services.platform().delete_volume(cx.input.instance()).await.map_err(of_platform)?;
         let mut tx = cx.fenced().await?;
         sqlx::query!(
@@ -81,10 +81,10 @@ impl<W: MakesInstance> Step for CreateInstanceRecord<W> {
     type Workflow = W;
     type Output = ();
 
-    async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<W>) -> Result<StepOutcome<()>, Failure> {
         let instance = row(cx).await?;
         password(&cx.services, &instance).await.map_err(of_control)?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }
 
@@ -101,17 +101,17 @@ impl<W: MakesInstance> Step for DeployPostgresFromPvc<W> {
     type Workflow = W;
     type Output = ();
 
-    async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<W>) -> Result<StepOutcome<()>, Failure> {
         deploy(cx).await
     }
 
-    async fn undo(cx: &Cx<W>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<W>) -> Result<(), Failure> {
         cx.services.platform().delete_server(cx.input.instance()).await.map_err(of_platform)
     }
 }
 
 /// Makes every part of the server that is not there or not as it should be, has it run, and writes down where it is.
-pub(super) async fn deploy<W: MakesInstance>(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+pub(super) async fn deploy<W: MakesInstance>(cx: &StepContext<W>) -> Result<StepOutcome<()>, Failure> {
     let spec = spec(cx).await?;
     let password = password(&cx.services, &row(cx).await?).await.map_err(of_control)?;
     let platform = cx.services.platform();
@@ -119,11 +119,11 @@ pub(super) async fn deploy<W: MakesInstance>(cx: &Cx<W>) -> Result<Progress<()>,
     match platform.observe_server(spec.id).await.map_err(of_platform)? {
         ServerState::Starting(words) => {
             is_starting(cx, &words).await?;
-            return Ok(Progress::Wait(Duration::from_secs(1)));
+            return Ok(StepOutcome::Wait(Duration::from_secs(1)));
         }
         ServerState::Waiting(words) => {
             waits_for(cx, &words).await?;
-            return Ok(Progress::Wait(Duration::from_secs(1)));
+            return Ok(StepOutcome::Wait(Duration::from_secs(1)));
         }
         ServerState::Failed(words) => return Err(Failure::retry(anyhow!("{words}"))),
         ServerState::Absent | ServerState::Stopped | ServerState::Running | ServerState::Endangered(_) => {}
@@ -140,11 +140,11 @@ pub(super) async fn deploy<W: MakesInstance>(cx: &Cx<W>) -> Result<Progress<()>,
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(Progress::Done(()))
+    Ok(StepOutcome::Done(()))
 }
 
 /// Says in the log, once, how far the server is.
-async fn is_starting<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Failure> {
+async fn is_starting<W: MakesInstance>(cx: &StepContext<W>, words: &str) -> Result<(), Failure> {
     let mut tx = cx.fenced().await?;
     sqlx::query!(
         "update toygres.instance set health_detail = null where id = $1 and health_detail is not null",
@@ -167,7 +167,7 @@ async fn is_starting<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Fa
 }
 
 /// Shows what the server waits for: on the instance, and once in the log.
-async fn waits_for<W: MakesInstance>(cx: &Cx<W>, words: &str) -> Result<(), Failure> {
+async fn waits_for<W: MakesInstance>(cx: &StepContext<W>, words: &str) -> Result<(), Failure> {
     let mut tx = cx.fenced().await?;
     let is_news = sqlx::query!(
         "update toygres.instance set health_detail = $2, health_at = clock_timestamp()
@@ -198,7 +198,7 @@ impl<W: MakesInstance> Step for TestConnection<W> {
     type Workflow = W;
     type Output = Outcome;
 
-    async fn run(cx: &Cx<W>) -> Result<Progress<Outcome>, Failure> {
+    async fn run(cx: &StepContext<W>) -> Result<StepOutcome<Outcome>, Failure> {
         let tested = jobs::run(cx, async || {
             let instance = row(cx).await?;
             let password = password(&cx.services, &instance).await.map_err(of_control)?;
@@ -220,16 +220,16 @@ impl<W: MakesInstance> Step for TestConnection<W> {
             Err(failure) if failure.message().contains("does not resolve") => {
                 Err(Failure::fatal(anyhow!("{}", failure.message())))
             }
-            Ok(Progress::Done(outcome)) => {
+            Ok(StepOutcome::Done(outcome)) => {
                 let instance = row(cx).await?;
                 let awaited = workers::awaited(instance.image_type, &instance.preload);
-                has_a_worker_of(&awaited, outcome).map(Progress::Done)
+                has_a_worker_of(&awaited, outcome).map(StepOutcome::Done)
             }
             other => other,
         }
     }
 
-    async fn undo(cx: &Cx<W>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<W>) -> Result<(), Failure> {
         jobs::undo(cx).await
     }
 }
@@ -242,7 +242,7 @@ impl<W: MakesInstance> Step for UpdateInstanceStatus<W> {
     type Workflow = W;
     type Output = ();
 
-    async fn run(cx: &Cx<W>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<W>) -> Result<StepOutcome<()>, Failure> {
         let Outcome::Probe { version, major, bytes, databases, workers, .. } =
             cx.output::<TestConnection<W>>()?
         else {
@@ -262,12 +262,12 @@ impl<W: MakesInstance> Step for UpdateInstanceStatus<W> {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }
 
 /// Forgets the password of an instance that is not to be.
-pub(super) async fn forget_password<W: MakesInstance>(cx: &Cx<W>) -> Result<(), Failure> {
+pub(super) async fn forget_password<W: MakesInstance>(cx: &StepContext<W>) -> Result<(), Failure> {
     let mut tx = cx.fenced().await?;
     Keyring::forget(&mut tx, Kind::InstancePassword, cx.input.instance().0).await?;
     tx.commit().await?;

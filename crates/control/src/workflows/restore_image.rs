@@ -7,7 +7,7 @@ use model::agent::{Outcome, Work};
 use model::run::Receipt;
 use model::{ImageId, InstanceId};
 use serde::{Deserialize, Serialize};
-use workflow::{Cx, Failure, Lock, Progress, Retry, Step, Steps, Workflow};
+use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
 
 use super::create_image::location;
 use super::instance_steps::{
@@ -68,7 +68,7 @@ impl Step for GetSourcePassword {
     type Workflow = RestoreImage;
     type Output = ();
 
-    async fn run(cx: &Cx<RestoreImage>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<RestoreImage>) -> Result<StepOutcome<()>, Failure> {
         let keys = cx.services.keys();
         let password = keys.read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await?;
         let password =
@@ -76,10 +76,10 @@ impl Step for GetSourcePassword {
         let mut tx = cx.fenced().await?;
         keys.keep(&mut tx, Kind::InstancePassword, cx.input.instance.0, &password).await?;
         tx.commit().await?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 
-    async fn undo(cx: &Cx<RestoreImage>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<RestoreImage>) -> Result<(), Failure> {
         forget_password(cx).await
     }
 }
@@ -101,7 +101,7 @@ impl Step for RunRestoreJob {
     type Workflow = RestoreImage;
     type Output = RestoreResult;
 
-    async fn run(cx: &Cx<RestoreImage>) -> Result<Progress<RestoreResult>, Failure> {
+    async fn run(cx: &StepContext<RestoreImage>) -> Result<StepOutcome<RestoreResult>, Failure> {
         let ended = jobs::run(cx, async || {
             let instance = row(cx).await?;
             let from = location(&cx.services, cx.input.image).await?;
@@ -131,28 +131,28 @@ impl Step for RunRestoreJob {
         })
         .await;
         if let Err(failure) = &ended {
-            condemn(cx, failure).await?;
+            mark_corrupt(cx, failure).await?;
         }
         match ended? {
-            Progress::Wait(pause) => Ok(Progress::Wait(pause)),
-            Progress::Done(Outcome::Restore { receipt, version, .. }) if receipt.difference_count == 0 => {
-                Ok(Progress::Done(RestoreResult { receipt, version }))
+            StepOutcome::Wait(pause) => Ok(StepOutcome::Wait(pause)),
+            StepOutcome::Done(Outcome::Restore { receipt, version, .. }) if receipt.difference_count == 0 => {
+                Ok(StepOutcome::Done(RestoreResult { receipt, version }))
             }
-            Progress::Done(Outcome::Restore { receipt, .. }) => Err(Failure::fatal(anyhow!(
+            StepOutcome::Done(Outcome::Restore { receipt, .. }) => Err(Failure::fatal(anyhow!(
                 "The restored data differs from the image: {}",
                 receipt.differences.join("; ")
             ))),
-            Progress::Done(_) => Err(Failure::fatal(anyhow!("The restore found out something else."))),
+            StepOutcome::Done(_) => Err(Failure::fatal(anyhow!("The restore found out something else."))),
         }
     }
 
-    async fn undo(cx: &Cx<RestoreImage>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<RestoreImage>) -> Result<(), Failure> {
         jobs::undo(cx).await
     }
 }
 
 /// An image whose objects are damaged is not offered for a restore any more.
-async fn condemn(cx: &Cx<RestoreImage>, failure: &Failure) -> Result<(), Failure> {
+async fn mark_corrupt(cx: &StepContext<RestoreImage>, failure: &Failure) -> Result<(), Failure> {
     let words = failure.message();
     if !failure.is_fatal() || !words.contains("is damaged") {
         return Ok(());
@@ -177,7 +177,7 @@ impl Step for UpdateImageStatus {
     type Workflow = RestoreImage;
     type Output = ();
 
-    async fn run(cx: &Cx<RestoreImage>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<RestoreImage>) -> Result<StepOutcome<()>, Failure> {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.image set proven_at = clock_timestamp(), verified_at = clock_timestamp()
@@ -187,6 +187,6 @@ impl Step for UpdateImageStatus {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }

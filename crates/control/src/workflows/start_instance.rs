@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::InstanceId;
 use serde::{Deserialize, Serialize};
-use workflow::{Cx, Failure, Lock, Progress, Retry, Step, Steps, Workflow};
+use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
 
 use super::instance_steps::{MakesInstance, TestConnection, UpdateInstanceStatus, deploy};
 use crate::instances::instance_key;
@@ -56,11 +56,11 @@ impl Step for StartPostgres {
     type Output = ();
 
     /// All its parts are made anew where they are missing, and take what templates and images have become since.
-    async fn run(cx: &Cx<StartInstance>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<StartInstance>) -> Result<StepOutcome<()>, Failure> {
         deploy(cx).await
     }
 
-    async fn undo(cx: &Cx<StartInstance>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<StartInstance>) -> Result<(), Failure> {
         if cx.input.was_down {
             let mut tx = cx.fenced().await?;
             sqlx::query!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::InstanceId;
 use serde::{Deserialize, Serialize};
-use workflow::{Cx, Failure, Lock, Progress, Step, Steps, Workflow};
+use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
 use crate::instances::instance_key;
 use crate::jobs::of_platform;
@@ -41,13 +41,13 @@ impl Step for StopPostgres {
     type Workflow = StopInstance;
     type Output = ();
 
-    async fn run(cx: &Cx<StopInstance>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<StopInstance>) -> Result<StepOutcome<()>, Failure> {
         cx.services.platform().stop_server(cx.input.instance).await.map_err(of_platform)?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 
     /// It is to run, whether it has ended by now or not; whoever looks after instances says how it is.
-    async fn undo(cx: &Cx<StopInstance>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<StopInstance>) -> Result<(), Failure> {
         cx.services.platform().start_server(cx.input.instance).await.map_err(of_platform)?;
         let mut tx = cx.fenced().await?;
         sqlx::query!(
@@ -69,7 +69,7 @@ impl Step for UpdateInstanceStatus {
     type Workflow = StopInstance;
     type Output = ();
 
-    async fn run(cx: &Cx<StopInstance>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<StopInstance>) -> Result<StepOutcome<()>, Failure> {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.instance set status = 'stopped', health = 'unknown', health_detail = null,
@@ -79,6 +79,6 @@ impl Step for UpdateInstanceStatus {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::agent::{Outcome, Work};
 use serde::{Deserialize, Serialize};
-use workflow::{Cx, Lock, Progress, Step, Steps, Workflow};
+use workflow::{StepContext, Lock, StepOutcome, Step, Steps, Workflow};
 
 use crate::jobs::{self, Plan};
 use crate::services::Services;
@@ -40,7 +40,7 @@ impl Step for RunTestJob {
     type Workflow = TestPlatform;
     type Output = Outcome;
 
-    async fn run(cx: &Cx<TestPlatform>) -> Result<Progress<Outcome>, workflow::Failure> {
+    async fn run(cx: &StepContext<TestPlatform>) -> Result<StepOutcome<Outcome>, workflow::Failure> {
         jobs::run(cx, async || {
             Ok(Plan {
                 work: Work::Talk { lines: cx.input.lines },
@@ -56,7 +56,7 @@ impl Step for RunTestJob {
         .await
     }
 
-    async fn undo(cx: &Cx<TestPlatform>) -> Result<(), workflow::Failure> {
+    async fn undo(cx: &StepContext<TestPlatform>) -> Result<(), workflow::Failure> {
         jobs::undo(cx).await
     }
 }

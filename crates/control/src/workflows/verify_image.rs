@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::ImageId;
 use model::agent::{Outcome, Work};
 use serde::{Deserialize, Serialize};
-use workflow::{Cx, Failure, Lock, Progress, Step, Steps, Workflow};
+use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
 use super::create_image::location;
 use crate::images::image_key;
@@ -43,7 +43,7 @@ impl Step for RunVerifyJob {
     type Workflow = VerifyImage;
     type Output = Outcome;
 
-    async fn run(cx: &Cx<VerifyImage>) -> Result<Progress<Outcome>, Failure> {
+    async fn run(cx: &StepContext<VerifyImage>) -> Result<StepOutcome<Outcome>, Failure> {
         let ended = jobs::run(cx, async || {
             let work = Work::Verify { from: location(&cx.services, cx.input.image).await? };
             let store = Some(stores::of_image(&cx.services, cx.input.image).await?);
@@ -71,7 +71,7 @@ impl Step for RunVerifyJob {
         ended
     }
 
-    async fn undo(cx: &Cx<VerifyImage>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<VerifyImage>) -> Result<(), Failure> {
         jobs::undo(cx).await
     }
 }
@@ -84,7 +84,7 @@ impl Step for UpdateImageStatus {
     type Workflow = VerifyImage;
     type Output = ();
 
-    async fn run(cx: &Cx<VerifyImage>) -> Result<Progress<()>, Failure> {
+    async fn run(cx: &StepContext<VerifyImage>) -> Result<StepOutcome<()>, Failure> {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.image set status = 'available', verified_at = clock_timestamp(), error = null
@@ -94,6 +94,6 @@ impl Step for UpdateImageStatus {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Progress::Done(()))
+        Ok(StepOutcome::Done(()))
     }
 }

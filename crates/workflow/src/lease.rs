@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::claim;
 use crate::engine::Timing;
-use crate::record::{Held, NotRecorded};
+use crate::transitions::{ClaimedRun, WriteError};
 
 /// Why a step's work is not to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub(crate) enum Interrupt {
 }
 
 /// Until when a worker may be sure that it holds a run.
-pub(crate) struct Sure(Mutex<Instant>);
+pub(crate) struct LeaseDeadline(Mutex<Instant>);
 
-impl Sure {
+impl LeaseDeadline {
     /// From now, with a claim that is young.
     pub(crate) fn new(timing: Timing) -> Self {
         Self(Mutex::new(Instant::now() + timing.abandon))
@@ -39,7 +39,7 @@ impl Sure {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    /// Works only while it is sure: a process that was stopped for a while may find an answer in its socket before its
+    /// Works only while it is deadline: a process that was stopped for a while may find an answer in its socket before its
     /// timers notice how late it is. [`hold`] ends the work then.
     pub(crate) async fn work<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
@@ -57,17 +57,17 @@ impl Sure {
 /// Renews the lease until there is a reason to stop. `look` makes it ask at once.
 ///
 /// Time is measured from before each question, so that an answer that took long does not count as young.
-pub(crate) async fn hold(db: &PgPool, held: &Held, timing: Timing, look: &Notify, sure: &Sure) -> Interrupt {
+pub(crate) async fn hold(db: &PgPool, held: &ClaimedRun, timing: Timing, look: &Notify, deadline: &LeaseDeadline) -> Interrupt {
     loop {
         let asked = Instant::now();
-        if asked >= sure.until() {
+        if asked >= deadline.until() {
             return Interrupt::Lost;
         }
         match tokio::time::timeout(timing.renew, claim::renew(db, held, timing.lease)).await {
             Ok(Ok(true)) => return Interrupt::Cancelled,
-            Ok(Ok(false)) => sure.extend(asked + timing.abandon),
-            Ok(Err(NotRecorded::Lost)) => return Interrupt::Lost,
-            Ok(Err(NotRecorded::Database(error))) => {
+            Ok(Ok(false)) => deadline.extend(asked + timing.abandon),
+            Ok(Err(WriteError::Lost)) => return Interrupt::Lost,
+            Ok(Err(WriteError::Database(error))) => {
                 tracing::warn!(run.id = %held.id, %error, "a lease could not be renewed; trying again");
                 tokio::time::sleep(timing.renew / 10).await;
                 continue;

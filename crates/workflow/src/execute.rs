@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::claim;
 use crate::definition::{AnyWorkflow, Call, StepRules};
 use crate::engine::Core;
-use crate::hold::{Interrupt, Sure, hold};
-use crate::record::{self, Held, NotRecorded, Recorded, Standing};
+use crate::lease::{Interrupt, LeaseDeadline, hold};
+use crate::transitions::{self, ClaimedRun, WriteError, WriteResult, RunPosition};
 use crate::start::RunId;
-use crate::step::{Failure, Progress, Retry};
+use crate::step::{Failure, Retry, StepOutcome, code};
 #[cfg(feature = "testing")]
 use crate::testing::Fault;
 
@@ -43,27 +43,27 @@ enum Ended<T> {
     Stopping,
 }
 
-pub(crate) struct Performance<'a, S> {
+pub(crate) struct RunExecutor<'a, S> {
     pub(crate) core: &'a Core<S>,
-    pub(crate) held: Held,
+    pub(crate) held: ClaimedRun,
     pub(crate) workflow: Arc<dyn AnyWorkflow<S>>,
     /// Somebody changed the run: look whether it was cancelled.
     pub(crate) look: Arc<Notify>,
     pub(crate) stop: CancellationToken,
 }
 
-impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
+impl<S: Clone + Send + Sync + 'static> RunExecutor<'_, S> {
     /// Works until there is nothing to do for this worker.
     pub(crate) async fn perform(mut self) {
         loop {
             match self.next().await {
                 Ok(Next::GoOn) => self.held.claims = 0,
                 Ok(Next::Leave) => return,
-                Err(NotRecorded::Lost) => {
+                Err(WriteError::Lost) => {
                     tracing::info!(run.id = %self.held.id, "a run was taken over by another worker");
                     return;
                 }
-                Err(NotRecorded::Database(error)) => {
+                Err(WriteError::Database(error)) => {
                     // The lease ends by itself, and whoever takes the run over repeats what was not written down.
                     tracing::warn!(run.id = %self.held.id, %error, "a run was left: the database did not answer");
                     return;
@@ -72,135 +72,142 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
         }
     }
 
-    async fn next(&mut self) -> Recorded<Next> {
+    async fn next(&mut self) -> WriteResult<Next> {
         if self.stop.is_cancelled() {
             claim::hand_over(&self.core.db, &self.held).await?;
             return Ok(Next::Leave);
         }
-        let standing = record::standing(&self.core.db, &self.held).await?;
+        let standing = transitions::standing(&self.core.db, &self.held).await?;
         let rules = usize::try_from(standing.position).ok().and_then(|at| self.workflow.rules(at));
         let Some(rules) = rules else {
-            let error = "This program has fewer steps for this version than the run.";
-            record::stuck(&self.core.db, &self.held, standing.position, error).await?;
+            let failure = Failure::fatal(code::WORKFLOW_UNKNOWN, "the run has more steps than this version of the workflow");
+            transitions::stuck(&self.core.db, &self.held, standing.position, &failure).await?;
             return Ok(Next::Leave);
         };
         if standing.undoing { self.undo(&standing, rules).await } else { self.step(&standing, rules).await }
     }
 
-    /// Why the step is not begun any more, if it is not: the error of the run, or none where somebody cancelled it.
-    fn turns_back(&self, standing: &Standing) -> Option<Option<String>> {
+    /// Whether the run rolls back instead of starting the step: its failure, or `Some(None)` after a cancellation.
+    fn turns_back(&self, standing: &RunPosition) -> Option<Option<Failure>> {
         if standing.cancel {
             return Some(None);
         }
         if standing.overdue {
-            return Some(Some("The step took longer than it may.".to_owned()));
+            return Some(Some(Failure::fatal(code::STEP_DEADLINE, "the step exceeded its deadline")));
         }
         let lost = self.held.claims > MAX_CLAIMS;
-        lost.then(|| Some(format!("{MAX_CLAIMS} workers in a row ended while they did this step.")))
+        lost.then(|| {
+            let detail = format!("{MAX_CLAIMS} workers in a row ended during this step");
+            Some(Failure::fatal(code::WORKERS_LOST, detail))
+        })
     }
 
-    async fn step(&mut self, standing: &Standing, rules: StepRules) -> Recorded<Next> {
+    async fn step(&mut self, standing: &RunPosition, rules: StepRules) -> WriteResult<Next> {
         let position = standing.position;
         let (db, held) = (&self.core.db, &self.held);
-        if let Some(error) = self.turns_back(standing) {
-            record::turn_back(db, held, position, error.as_deref()).await?;
+        if let Some(failure) = self.turns_back(standing) {
+            transitions::turn_back(db, held, position, failure.as_ref()).await?;
             return Ok(Next::GoOn);
         }
-        let attempt = record::begin(db, held, position).await?;
+        let attempt = transitions::begin(db, held, position).await?;
         let left = standing.left.map_or(rules.allowed, |left| Duration::from_secs_f64(left.max(0.0)));
         let rules = StepRules { timeout: rules.timeout.min(left), ..rules };
         let call = self.call(position, attempt).await?;
         let work = self.run_once(position, call);
         match self.held_while(rules, work).await {
-            Ended::Result(Ok(Progress::Done(output))) => {
+            Ended::Result(Ok(StepOutcome::Done(output))) => {
                 let last = position + 1 == standing.steps;
-                let came_forward = record::done(db, held, position, last, &output).await?;
+                let came_forward = transitions::done(db, held, position, last, &output).await?;
                 Ok(if last && came_forward { Next::Leave } else { Next::GoOn })
             }
-            Ended::Result(Ok(Progress::Wait(pause))) => {
-                record::wait(db, held, position, pause).await?;
+            Ended::Result(Ok(StepOutcome::Wait(pause))) => {
+                transitions::wait(db, held, position, pause).await?;
                 Ok(Next::Leave)
             }
             Ended::Result(Err(failure)) => self.failed(standing, rules, attempt, &failure).await,
             Ended::Interrupt(Interrupt::Cancelled) => {
-                record::turn_back(db, held, position, None).await?;
+                transitions::turn_back(db, held, position, None).await?;
                 Ok(Next::GoOn)
             }
-            Ended::Interrupt(Interrupt::Lost) => Err(NotRecorded::Lost),
+            Ended::Interrupt(Interrupt::Lost) => Err(WriteError::Lost),
             Ended::Stopping => Ok(Next::GoOn),
         }
     }
 
     async fn failed(
         &self,
-        standing: &Standing,
+        standing: &RunPosition,
         rules: StepRules,
         attempt: i32,
         failure: &Failure,
-    ) -> Recorded<Next> {
+    ) -> WriteResult<Next> {
         let (db, held) = (&self.core.db, &self.held);
-        let message = failure.message();
         if failure.is_outage() {
-            return self.later(&message).await;
+            return self.later(failure).await;
         }
-        if failure.fatal || attempt >= standing.attempts {
-            tracing::info!(run.id = %held.id, step.position = standing.position, error = message, "a step failed for good");
-            record::turn_back(db, held, standing.position, Some(&message)).await?;
+        let (code, error) = (failure.code(), failure.detail());
+        if failure.is_fatal() || attempt >= standing.attempts {
+            tracing::info!(run.id = %held.id, step.position = standing.position, code, error, "step failed permanently");
+            transitions::turn_back(db, held, standing.position, Some(failure)).await?;
             return Ok(Next::GoOn);
         }
         let pause =
             failure.after.unwrap_or_else(|| rules.retry.pause(attempt)).mul_f64(self.core.timing.pauses);
-        tracing::info!(run.id = %held.id, step.position = standing.position, attempt, error = message, "a step failed");
-        record::retry(db, held, standing.position, &message, pause).await?;
+        tracing::info!(run.id = %held.id, step.position = standing.position, attempt, code, error, "step failed; it will be retried");
+        transitions::retry(db, held, standing.position, failure, pause).await?;
         Ok(Next::Leave)
     }
 
-    async fn later(&self, message: &str) -> Recorded<Next> {
-        tracing::warn!(run.id = %self.held.id, error = message, "a run waits for what it lives by");
-        record::later(&self.core.db, &self.held, OUTAGE.mul_f64(self.core.timing.pauses)).await?;
+    async fn later(&self, failure: &Failure) -> WriteResult<Next> {
+        let (code, error) = (failure.code(), failure.detail());
+        tracing::warn!(run.id = %self.held.id, code, error, "a dependency of the run is unavailable");
+        transitions::later(&self.core.db, &self.held, OUTAGE.mul_f64(self.core.timing.pauses)).await?;
         Ok(Next::Leave)
     }
 
-    async fn undo(&mut self, standing: &Standing, rules: StepRules) -> Recorded<Next> {
+    async fn undo(&mut self, standing: &RunPosition, rules: StepRules) -> WriteResult<Next> {
         let position = standing.position;
         let (db, held) = (&self.core.db, &self.held);
         let leave = |position| if position == 0 { Next::Leave } else { Next::GoOn };
         if standing.attempt == 0 || standing.step_state == "undone" {
-            record::undone(db, held, position).await?;
+            transitions::undone(db, held, position).await?;
             return Ok(leave(position));
         }
         if held.claims > MAX_CLAIMS {
-            let error = format!("{MAX_CLAIMS} workers in a row ended while they undid this step.");
-            record::stuck(db, held, position, &error).await?;
+            let detail = format!("{MAX_CLAIMS} workers in a row ended while they rolled this step back");
+            transitions::stuck(db, held, position, &Failure::fatal(code::WORKERS_LOST, detail)).await?;
             return Ok(Next::Leave);
         }
-        record::begin_undo(db, held, position).await?;
+        transitions::begin_undo(db, held, position).await?;
         let call = self.call(position, standing.attempt).await?;
         let work = self.undo_once(position, call);
         match self.held_while(rules, work).await {
             Ended::Result(Ok(())) => {
-                record::undone(db, held, position).await?;
+                transitions::undone(db, held, position).await?;
                 Ok(leave(position))
             }
-            Ended::Result(Err(failure)) if failure.is_outage() => self.later(&failure.message()).await,
-            Ended::Result(Err(failure)) => {
-                let message = failure.message();
-                if failure.fatal || standing.undo_attempt + 1 >= UNDO.attempts {
-                    tracing::error!(run.id = %held.id, step.position = position, error = message, "an undo failed: a person is needed");
-                    record::stuck(db, held, position, &message).await?;
-                } else {
-                    let pause = UNDO.pause(standing.undo_attempt + 1).mul_f64(self.core.timing.pauses);
-                    record::retry_undo(db, held, position, &message, pause).await?;
-                }
-                Ok(Next::Leave)
-            }
-            Ended::Interrupt(_) => Err(NotRecorded::Lost),
+            Ended::Result(Err(failure)) if failure.is_outage() => self.later(&failure).await,
+            Ended::Result(Err(failure)) => self.undo_failed(standing, &failure).await,
+            Ended::Interrupt(_) => Err(WriteError::Lost),
             Ended::Stopping => Ok(Next::GoOn),
         }
     }
 
-    async fn call(&self, position: i32, attempt: i32) -> Recorded<Call<S>> {
-        let outputs = record::outputs(&self.core.db, self.held.id).await?;
+    async fn undo_failed(&self, standing: &RunPosition, failure: &Failure) -> WriteResult<Next> {
+        let (db, held, position) = (&self.core.db, &self.held, standing.position);
+        if failure.is_fatal() || standing.undo_attempt + 1 >= UNDO.attempts {
+            let (code, error) = (failure.code(), failure.detail());
+            tracing::error!(run.id = %held.id, step.position = position, code, error, "rollback failed; the run is stuck");
+            transitions::stuck(db, held, position, failure).await?;
+        } else {
+            let pause = UNDO.pause(standing.undo_attempt + 1).mul_f64(self.core.timing.pauses);
+            transitions::retry_undo(db, held, position, failure, pause).await?;
+        }
+        Ok(Next::Leave)
+    }
+
+    async fn call(&self, position: i32, attempt: i32) -> WriteResult<Call<S>> {
+        let outputs = transitions::outputs(&self.core.db, self.held.id).await?;
         Ok(Call {
             run: RunId(self.held.id),
             position: usize::try_from(position).unwrap_or(usize::MAX),
@@ -216,25 +223,27 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
 
     /// Runs `work` while the lease holds, its time is not over and the worker does not stop; a panic is a failure.
     async fn held_while<T>(&self, rules: StepRules, work: BoxFuture<'_, Result<T, Failure>>) -> Ended<T> {
-        let sure = Sure::new(self.core.timing);
-        let guarded = AssertUnwindSafe(sure.work(work)).catch_unwind();
+        let deadline = LeaseDeadline::new(self.core.timing);
+        let guarded = AssertUnwindSafe(deadline.work(work)).catch_unwind();
         tokio::select! {
             biased;
-            why = hold(&self.core.db, &self.held, self.core.timing, &self.look, &sure) => Ended::Interrupt(why),
+            why = hold(&self.core.db, &self.held, self.core.timing, &self.look, &deadline) => Ended::Interrupt(why),
             () = self.stop.cancelled() => Ended::Stopping,
             result = tokio::time::timeout(rules.timeout, guarded) => Ended::Result(match result {
                 Ok(Ok(result)) => result,
-                Ok(Err(panic)) => Err(Failure::retry(anyhow::anyhow!("the step panicked: {}", words(&*panic)))),
-                Err(_) => Err(Failure::retry(anyhow::anyhow!(
-                    "the step did not answer within {} s",
-                    rules.timeout.as_secs()
-                ))),
+                Ok(Err(panic)) => {
+                    Err(Failure::retry(code::INTERNAL, format!("the step panicked: {}", panic_message(&*panic))))
+                }
+                Err(_) => Err(Failure::retry(
+                    code::STEP_TIMEOUT,
+                    format!("the step did not return within {} s", rules.timeout.as_secs()),
+                )),
             }),
         }
     }
 
     #[cfg(not(feature = "testing"))]
-    fn run_once(&self, _position: i32, call: Call<S>) -> BoxFuture<'_, Result<Progress<Value>, Failure>> {
+    fn run_once(&self, _position: i32, call: Call<S>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>> {
         self.workflow.run(call)
     }
 
@@ -244,20 +253,20 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
     }
 
     #[cfg(feature = "testing")]
-    fn run_once(&self, position: i32, call: Call<S>) -> BoxFuture<'_, Result<Progress<Value>, Failure>> {
+    fn run_once(&self, position: i32, call: Call<S>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>> {
         async move {
             let (again, run) = (call.clone(), call.run);
             self.core.meet(Fault::LoseBefore(position)).await;
             self.core.cancel_at(position, run).await?;
             let result = self.workflow.run(call).await;
-            if let Ok(Progress::Done(_)) = result {
+            if let Ok(StepOutcome::Done(_)) = result {
                 self.core.meet(Fault::LoseAfter(position)).await;
                 self.core.cancel_after(position, run).await?;
                 if self.core.is_due(Fault::FailOnce(position)) {
-                    return Err(Failure::retry(anyhow::anyhow!("a test made this try fail")));
+                    return Err(Failure::retry(code::INTERNAL, "a test made this attempt fail"));
                 }
                 if self.core.is_due(Fault::FailAt(position)) {
-                    return Err(Failure::fatal(anyhow::anyhow!("a test made this step fail")));
+                    return Err(Failure::fatal(code::INTERNAL, "a test made this step fail"));
                 }
                 if self.core.is_due(Fault::Repeat(position)) {
                     return self.workflow.run(again).await;
@@ -281,8 +290,8 @@ impl<S: Clone + Send + Sync + 'static> Performance<'_, S> {
     }
 }
 
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .unwrap_or_else(|| "no words".into())
+        .unwrap_or_else(|| "no message".into())
 }

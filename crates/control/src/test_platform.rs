@@ -7,7 +7,7 @@ use crate::audit;
 use crate::error::{Error, Result, Started};
 use crate::instances::start_run;
 use crate::services::Services;
-use crate::users::need;
+use crate::users::require_role;
 use crate::workflows::TestPlatform;
 
 /// The most lines that a test job may say.
@@ -21,14 +21,14 @@ const LINES: u64 = 10;
 /// The caller may not, or wants more lines than there is room for.
 pub async fn test(services: &Services, actor: &Actor, lines: Option<u64>) -> Result<Started<RunId>> {
     let place = services.platform().place().to_owned();
-    audit::witnessed(
+    audit::audited(
         services.db(),
         actor,
         "platform.test",
         &place,
         |started: &Started<_>| Some(started.run_id),
         async {
-            need(actor, Role::Operator)?;
+            require_role(actor, Role::Operator)?;
             let lines = lines.unwrap_or(LINES);
             if lines > MOST_LINES {
                 return Err(Error::invalid("lines", format!("A test job says at most {MOST_LINES} lines.")));

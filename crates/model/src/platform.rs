@@ -16,14 +16,14 @@ text_enum! {
 
 /// Where instances and jobs live.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct PlatformInfo {
     /// Its kind.
     pub kind: PlatformKind,
     /// What people call it: the namespace, or the directory.
     pub name: String,
 }
 
-impl Place {
+impl PlatformInfo {
     /// Whether it is a cluster.
     #[must_use]
     pub fn is_kubernetes(&self) -> bool {
@@ -32,7 +32,7 @@ impl Place {
 
     /// `Kubernetes namespace toygres-managed`, `this machine`.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn label(&self) -> String {
         match self.kind {
             PlatformKind::Local => "this machine".to_owned(),
             PlatformKind::Kubernetes => format!("Kubernetes namespace {}", self.name),
