@@ -162,6 +162,12 @@ text_enum! {
         RestoreFailed = "restore_failed",
         /// A server does not start.
         ServerStartFailed = "server_start_failed",
+        /// The server was stopped outside of Toygres.
+        ServerStopped = "server_stopped",
+        /// The server's files or objects do not exist.
+        ServerMissing = "server_missing",
+        /// A deletion did not complete.
+        DeletionIncomplete = "deletion_incomplete",
         /// The restored content differs from the image.
         RestoreDiffers = "restore_differs",
         /// The background worker of the instance's type did not appear.

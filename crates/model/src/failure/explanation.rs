@@ -68,6 +68,9 @@ impl FailureCode {
             | Self::LocaleMissing
             | Self::TablespaceMissing
             | Self::RoleConflict
+            | Self::ServerStopped
+            | Self::ServerMissing
+            | Self::DeletionIncomplete
             | Self::RestoreDiffers
             | Self::ContainerImagePull
             | Self::ContainerNotStarted
@@ -389,6 +392,15 @@ impl FailureCode {
                 "A PostgreSQL server did not start.",
                 "Read the server's last log lines in the log of the step, then retry.",
             ),
+            Self::ServerStopped => (
+                "The server was stopped outside of Toygres: its process ended, or its StatefulSet was scaled to 0.",
+                "Start the instance.",
+            ),
+            Self::ServerMissing => (
+                "The server's files or objects do not exist.",
+                "Restore an image into a new instance, then delete this one.",
+            ),
+            Self::DeletionIncomplete => ("The deletion did not complete.", "Delete it again."),
             Self::RestoreDiffers => (
                 "The restored content differs from the image. The instance was not started.",
                 "Compare the receipt with the source. Restore another image, or report the difference with the receipt.",

@@ -1,24 +1,24 @@
-//! Adding a server that exists already: it is connected to once, and what is wrong is said at the field.
+//! Connecting an existing server: Toygres probes it once and reports a failure at the field of the form that it is about.
 
 use model::agent::{Connection, Outcome};
 use model::instance::ExternalInstance;
-use model::{Actor, ImageType, Instance, InstanceId, Name, Role, TlsMode};
+use model::{Actor, Failure, FailureCode, ImageType, Instance, InstanceId, Name, Role, TlsMode};
 use platform::Secret;
 
-use super::by_id;
-use super::reserve::name_taken;
+use super::reserve_instance::name_in_use;
 use crate::audit;
 use crate::error::{Error, Result};
+use crate::instances::by_id;
 use crate::secret_refs::SecretRef;
 use crate::secrets::Kind;
 use crate::services::Services;
 use crate::users::require_role;
 
-/// Adds a server that exists already, after connecting to it.
+/// Adds an existing server after a successful connection.
 ///
 /// # Errors
-/// The caller may not, the name is taken, or the server does not let us in; the field is named.
-pub async fn add_external(services: &Services, actor: &Actor, new: ExternalInstance) -> Result<Instance> {
+/// The role does not allow it, a field is invalid, or the connection fails; the field is named.
+pub async fn connect_instance(services: &Services, actor: &Actor, new: ExternalInstance) -> Result<Instance> {
     let db = services.db();
     let subject = new.name.clone();
     audit::audited(db, actor, "instance.add", &subject, |_| None, async {
@@ -31,15 +31,15 @@ pub async fn add_external(services: &Services, actor: &Actor, new: ExternalInsta
             name.as_str()
         );
         if taken.fetch_one(db).await? {
-            return Err(Error::invalid("name", format!("There is an instance {name} already. Choose another name.")));
+            return Err(Error::invalid("name", format!("Instance {name} already exists. Enter another name.")));
         }
-        let given = Given::of(&new, actor)?;
+        let given = PasswordSource::of(&new, actor)?;
         let password = given.read(services).await?;
         let outcome = crate::jobs::probe(services, target.clone(), password.clone())
             .await
             .map_err(|error| field_of(error, &given))?;
         let Outcome::Probe { version, major, bytes, databases, workers, .. } = outcome else {
-            return Err(Error::Internal(anyhow::anyhow!("a probe found out something else")));
+            return Err(Error::Internal(anyhow::anyhow!("a probe returned the outcome of another job")));
         };
         let id = InstanceId::new();
         let mut tx = db.begin().await?;
@@ -66,7 +66,7 @@ pub async fn add_external(services: &Services, actor: &Actor, new: ExternalInsta
         )
         .execute(&mut *tx)
         .await
-        .map_err(|error| name_taken(error, &name))?;
+        .map_err(|error| name_in_use(error, &name))?;
         if given.reference().is_none() {
             services.keys().keep(&mut tx, Kind::InstancePassword, id.0, &password).await?;
         }
@@ -76,43 +76,43 @@ pub async fn add_external(services: &Services, actor: &Actor, new: ExternalInsta
     .await
 }
 
-/// Where the password is.
-enum Given {
-    /// It was typed; Toygres keeps it.
+/// Where the password comes from.
+enum PasswordSource {
+    /// The form; Toygres stores it sealed.
     Typed(Secret),
-    /// It is in a Secret of the cluster and stays there.
-    Kept(SecretRef),
+    /// A Secret of the cluster, read at each use.
+    Referenced(SecretRef),
 }
 
-impl Given {
+impl PasswordSource {
     fn of(new: &ExternalInstance, actor: &Actor) -> Result<Self> {
         let Some(text) = new.secret_ref.as_deref().filter(|text| !text.trim().is_empty()) else {
-            return Ok(Self::Typed(Secret::new(new.password.clone())));
+            return Ok(Self::Typed(Secret::from(new.password.clone())));
         };
         if !new.password.is_empty() {
-            return Err(Error::invalid("secret_ref", "Type a password or name a Secret, not both."));
+            return Err(Error::invalid("secret_ref", "Enter a password or a Secret, not both."));
         }
-        // Whoever names a Secret has its value sent to a host of their choice.
+        // The value of a named Secret is sent to a host that the caller chooses.
         if !actor.is(Role::Admin) {
             return Err(Error::invalid(
                 "secret_ref",
                 "Only an admin may have Toygres read a Secret. Type the password, or ask an admin.",
             ));
         }
-        text.parse().map(Self::Kept)
+        text.parse().map(Self::Referenced)
     }
 
     async fn read(&self, services: &Services) -> Result<Secret> {
         match self {
             Self::Typed(password) => Ok(password.clone()),
-            Self::Kept(reference) => reference.read(&**services.platform()).await,
+            Self::Referenced(reference) => reference.read(&**services.platform()).await,
         }
     }
 
     fn reference(&self) -> Option<&SecretRef> {
         match self {
             Self::Typed(_) => None,
-            Self::Kept(reference) => Some(reference),
+            Self::Referenced(reference) => Some(reference),
         }
     }
 }
@@ -126,7 +126,7 @@ fn external_target(new: &ExternalInstance) -> Result<Connection> {
     if !plain(host, 253) || !host.chars().all(of_host) || host.starts_with('-') {
         return Err(Error::invalid(
             "host",
-            "A host is a name or an address, such as db.example.com or 192.0.2.10: no URL, no path, no port.",
+            "Enter a host name or an IP address, such as db.example.com or 192.0.2.10, without scheme, path and port.",
         ));
     }
     if new.port == 0 {
@@ -134,11 +134,11 @@ fn external_target(new: &ExternalInstance) -> Result<Connection> {
     }
     let username = new.username.trim();
     if !plain(username, 63) {
-        return Err(Error::invalid("username", "Type the user to connect as, at most 63 bytes."));
+        return Err(Error::invalid("username", "Enter a user name of at most 63 bytes."));
     }
     let database = if new.database.trim().is_empty() { "postgres" } else { new.database.trim() };
     if !plain(database, 63) {
-        return Err(Error::invalid("database", "A database's name has at most 63 bytes."));
+        return Err(Error::invalid("database", "The name of a database has at most 63 bytes."));
     }
     if new.password.len() > 1000 || new.password.contains('\0') {
         return Err(Error::invalid("password", "A password has at most 1,000 bytes."));
@@ -152,22 +152,54 @@ fn external_target(new: &ExternalInstance) -> Result<Connection> {
     })
 }
 
-/// Which field of the form a probe's failure is about.
-fn field_of(error: Error, given: &Given) -> Error {
-    let Error::Conflict(words) = error else { return error };
-    let lower = words.to_lowercase();
-    let field = if lower.contains("password") || lower.contains("authentication") {
-        if given.reference().is_some() { "secret_ref" } else { "password" }
-    } else if lower.contains("database") && lower.contains("not exist") {
-        "database"
-    } else if lower.contains("tls") || lower.contains("certificate") {
-        "tls"
-    } else if lower.contains("role") || lower.contains("user") {
-        "username"
-    } else if lower.contains("refused") || lower.contains("port") {
-        "port"
-    } else {
-        "host"
+/// Assigns a probe's failure to the field of the form that it is about.
+fn field_of(error: Error, given: &PasswordSource) -> Error {
+    let Error::Failed(failure) = error else { return error };
+    let field = match failure.code {
+        FailureCode::PasswordRejected | FailureCode::PasswordMissing => match given {
+            PasswordSource::Typed(_) => "password",
+            PasswordSource::Referenced(_) => "secret_ref",
+        },
+        FailureCode::SecretUnreadable => "secret_ref",
+        FailureCode::DatabaseMissing => "database",
+        FailureCode::TlsUnsupported | FailureCode::CertificateUntrusted | FailureCode::CertificateInvalid => "tls",
+        FailureCode::ConnectionNotAdmitted | FailureCode::PermissionDenied => "username",
+        FailureCode::ConnectionRefused | FailureCode::NotPostgres => "port",
+        _ => "host",
     };
-    Error::Invalid { field, message: words }
+    Error::Invalid { field, message: with_explanation(&failure) }
+}
+
+/// The raw text of a failure and what to do about it.
+fn with_explanation(failure: &Failure) -> String {
+    match failure.code.explanation() {
+        Some(explanation) => format!("{} {} ({failure})", explanation.cause, explanation.fix),
+        None => failure.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_is_reported_at_its_field() {
+        let typed = PasswordSource::Typed(Secret::from("x".to_owned()));
+        let cases = [
+            (FailureCode::PasswordRejected, "password"),
+            (FailureCode::DatabaseMissing, "database"),
+            (FailureCode::CertificateUntrusted, "tls"),
+            (FailureCode::ConnectionRefused, "port"),
+            (FailureCode::HostNotResolved, "host"),
+            (FailureCode::LockTimeout, "host"),
+        ];
+        for (code, expected) in cases {
+            // The text names every field and decides nothing.
+            let failure = Failure::new(code, "password database tls role port user support");
+            let Error::Invalid { field, .. } = field_of(Error::Failed(failure), &typed) else {
+                panic!("{code} is not reported at a field");
+            };
+            assert_eq!(field, expected, "{code}");
+        }
+    }
 }

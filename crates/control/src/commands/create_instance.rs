@@ -1,14 +1,14 @@
-//! Making an instance: what is asked for is checked, a row is reserved, a run is started. How the run makes it is in
-//! `workflows/`.
+//! Starting the creation of an instance, empty or from an image.
 
 use model::instance::NewInstance;
+use model::restore::{CheckSubject, Verdict};
 use model::{Actor, ImageId, ImageStatus, ImageType, InstanceId, Name, Role};
 use platform::Secret;
 
-use super::reserve::{Reserved, reserve_and_start};
-use super::versions;
+use super::reserve_instance::{Reservation, reserve_and_start};
 use crate::audit;
 use crate::error::{Error, Result, Started};
+use crate::instances::versions;
 use crate::restore_plan::{self, Target};
 use crate::secrets::Kind;
 use crate::services::Services;
@@ -16,18 +16,18 @@ use crate::users::{require_role, random_password};
 use crate::volumes;
 use crate::workflows::{CreateInstance, RestoreImage};
 
-/// The superuser of the instances that Toygres makes.
+/// The superuser of new instances.
 const SUPERUSER: &str = "postgres";
 
-/// Starts making an instance: a new one, or from an image if one is named.
+/// Starts the creation of an instance: empty, or restored from an image if one is given.
 ///
 /// # Errors
-/// The caller may not, what was asked for cannot be, or the name is taken.
-pub async fn create(services: &Services, actor: &Actor, new: NewInstance) -> Result<Started<InstanceId>> {
+/// The role does not allow it, a field is invalid, the restore check fails, or the name is in use.
+pub async fn create_instance(services: &Services, actor: &Actor, new: NewInstance) -> Result<Started<InstanceId>> {
     create_again(services, actor, new, None).await
 }
 
-/// The same, taking the password from an instance that could not be made, where none is given.
+/// The same; without a password in the request, takes that of the failed instance.
 pub(crate) async fn create_again(
     services: &Services,
     actor: &Actor,
@@ -62,7 +62,7 @@ pub(crate) async fn create_again(
 fn check_dns_label(label: Option<&str>) -> Result<()> {
     match label.map(Name::parse) {
         Some(Err(_)) => {
-            Err(Error::invalid("dns_label", "A DNS label has lowercase letters, digits and hyphens only."))
+            Err(Error::invalid("dns_label", "A DNS label has only lowercase letters, digits and hyphens."))
         }
         _ => Ok(()),
     }
@@ -86,8 +86,8 @@ async fn fresh(
         (None, Some(failed)) => services.keys().read(services.db(), Kind::InstancePassword, failed.0).await?,
         _ => None,
     };
-    let password = given.map(Secret::new).or(kept).unwrap_or_else(random_password);
-    let reserved = Reserved {
+    let password = given.map(Secret::from).or(kept).unwrap_or_else(random_password);
+    let reserved = Reservation {
         name: &name,
         image_type,
         major,
@@ -104,31 +104,30 @@ async fn fresh(
     reserve_and_start(services, actor, id, reserved, new, &CreateInstance { instance: id }, &title).await
 }
 
-/// The version that was asked for, or the newest, if an instance of that type can be made of it.
-async fn choose_version(services: &Services, asked: Option<i32>, image_type: ImageType) -> Result<i32> {
+/// The requested version, or the newest one, if the platform can create an instance of that type and version.
+async fn choose_version(services: &Services, requested: Option<i32>, image_type: ImageType) -> Result<i32> {
     let platform = services.platform();
     let installed = versions(services).await?;
     let newest = installed.first().ok_or_else(|| {
-        Error::Conflict(format!("There is no PostgreSQL here to start. {}", platform.how_to_get(None)))
+        Error::Conflict(format!("No PostgreSQL version is available. {}", platform.install_hint(None)))
     })?;
-    let major = asked.unwrap_or(newest.major);
+    let major = requested.unwrap_or(newest.major);
     let Some(chosen) = installed.iter().find(|installed| installed.major == major) else {
-        let there: Vec<String> = installed.iter().map(|installed| installed.major.to_string()).collect();
-        let how = platform.how_to_get(Some(major));
-        let there = there.join(", ");
+        let available: Vec<String> = installed.iter().map(|installed| installed.major.to_string()).collect();
+        let (available, hint) = (available.join(", "), platform.install_hint(Some(major)));
         return Err(Error::invalid(
             "major",
-            format!("PostgreSQL {major} is not here; {there} is. Choose that, or: {how}"),
+            format!("PostgreSQL {major} is not available. Available versions: {available}. {hint}"),
         ));
     };
-    if let Some(words) = platform.lacks(image_type, major) {
-        return Err(Error::invalid("image_type", words));
+    if let Some(reason) = platform.unsupported_reason(image_type, major) {
+        return Err(Error::invalid("image_type", reason));
     }
     match platform.preload(image_type).iter().find(|library| !restore_plan::is_offered(chosen, library)) {
         Some(library) => Err(Error::invalid(
             "image_type",
             format!(
-                "The extension {library} is not here for PostgreSQL {major}. Install it first, or choose stock."
+                "The extension {library} is not available for PostgreSQL {major}. Install it, or choose standard PostgreSQL."
             ),
         )),
         None => Ok(major),
@@ -142,7 +141,7 @@ fn check_password(password: &str) -> Result<()> {
     if password.chars().count() < 8 {
         return Err(Error::invalid(
             "password",
-            "A password has at least 8 characters. Left empty, one is made up.",
+            "A password has at least 8 characters. Leave empty to generate one.",
         ));
     }
     Ok(())
@@ -158,7 +157,7 @@ async fn restore(
     let detail = crate::images::get(services, image).await?;
     if detail.image.status != ImageStatus::Available {
         return Err(Error::Conflict(format!(
-            "The image {} is {}; only one that is available can be restored.",
+            "Image {} is {}. Only an available image can be restored.",
             detail.image.name, detail.image.status
         )));
     }
@@ -168,14 +167,15 @@ async fn restore(
         volume_bytes: new.volume_bytes,
         dns_label: new.dns_label.as_deref(),
     };
-    let plan = restore_plan::check(services, image, target).await?;
-    if let Some(check) = plan.checks.iter().find(|check| check.verdict == model::restore::Verdict::Fail) {
+    let installed = versions(services).await?;
+    let plan = restore_plan::assess(services, &detail, &installed, target).await?;
+    if let Some(check) = plan.checks.iter().find(|check| check.verdict == Verdict::Fail) {
         let sentence =
             format!("{} {}", check.found, check.fix.as_deref().unwrap_or_default()).trim().to_owned();
-        return Err(match check.subject.as_str() {
-            "name" => Error::invalid("name", sentence),
-            "volume" => Error::invalid("volume_bytes", sentence),
-            "version" if new.major.is_some() => Error::invalid("major", sentence),
+        return Err(match check.subject {
+            CheckSubject::Name => Error::invalid("name", sentence),
+            CheckSubject::Volume => Error::invalid("volume_bytes", sentence),
+            CheckSubject::Version if new.major.is_some() => Error::invalid("major", sentence),
             _ => Error::Conflict(sentence),
         });
     }
@@ -183,14 +183,14 @@ async fn restore(
         .fetch_one(services.db())
         .await?;
     let preload = detail.manifest.map(|manifest| manifest.source.preload).unwrap_or_default();
-    let major = plan.major.ok_or_else(|| Error::Conflict("The image names no version.".to_owned()))?;
-    let reserved = Reserved {
+    let major = plan.major.ok_or_else(|| Error::Conflict("The image does not contain the version of its source.".to_owned()))?;
+    let reserved = Reservation {
         name: &name,
         image_type: detail.image.image_type,
         major,
         username: &source.username,
         trust_loopback: source.trust_loopback || new.trust_loopback.unwrap_or(false),
-        preload: restore_plan::offered(services, detail.image.image_type, major, preload).await?,
+        preload: restore_plan::offered(&**services.platform(), &installed, detail.image.image_type, major, preload),
         volume_bytes: plan.volume_bytes,
         data_bytes: plan.bytes,
         source_image: Some(image),

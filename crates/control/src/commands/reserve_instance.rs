@@ -1,18 +1,17 @@
-//! Reserving an instance's row, with its password and the run that makes it, in one transaction.
+//! Reserving an instance's row, with its password and the run that creates it, in one transaction.
 
 use model::instance::NewInstance;
 use model::{Actor, ImageId, ImageType, InstanceId, InstanceStatus, Name, RunId};
 use platform::Secret;
-use serde_json::json;
 use workflow::Workflow;
 
-use super::start_run;
 use crate::error::{Error, Result, Started};
+use crate::runs::start::{RunLabels, start_run};
 use crate::secrets::Kind;
 use crate::services::Services;
 
-/// What a row is reserved with.
-pub(super) struct Reserved<'a> {
+/// The values of the reserved row.
+pub(super) struct Reservation<'a> {
     pub(super) name: &'a Name,
     pub(super) image_type: ImageType,
     pub(super) major: i32,
@@ -25,12 +24,12 @@ pub(super) struct Reserved<'a> {
     pub(super) password: Option<Secret>,
 }
 
-/// One transaction: the row, its password, the run.
+/// Writes the row, its password and the run in one transaction.
 pub(super) async fn reserve_and_start<W: Workflow>(
     services: &Services,
     actor: &Actor,
     id: InstanceId,
-    reserved: Reserved<'_>,
+    reserved: Reservation<'_>,
     new: &NewInstance,
     input: &W,
     title: &str,
@@ -57,17 +56,22 @@ pub(super) async fn reserve_and_start<W: Workflow>(
     )
     .execute(&mut *tx)
     .await
-    .map_err(|error| name_taken(error, reserved.name))?;
+    .map_err(|error| name_in_use(error, reserved.name))?;
     if let Some(password) = &reserved.password {
         services.keys().keep(&mut tx, Kind::InstancePassword, id.0, password).await?;
     }
-    // What is asked for again is this without its secret.
+    // The request without its secret, so that a failed run can be repeated.
     let request = NewInstance { password: None, ..new.clone() };
-    let labels = json!({
-        "title": title, "started_by": actor.name, "instance": id, "instance_name": reserved.name.as_str(),
-        "image": reserved.source_image, "request": request,
-    });
-    start_run(services, &mut tx, input, run, labels).await?;
+    let labels = RunLabels {
+        title: title.to_owned(),
+        started_by: actor.name.clone(),
+        instance: Some(id),
+        instance_name: Some(reserved.name.to_string()),
+        image: reserved.source_image,
+        image_name: None,
+        request: Some(serde_json::to_value(request)?),
+    };
+    start_run(services, &mut tx, input, run, &labels).await?;
     tx.commit().await?;
     Ok(Started {
         id,
@@ -77,10 +81,11 @@ pub(super) async fn reserve_and_start<W: Workflow>(
     })
 }
 
-pub(super) fn name_taken(error: sqlx::Error, name: &Name) -> Error {
+/// Turns the violated unique index of instance names into an error at the field.
+pub(super) fn name_in_use(error: sqlx::Error, name: &Name) -> Error {
     match error.as_database_error().and_then(|error| error.constraint()) {
         Some("instance_name") => {
-            Error::invalid("name", format!("There is an instance {name} already. Choose another name."))
+            Error::invalid("name", format!("Instance {name} already exists. Enter another name."))
         }
         _ => error.into(),
     }
