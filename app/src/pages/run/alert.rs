@@ -1,0 +1,150 @@
+//! The alert at the top of a run's page: what failed first, its cause, and what to do.
+
+use leptos::prelude::*;
+use model::run::{Diagnosis, RunDetail, StepRow, step_words};
+use model::{RunState, StepState};
+
+use crate::components::icon::Icon;
+
+/// The alert; nothing if there is nothing to explain.
+pub(super) fn alert(detail: &RunDetail) -> Option<AnyView> {
+    match detail.run.state {
+        RunState::Failed => Some(failed(detail)),
+        RunState::Stuck => Some(stuck(detail)),
+        RunState::Undoing => Some(rolling_back(detail)),
+        RunState::Running => waiting(detail),
+        RunState::Succeeded | RunState::Cancelled => None,
+    }
+}
+
+/// The errors of a run in the order in which they occurred.
+struct Errors {
+    /// The error of the first attempt of the step that failed.
+    first: Option<String>,
+    /// The error of its last attempt, if that is a different one.
+    last: Option<String>,
+    /// The newest error of the rollback.
+    rollback: Option<String>,
+}
+
+impl Errors {
+    fn of(detail: &RunDetail) -> Self {
+        // Only the last step that was started can have failed: all steps before it are done.
+        let failed = detail.step_rows.iter().rfind(|step| step.attempt > 0);
+        let last = detail.run.error.clone().or_else(|| failed.and_then(own_error));
+        let rollback = detail.step_rows.iter().find_map(rollback_error);
+        Self { first: last.clone(), last: None, rollback: rollback.filter(|error| last.as_ref() != Some(error)) }
+    }
+
+    /// The entries for the errors of the failed step.
+    fn entries(first: Option<String>, last: Option<String>) -> impl IntoView {
+        let label = if last.is_some() { "First error" } else { "Error" };
+        view! {
+            {first.map(|error| entry(label, error))}
+            {last.map(|error| entry("Last error", error))}
+        }
+    }
+}
+
+/// The error of the step itself.
+fn own_error(step: &StepRow) -> Option<String> {
+    step.error.clone().filter(|_| step.state != StepState::Stuck)
+}
+
+/// The error of the step's rollback.
+fn rollback_error(step: &StepRow) -> Option<String> {
+    step.error.clone().filter(|_| step.state == StepState::Stuck)
+}
+
+fn failed(detail: &RunDetail) -> AnyView {
+    let Errors { first, last, .. } = Errors::of(detail);
+    let title = first.unwrap_or_else(|| "Failed and rolled back".to_owned());
+    section(
+        ("fail", "s-fail", title),
+        view! {
+            {last.map(|error| entry("Last error", error))}
+            <Explanation diagnosis=detail.diagnosis.clone()/>
+            <SupportReference detail=detail.clone()/>
+        },
+    )
+}
+
+fn stuck(detail: &RunDetail) -> AnyView {
+    let Errors { first, last, rollback } = Errors::of(detail);
+    let step = detail.run.step.as_deref().map(step_words).unwrap_or_default();
+    let text = format!(
+        "The step \u{201c}{step}\u{201d} could not be rolled back, and the run still holds its locks. Fix the cause and press \
+         Retry rollback, or undo the step by hand and press Mark as resolved."
+    );
+    section(
+        ("stuck", "s-stuck", "Rollback failed: manual action required".to_owned()),
+        view! {
+            {Errors::entries(first, last)}
+            {rollback.map(|error| entry("Rollback error", error))}
+            {entry("What to do", text)}
+            <Explanation diagnosis=detail.diagnosis.clone()/>
+            <SupportReference detail=detail.clone()/>
+        },
+    )
+}
+
+fn rolling_back(detail: &RunDetail) -> AnyView {
+    let Errors { first, last, rollback } = Errors::of(detail);
+    let failed = !detail.run.cancel || detail.run.error.is_some();
+    let title = if failed { "Rolling back after a failure" } else { "Rolling back after a cancellation" };
+    section(
+        ("undo", "s-undo", title.to_owned()),
+        view! {
+            {Errors::entries(first, last)}
+            {rollback.map(|error| entry("Rollback error", error))}
+            {failed.then(|| view! { <Explanation diagnosis=detail.diagnosis.clone()/> })}
+            <SupportReference detail=detail.clone()/>
+        },
+    )
+}
+
+/// What the run waits for, if its cause is known.
+fn waiting(detail: &RunDetail) -> Option<AnyView> {
+    let waits_for = detail.step_rows.iter().find_map(|step| step.waits_for.clone())?;
+    let diagnosis = detail.diagnosis.clone()?;
+    Some(section(
+        ("warn", "s-wait", "Waiting for an external resource".to_owned()),
+        view! {
+            {entry("Waiting for", waits_for)}
+            {entry("Cause", diagnosis.cause)}
+            {entry("Fix", diagnosis.fix)}
+        },
+    ))
+}
+
+fn section((tone, icon, title): (&'static str, &'static str, String), entries: impl IntoView) -> AnyView {
+    view! {
+        <section class=format!("alert {tone}")>
+            <h2><Icon name=icon/>{title}</h2>
+            <dl>{entries}</dl>
+        </section>
+    }
+    .into_any()
+}
+
+fn entry(term: &'static str, text: String) -> impl IntoView {
+    view! { <dt>{term}</dt> <dd>{text}</dd> }
+}
+
+#[component]
+fn Explanation(diagnosis: Option<Diagnosis>) -> impl IntoView {
+    diagnosis.map(|diagnosis| {
+        view! {
+            {entry("Cause", diagnosis.cause)}
+            {entry("Fix", diagnosis.fix)}
+            {entry("Meaning", diagnosis.meaning)}
+        }
+    })
+}
+
+#[component]
+fn SupportReference(detail: RunDetail) -> impl IntoView {
+    let run = detail.run;
+    let text = format!("run {}, {} version {}", run.id, run.workflow, run.version);
+    view! { <dt>"Support reference"</dt> <dd class="mono">{text}</dd> }
+}
