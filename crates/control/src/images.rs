@@ -2,7 +2,7 @@
 
 use model::image::Manifest;
 use model::page::Page;
-use model::{Failure, Image, ImageDetail, ImageId, ImageKind, ImageStatus, ImageType, InstanceId, RunId, StoreId};
+use model::{Failure, Image, ImageDetail, ImageId, ImageKind, ImageStatus, ImageType, InstanceId, RunId, RunState, StoreId};
 
 use crate::error::{Error, Result};
 use crate::locks::image_key;
@@ -37,6 +37,7 @@ macro_rules! images {
                    kind as "kind!: model::ImageKind", image_type as "image_type!: model::ImageType",
                    status as "status!: model::ImageStatus", version, major, source_bytes, stored_bytes, databases,
                    source_databases, tables, rows, duration_ms, store as "store!: model::StoreId", run as "run: model::RunId",
+                   (select r.state from toygres.run r where r.id = image.run) as "run_state: model::RunState",
                    created_by, created_at, verified_at, proven_at, error, error_code, error_subject
                from toygres.image "# + $tail
             $(, $value)*
@@ -66,6 +67,7 @@ pub(crate) struct ImageColumns {
     pub(crate) duration_ms: Option<i64>,
     pub(crate) store: StoreId,
     pub(crate) run: Option<RunId>,
+    pub(crate) run_state: Option<RunState>,
     pub(crate) created_by: String,
     pub(crate) created_at: chrono::DateTime<chrono::Utc>,
     pub(crate) verified_at: Option<chrono::DateTime<chrono::Utc>>,
@@ -98,6 +100,7 @@ impl From<ImageColumns> for Image {
             duration_ms: row.duration_ms,
             store: row.store,
             run: row.run,
+            run_state: row.run_state,
             created_by: row.created_by,
             created_at: row.created_at,
             verified_at: row.verified_at,

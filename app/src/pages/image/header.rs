@@ -92,7 +92,7 @@ pub(super) fn Problem(image: Image) -> impl IntoView {
         <section class=format!("alert {tone}")>
             <h2><Icon name=icon/>{title}</h2>
             <dl>
-                {error.map(|error| view! { <dt>"Error"</dt> <dd>{error}</dd> })}
+                {error.map(|error| view! { <dt>"Error"</dt> <dd>{error.to_string()}</dd> })}
                 <dt>"Meaning"</dt>
                 <dd>{meaning}</dd>
                 {image

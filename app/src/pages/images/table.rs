@@ -77,7 +77,7 @@ fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
     let restore =
         (can_restore && image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
     let sub = match (&image.error, image.description.is_empty()) {
-        (Some(error), _) if !image.was_cancelled() => error.clone(),
+        (Some(error), _) if !image.was_cancelled() => error.message(),
         (None, false) => image.description.clone(),
         _ => format!("by {}", image.created_by),
     };

@@ -78,7 +78,7 @@ fn ImageRow(image: Image, can_restore: bool, databases: usize) -> impl IntoView 
                 <a class="name" href=format!("/images/{}", image.id)><span class="mono">{image.name.clone()}</span></a>
             </th>
             <td role="cell" data-k="State">
-                <StatusBadge style=status_badge::image(&image) title=image.error.clone()/>
+                <StatusBadge style=status_badge::image(&image) title=image.error.as_ref().map(ToString::to_string)/>
                 {partial.map(|partial| view! { <span class="sub">{partial}</span> })}
             </td>
             <td role="cell" class="num" data-k="Source size">{format::bytes_or_dash(image.source_bytes)}</td>
