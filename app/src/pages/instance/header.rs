@@ -50,7 +50,7 @@ pub(super) fn InstanceHeader(
 }
 
 fn running_backup(runs: &[Run]) -> Option<&Run> {
-    runs.iter().find(|run| run.workflow == WorkflowName::CreateImage && run.state == RunState::Running)
+    runs.iter().find(|run| run.workflow == model::WorkflowName::CreateImage && run.state == RunState::Running)
 }
 
 #[component]
