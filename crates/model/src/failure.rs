@@ -112,6 +112,8 @@ text_enum! {
         PasswordRejected = "password_rejected",
         /// No line of pg_hba.conf admits the connection.
         ConnectionNotAdmitted = "connection_not_admitted",
+        /// The role does not exist, or is not permitted to log in.
+        LoginDenied = "login_denied",
         /// The database does not exist.
         DatabaseMissing = "database_missing",
         /// The server has no free connection.

@@ -51,6 +51,7 @@ impl FailureCode {
             | Self::PasswordMissing
             | Self::PasswordRejected
             | Self::ConnectionNotAdmitted
+            | Self::LoginDenied
             | Self::DatabaseMissing
             | Self::PermissionDenied
             | Self::RowSecurity
@@ -298,6 +299,10 @@ impl FailureCode {
             Self::ConnectionNotAdmitted => (
                 "The server's pg_hba.conf does not admit the connection.",
                 "Add a line for this address, user and database to pg_hba.conf, reload the server, and check the TLS mode.",
+            ),
+            Self::LoginDenied => (
+                "The role does not exist on the server, or is not permitted to log in.",
+                "Enter the name of a role that has the attribute LOGIN.",
             ),
             Self::DatabaseMissing => {
                 ("The database does not exist on the server.", "Enter the name of an existing database.")

@@ -1,19 +1,19 @@
-//! Says many lines and does nothing else: what tests of the log's way send through it.
+//! Emits many log lines: a job that tests how the log is transported.
 
 use anyhow::Result;
 use model::{Level, Outcome};
 
 use crate::job::Job;
 
-/// Says so many lines, as fast as they are taken.
-pub(crate) async fn talk(job: &Job, lines: u64) -> Result<Outcome> {
+/// Emits that many lines as fast as possible.
+pub(crate) async fn emit_lines(job: &Job, lines: u64) -> Result<Outcome> {
     for n in 1..=lines {
         job.log(
             Level::Info,
             format!("line {n}: {}", "the quick brown fox jumps over the lazy dog ".repeat(2)),
         );
         if n % 256 == 0 {
-            // A stop is heard in between.
+            // Lets a cancellation take effect.
             tokio::task::yield_now().await;
         }
     }
