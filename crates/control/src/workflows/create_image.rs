@@ -74,7 +74,7 @@ impl Step for CreateImageRecord {
             instances::by_id(cx.services.db(), cx.input.instance).await?;
         let password = access::password(&cx.services, &instance).await?;
         let mut tx = cx.fenced().await?;
-        cx.services.keys().keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password).await?;
+        cx.services.keys().keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password).await.map_err(Error::from)?;
         let row = sqlx::query!(
             "update toygres.image i set version = $2, major = $3, image_type = $4
              from toygres.store s where i.id = $1 and s.id = i.store returning s.url, i.username, i.selection",
@@ -152,7 +152,7 @@ impl Step for RunBackupJob {
             let instance =
                 instances::by_id(cx.services.db(), cx.input.instance).await?;
             let password =
-                cx.services.keys().read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await?;
+                cx.services.keys().read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await.map_err(Error::from)?;
             let to = Location { store: record.store, prefix: prefix.clone() };
             let work = Work::Backup {
                 image: cx.input.image,
@@ -246,7 +246,9 @@ impl Step for UpdateImageStatus {
         let store = stores::access::open(&cx.services, store).await.map_err(Error::from)?;
         let reader = image::ImageReader::open(store.clone(), &backup.prefix).await.map_err(Error::from)?;
         let source_databases = match backup.outcome {
-            Outcome::Backup { source_databases, .. } => source_databases.and_then(|n| i32::try_from(n).ok()),
+            // An agent of the version before does not report the number.
+            Outcome::Backup { source_databases: 0, .. } => None,
+            Outcome::Backup { source_databases, .. } => i32::try_from(source_databases).ok(),
             _ => None,
         };
         publish(cx, &reader.manifest, &backup.prefix, source_databases).await?;

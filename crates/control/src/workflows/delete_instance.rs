@@ -5,7 +5,6 @@ use model::{FailureCode, InstanceId, Origin, WorkflowName};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
-use crate::error::Error;
 use crate::instances;
 use crate::locks::instance_key;
 use crate::error::Error;
