@@ -99,6 +99,6 @@ fn scheme() -> Option<String> {
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn hydrate() {
-    std::panic::set_hook(Box::new(|panic| leptos::logging::console_error(&panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| leptos::logging::error!("{panic}")));
     leptos::mount::hydrate_body(App);
 }

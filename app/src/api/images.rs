@@ -29,6 +29,8 @@ pub struct Catalogue {
     pub images: Page<Image>,
     /// The names of all instances, for the filter.
     pub instances: Vec<String>,
+    /// How many backups failed or were cancelled, under the same search and instance.
+    pub failed_attempts: i64,
     /// Whether the user may restore images.
     pub may: bool,
 }
@@ -52,9 +54,10 @@ pub async fn list_images(filter: ImageFilter) -> Result<Catalogue> {
         page: filter.page,
         per_page: 25,
     };
+    let failed_attempts = control::images::failed_attempts(&services, &query).await?;
     let images = control::images::list(&services, query).await?;
     let instances = all.into_iter().map(|instance| instance.name).collect();
-    Ok(Catalogue { images, instances, may: actor.is(model::Role::Operator) })
+    Ok(Catalogue { images, instances, failed_attempts, may: actor.is(model::Role::Operator) })
 }
 
 /// One image.
@@ -68,7 +71,7 @@ pub async fn get_image(id: ImageId) -> Result<ImageDetail> {
 #[server(prefix = "/api/fn", endpoint = "verify-image")]
 pub async fn verify_image(id: ImageId) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let started = control::images::verify(&services, &actor, id).await?;
+    let started = control::commands::verify_image(&services, &actor, id).await?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
@@ -77,7 +80,7 @@ pub async fn verify_image(id: ImageId) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "delete-image")]
 pub async fn delete_image(id: ImageId, typed_name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Admin)?;
-    let deleted = control::images::delete(&services, &actor, id, &typed_name).await;
+    let deleted = control::commands::delete_image(&services, &actor, id, &typed_name).await;
     let started =
         super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("typed_name", &*typed_name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));

@@ -41,6 +41,8 @@ pub struct InstanceView {
     pub images: Vec<Image>,
     /// The number of its images.
     pub images_total: i64,
+    /// How many backups of it failed or were cancelled.
+    pub failed_attempts: i64,
     /// Its newest runs.
     pub runs: Vec<Run>,
     /// Whether a backup of it is running.
@@ -56,7 +58,9 @@ pub async fn list_instances() -> Result<Vec<InstanceRow>> {
     let overview = control::overview::get(&services).await?;
     let backing_up = |id| {
         overview.running.iter().any(|run| {
-            run.state == RunState::Running && run.instance == Some(id) && run.workflow == "create-image"
+            run.state == RunState::Running
+                && run.instance == Some(id)
+                && run.workflow == model::WorkflowName::CreateImage
         })
     };
     let row = |row: OverviewInstance| InstanceRow {
@@ -75,6 +79,7 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
     let days = control::instances::history(&services, instance.id, DAYS).await?;
     let query =
         control::images::ImageQuery { instance: Some(instance.id), per_page: 5, ..Default::default() };
+    let failed_attempts = control::images::failed_attempts(&services, &query).await?;
     let images = control::images::list(&services, query).await?;
     let query = control::runs::RunQuery { instance: Some(instance.id), per_page: 5, ..Default::default() };
     let runs = control::runs::list(&services, query).await?.rows;
@@ -85,13 +90,14 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
     };
     let backing_up = images.rows.iter().any(|image| image.status == model::ImageStatus::Creating);
     let connection = instance.host.is_some().then(|| control::instances::connection_string(&instance));
-    let problem = instance.health_detail.as_deref();
+    let problem = instance.health_detail.as_ref();
     Ok(InstanceView {
         connection,
-        port_forward: control::instances::way_in(&services, &instance),
+        port_forward: control::instances::port_forward_command(&services, &instance),
         diagnosis: problem.and_then(control::diagnosis::of_instance),
         days,
         images_total: images.total,
+        failed_attempts,
         images: images.rows,
         runs,
         backing_up,
@@ -105,7 +111,7 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
 pub async fn reveal_password(name: String) -> Result<String> {
     let (services, actor) = super::caller(model::Role::Admin)?;
     super::cookies::forbid_caching();
-    super::redirect_to_sudo(control::instances::password(&services, &actor, &name).await)
+    super::redirect_to_sudo(control::commands::reveal_password(&services, &actor, &name).await)
 }
 
 /// Starts a backup of an instance and redirects to its run.
@@ -131,7 +137,7 @@ pub async fn back_up(
         description: Some(description.clone()).filter(|text| !text.trim().is_empty()),
         databases,
     };
-    let started = control::images::create(&services, &actor, new).await.map_err(|error| {
+    let started = control::commands::back_up(&services, &actor, new).await.map_err(|error| {
         UiError::from(error).with_input([
             ("name", &*name),
             ("description", &*description),
@@ -146,7 +152,7 @@ pub async fn back_up(
 #[server(prefix = "/api/fn", endpoint = "start-instance")]
 pub async fn start_instance(name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let started = control::instances::start(&services, &actor, &name).await?;
+    let started = control::commands::start_instance(&services, &actor, &name).await?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
@@ -155,7 +161,7 @@ pub async fn start_instance(name: String) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "stop-instance")]
 pub async fn stop_instance(name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let started = control::instances::stop(&services, &actor, &name).await?;
+    let started = control::commands::stop_instance(&services, &actor, &name).await?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
@@ -165,7 +171,7 @@ pub async fn stop_instance(name: String) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "delete-instance")]
 pub async fn delete_instance(name: String, typed_name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Admin)?;
-    let deleted = control::instances::delete(&services, &actor, &name, &typed_name).await;
+    let deleted = control::commands::delete_instance(&services, &actor, &name, &typed_name).await;
     let started =
         super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("typed_name", &*typed_name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
@@ -226,7 +232,7 @@ pub async fn create_instance(
         dns_label: Some(dns_label.trim().to_owned()).filter(|label| !label.is_empty()),
         source_image_id: None,
     };
-    let started = control::instances::create(&services, &actor, new)
+    let started = control::commands::create_instance(&services, &actor, new)
         .await
         .map_err(|error| remember(super::place::map_volume_field(error)))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
@@ -295,7 +301,7 @@ pub async fn add_instance(
         tls: parse_choice("tls", &tls).map_err(remember)?,
         image_type: parse_choice("image_type", &image_type).map_err(remember)?,
     };
-    let added = control::instances::add_external(&services, &actor, new)
+    let added = control::commands::connect_instance(&services, &actor, new)
         .await
         .map_err(|error| remember(error.into()))?;
     leptos_axum::redirect(&format!("/instances/{}", added.name));

@@ -1,7 +1,7 @@
 //! The data of the overview.
 
 use leptos::prelude::*;
-use model::Place;
+use model::PlatformInfo;
 use model::overview::Overview;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct OverviewPage {
     /// Instances, active runs, and what needs attention.
     pub overview: Overview,
     /// The platform of the instances.
-    pub place: Place,
+    pub place: PlatformInfo,
     /// Whether a default store exists.
     pub has_store: bool,
     /// The installed PostgreSQL versions; empty if there are instances.

@@ -1,7 +1,7 @@
 //! The platform, and volume sizes in forms.
 
 use leptos::prelude::*;
-use model::Place;
+use model::PlatformInfo;
 
 use crate::error::Result;
 #[cfg(feature = "ssr")]
@@ -12,7 +12,7 @@ pub const GIB: i64 = 1 << 30;
 
 /// The platform of instances and jobs.
 #[server(prefix = "/api/fn", endpoint = "place")]
-pub async fn get_place() -> Result<Place> {
+pub async fn get_place() -> Result<PlatformInfo> {
     Ok(super::caller(model::Role::Viewer)?.0.place())
 }
 

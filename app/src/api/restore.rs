@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use model::restore::RestorePlan;
-use model::{ImageDetail, ImageId, Place};
+use model::{ImageDetail, ImageId, PlatformInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, UiError};
@@ -28,7 +28,7 @@ pub struct RestoreView {
     /// The image.
     pub image: ImageDetail,
     /// The platform of the new instance.
-    pub place: Place,
+    pub place: PlatformInfo,
     /// The versions that the image can be restored into: major and full.
     pub versions: Vec<(i32, String)>,
     /// The requested settings, or the proposed ones.
@@ -90,7 +90,7 @@ async fn plan(services: &control::Services, id: ImageId, request: &TargetRequest
         volume_bytes: super::place::parse_volume_gib(&request.volume_gib)?,
         dns_label: Some(request.dns_label.trim()).filter(|label| !label.is_empty()),
     };
-    control::instances::restore_plan(services, id, target).await.map_err(super::place::map_volume_field)
+    control::restore_plan::check(services, id, target).await.map_err(super::place::map_volume_field)
 }
 
 /// Starts a restore and redirects to its run.
@@ -119,7 +119,7 @@ pub async fn restore_image(
         dns_label: Some(dns_label).filter(|label| !label.trim().is_empty()),
         ..Default::default()
     };
-    let started = control::instances::create(&services, &actor, new)
+    let started = control::commands::create_instance(&services, &actor, new)
         .await
         .map_err(|error| super::place::map_volume_field(error).with_input([("name", &*name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));

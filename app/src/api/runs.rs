@@ -46,7 +46,7 @@ pub async fn list_runs(filter: RunFilter) -> Result<Page<Run>> {
     let (services, _) = super::caller(model::Role::Viewer)?;
     let query = control::runs::RunQuery {
         state: filter.state.parse().ok(),
-        workflow: Some(filter.workflow.replace('\0', "")).filter(|name| !name.is_empty()),
+        workflow: filter.workflow.parse().ok(),
         instance: filter.instance.parse().ok(),
         image: filter.image.parse().ok(),
         search: Some(filter.search),
@@ -77,7 +77,7 @@ pub async fn get_log(id: RunId, filter: LogFilter, stretch: LogStretch) -> Resul
 #[server(prefix = "/api/fn", endpoint = "test-platform")]
 pub async fn test_platform() -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let started = control::place::test(&services, &actor, None).await?;
+    let started = control::commands::test_platform(&services, &actor, None).await?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
@@ -86,7 +86,7 @@ pub async fn test_platform() -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "cancel-run")]
 pub async fn cancel_run(id: RunId) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    control::runs::cancel(&services, &actor, id).await?;
+    control::commands::cancel_run(&services, &actor, id).await?;
     leptos_axum::redirect(&format!("/runs/{id}"));
     Ok(())
 }
@@ -95,7 +95,7 @@ pub async fn cancel_run(id: RunId) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "retry-run")]
 pub async fn retry_run(id: RunId) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let run = control::runs::retry(&services, &actor, id).await?;
+    let run = control::commands::retry_run(&services, &actor, id).await?;
     leptos_axum::redirect(&format!("/runs/{run}"));
     Ok(())
 }
@@ -104,7 +104,7 @@ pub async fn retry_run(id: RunId) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "accept-run")]
 pub async fn accept_run(id: RunId) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    control::runs::accept(&services, &actor, id).await?;
+    control::commands::accept_run(&services, &actor, id).await?;
     leptos_axum::redirect(&format!("/runs/{id}"));
     Ok(())
 }

@@ -42,7 +42,7 @@ fn of_instance(instance: &Instance) -> Option<AttentionItem> {
         (InstanceStatus::Running, Health::Ok, Some(_)) => (Severity::DataLoss, "is at risk of data loss"),
         _ => return None,
     };
-    let reason = instance.health_detail.clone();
+    let reason = instance.health_detail.as_ref().map(model::Failure::message);
     Some(AttentionItem {
         severity,
         style: status_badge::instance(instance),
@@ -62,7 +62,7 @@ fn of_run(run: &Run) -> AttentionItem {
         severity,
         style: status_badge::run(run.state),
         title: run.title.clone(),
-        reason: run.error.clone().unwrap_or_else(|| reason.to_owned()),
+        reason: run.error.as_ref().map(model::Failure::message).unwrap_or_else(|| reason.to_owned()),
         href: format!("/runs/{}", run.id),
         action,
     }

@@ -2,14 +2,14 @@
 //! server runs.
 
 use leptos::prelude::*;
-use model::Place;
+use model::PlatformInfo;
 
 use crate::api::place::get_place;
 use crate::error::Result;
 
 /// The platform on which instances run.
 #[derive(Clone, Copy)]
-pub struct PlatformContext(Resource<Result<Place>>);
+pub struct PlatformContext(Resource<Result<PlatformInfo>>);
 
 impl PlatformContext {
     /// Fetches the platform and provides it as context.
@@ -21,7 +21,7 @@ impl PlatformContext {
     ///
     /// # Errors
     /// The user is not logged in.
-    pub async fn place(self) -> Result<Place> {
+    pub async fn place(self) -> Result<PlatformInfo> {
         self.0.await
     }
 
@@ -46,7 +46,7 @@ pub fn PlatformName() -> impl IntoView {
     let platform = use_platform();
     view! {
         <Suspense>
-            {move || Suspend::new(async move { platform.place().await.ok().map(|place| place.words()) })}
+            {move || Suspend::new(async move { platform.place().await.ok().map(|place| place.label()) })}
         </Suspense>
     }
 }

@@ -3,7 +3,7 @@
 use leptos::either::Either;
 use leptos::prelude::*;
 use model::Run;
-use model::run::{RunState, step_words};
+use model::run::RunState;
 
 use super::run_progress::Measures;
 use super::status_badge::{self, StatusBadge};
@@ -56,7 +56,7 @@ fn LiveRun(run: Run) -> impl IntoView {
     let name = run.step.clone().unwrap_or_default();
     let position = format!("{} of {}", run.position + 1, run.steps);
     let label = format!("Step {position}");
-    let step = format!("{position}, {}", step_words(&name));
+    let step = format!("{position}, {}", run.step_title().unwrap_or_default());
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
@@ -108,7 +108,7 @@ fn EndedRun(run: Run) -> impl IntoView {
     let style = status_badge::run(run.state);
     let by = format!("by {}", run.started_by);
     let details = match (run.error, run.image_name) {
-        (Some(error), _) => error,
+        (Some(error), _) => error.message(),
         (None, Some(image)) => format!("{image}, {by}"),
         (None, None) => by,
     };

@@ -96,7 +96,7 @@ fn Row(step: StepRow, span: Memo<Span>) -> impl IntoView {
     view! {
         <tr role="row" class=class>
             <td role="cell" class="n">{step.position + 1}</td>
-            <th scope="row" role="rowheader" title=step.name.clone()>{step.words()}</th>
+            <th scope="row" role="rowheader" title=step.name.clone()>{step.title.clone()}</th>
             <td role="cell" data-k="State"><StatusBadge style/></td>
             <td role="cell" class="what full">{result(&step)}</td>
             <td role="cell" class="num drop" data-k="Attempt">
@@ -143,8 +143,8 @@ fn result(step: &StepRow) -> AnyView {
     let error = step.error.clone().filter(|_| step.waits_for.is_none());
     let waits_for = step.waits_for.clone();
     view! {
-        {waits_for.map(|what| view! { <b>"Waiting for: "</b><span>{what}</span> })}
-        {error.map(|error| view! { <span>{error}</span> })}
+        {waits_for.map(|what| view! { <b>"Waiting for: "</b><span>{what.to_string()}</span> })}
+        {error.map(|error| view! { <span>{error.to_string()}</span> })}
         {next.map(|at| view! { <span class="sub">" Next attempt: " <Due at/></span> })}
         {progress.map(|text| view! { <span class="sub">{text}</span> })}
     }

@@ -1,7 +1,7 @@
 //! Form fields for the settings of a new instance: version, volume size, DNS label.
 
 use leptos::prelude::*;
-use model::Place;
+use model::PlatformInfo;
 
 use super::field::{ActionError, SelectField, TextField};
 
@@ -32,7 +32,7 @@ pub fn VersionField(
 #[component]
 pub fn ClusterFields(
     /// The platform of the instance.
-    place: Place,
+    place: PlatformInfo,
     /// The initial size, in GiB.
     #[prop(into)]
     volume_gib: String,

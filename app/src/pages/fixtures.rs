@@ -37,9 +37,11 @@ pub(super) fn proven() -> Image {
     Image { proven_at: Some(ago(HOUR)), verified_at: Some(ago(HOUR)), ..image() }
 }
 
-/// A row of the overview: the instance, its newest attempt, its newest complete image.
+/// A row of the overview. Its newest attempt is its newest complete image as well, if that is available and complete.
 pub(super) fn row(instance: Instance, newest: Option<Image>) -> OverviewInstance {
-    parsed(json!({ "instance": instance, "newest": newest, "days": days() }))
+    let is_complete = |image: &Image| image.status == ImageStatus::Available && image.partial().is_none();
+    let newest_complete = newest.clone().filter(is_complete);
+    OverviewInstance { instance, newest, newest_complete, days: days() }
 }
 
 /// A healthy instance whose newest image is recent, complete and proven.
@@ -61,17 +63,18 @@ pub(super) fn with_old_image(name: &str) -> OverviewInstance {
 
 /// An instance whose newest attempt failed.
 pub(super) fn with_failed_attempt(name: &str) -> OverviewInstance {
-    row(named(name), Some(Image { status: ImageStatus::Failed, proven_at: None, ..image() }))
+    let failed = Image { status: ImageStatus::Failed, proven_at: None, ..image() };
+    OverviewInstance { newest_complete: Some(proven()), ..row(named(name), Some(failed)) }
 }
 
-/// An instance whose newest image holds one of two databases.
+/// An instance whose only image holds one of six databases.
 pub(super) fn with_partial_image(name: &str) -> OverviewInstance {
     row(named(name), Some(partial()))
 }
 
-/// A proven image that holds one of two databases.
+/// A proven image that holds one of six databases.
 pub(super) fn partial() -> Image {
-    Image { databases: Some(1), ..proven() }
+    Image { databases: Some(1), source_databases: Some(6), ..proven() }
 }
 
 /// An instance whose newest image is not proven.

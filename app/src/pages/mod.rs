@@ -3,7 +3,6 @@
 #![expect(unreachable_pub, reason = "the component macro declares every component `pub`")]
 
 pub mod add_instance;
-mod coverage;
 pub mod errors;
 #[cfg(all(test, feature = "ssr"))]
 mod fixtures;

@@ -2,7 +2,7 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
-use model::{Place, Role};
+use model::{PlatformInfo, Role};
 
 use super::labels;
 use crate::api::instances::{CreateInstance, get_versions};
@@ -43,7 +43,7 @@ pub fn NewInstance() -> impl IntoView {
 #[component]
 pub fn NewInstanceView(
     /// The platform that runs the instance.
-    place: Place,
+    place: PlatformInfo,
     /// The versions that the platform can run: major version and full version.
     versions: Vec<(i32, String)>,
     /// The action that creates the instance.
@@ -69,7 +69,7 @@ pub fn NewInstanceView(
 
 #[component]
 fn NewForm(
-    place: Place,
+    place: PlatformInfo,
     versions: Vec<(i32, String)>,
     action: ServerAction<CreateInstance>,
 ) -> impl IntoView {
@@ -119,7 +119,7 @@ fn MoreOptions(on_kubernetes: bool, error: ActionError) -> impl IntoView {
 
 /// What to do when the platform has no PostgreSQL to start.
 #[component]
-fn NoPostgres(place: Place) -> impl IntoView {
+fn NoPostgres(place: PlatformInfo) -> impl IntoView {
     let (title, cause, fix) = match place.is_kubernetes() {
         true => (
             "No container image of PostgreSQL is configured",

@@ -59,11 +59,12 @@ fn add_instance_form_offers_a_secret_on_kubernetes() {
 
 #[test]
 fn images_list_shows_partial_images_and_failed_attempts() {
-    let failed = model::Image { status: ImageStatus::Failed, ..image() };
+    let corrupt = model::Image { status: ImageStatus::Corrupt, ..image() };
     let long_name = model::Image { name: "n".repeat(63), ..fixtures::proven() };
     let catalogue = Catalogue {
-        images: fixtures::page(vec![long_name, fixtures::partial(), failed]),
+        images: fixtures::page(vec![long_name, fixtures::partial(), corrupt]),
         instances: vec!["orders".to_owned()],
+        failed_attempts: 3,
         may: true,
     };
     let empty = Catalogue { images: fixtures::page(vec![]), ..catalogue.clone() };

@@ -51,7 +51,7 @@ pub async fn by_command<T>(
 }
 
 /// Writes down how an action went: a refusal too.
-pub(crate) async fn witnessed<T>(
+pub(crate) async fn audited<T>(
     db: &PgPool,
     actor: &Actor,
     action: &str,

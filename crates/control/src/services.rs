@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use model::{Place, PlatformId, PlatformKind, RunId};
+use model::{PlatformInfo, PlatformId, PlatformKind, RunId};
 use platform::Platform;
 use sqlx::PgPool;
 use tokio::sync::broadcast;
@@ -103,10 +103,10 @@ impl Services {
 
     /// Where instances and jobs live, for people.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> PlatformInfo {
         let platform = self.platform();
         let kind = platform.kind().parse().unwrap_or(PlatformKind::Local);
-        Place { kind, name: platform.place().to_owned() }
+        PlatformInfo { kind, name: platform.place().to_owned() }
     }
 
     /// The keys.

@@ -13,7 +13,7 @@ use crate::audit;
 use crate::error::{Error, Result};
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
-use crate::users::{need, need_admin_in_sudo};
+use crate::users::{require_role, require_admin_sudo};
 
 pub use self::access::KEYS;
 
@@ -113,8 +113,8 @@ pub async fn add(
     keys: TypedKeys,
 ) -> Result<StoreId> {
     let db = services.db();
-    audit::witnessed(db, actor, "store.add", name, |_| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "store.add", name, |_| None, async {
+        require_admin_sudo(actor)?;
         let name = model::Name::parse(name).map_err(|error| Error::invalid("name", error.to_string()))?;
         let url = typed::url(url)?;
         if services.place().is_kubernetes() && url.starts_with("file:") {
@@ -159,8 +159,8 @@ pub async fn set_access(
     keys: TypedKeys,
 ) -> Result<()> {
     let db = services.db();
-    audit::witnessed(db, actor, "store.access", &store.to_string(), |()| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "store.access", &store.to_string(), |()| None, async {
+        require_admin_sudo(actor)?;
         let (url, before) = access::row(services, store).await?;
         let access = typed::access(&url, access)?;
         let stay = access.auth == StoreAuth::Sealed
@@ -214,8 +214,8 @@ async fn keep(
 /// The caller may not, or images are in it or go there.
 pub async fn forget(services: &Services, actor: &Actor, store: StoreId) -> Result<()> {
     let db = services.db();
-    audit::witnessed(db, actor, "store.forget", &store.to_string(), |()| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "store.forget", &store.to_string(), |()| None, async {
+        require_admin_sudo(actor)?;
         access::row(services, store).await?;
         let mut tx = db.begin().await?;
         let forgotten = sqlx::query!(
@@ -243,8 +243,8 @@ pub async fn forget(services: &Services, actor: &Actor, store: StoreId) -> Resul
 /// The caller may not, or there is no such store.
 pub async fn set_default(services: &Services, actor: &Actor, store: StoreId) -> Result<()> {
     let db = services.db();
-    audit::witnessed(db, actor, "store.default", &store.to_string(), |()| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "store.default", &store.to_string(), |()| None, async {
+        require_admin_sudo(actor)?;
         access::row(services, store).await?;
         let mut tx = db.begin().await?;
         sqlx::query!("update toygres.store set is_default = false where is_default")
@@ -264,8 +264,8 @@ pub async fn set_default(services: &Services, actor: &Actor, store: StoreId) -> 
 /// # Errors
 /// The caller may not, or the store refuses; the words say whom, the cause and the fix.
 pub async fn test(services: &Services, actor: &Actor, store: StoreId) -> Result<()> {
-    audit::witnessed(services.db(), actor, "store.test", &store.to_string(), |()| None, async {
-        need(actor, model::Role::Operator)?;
+    audit::audited(services.db(), actor, "store.test", &store.to_string(), |()| None, async {
+        require_role(actor, model::Role::Operator)?;
         let opening = access::opening(services, store).await?;
         probe::both(services, &opening).await.map_err(Error::Conflict)
     })

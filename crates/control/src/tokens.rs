@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use crate::audit;
 use crate::error::{Error, Result};
 use crate::services::Services;
-use crate::users::need_admin_in_sudo;
+use crate::users::require_admin_sudo;
 
 /// A token, without itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub async fn create(
     sudo: bool,
 ) -> Result<String> {
     let db = services.db();
-    audit::witnessed(db, actor, "token.create", name, |_| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "token.create", name, |_| None, async {
+        require_admin_sudo(actor)?;
         add(db, &actor.name, name, role, expires, sudo).await
     })
     .await
@@ -105,8 +105,8 @@ pub async fn add(
 /// The caller may not, or there is no such token.
 pub async fn revoke(services: &Services, actor: &Actor, token: TokenId) -> Result<()> {
     let db = services.db();
-    audit::witnessed(db, actor, "token.revoke", &token.to_string(), |()| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "token.revoke", &token.to_string(), |()| None, async {
+        require_admin_sudo(actor)?;
         let done = sqlx::query!(
             "update toygres.token set revoked_at = clock_timestamp() where id = $1 and revoked_at is null",
             token.0

@@ -223,8 +223,8 @@ pub async fn create(
     password: &str,
 ) -> Result<UserId> {
     let db = services.db();
-    audit::witnessed(db, actor, "user.create", name, |_| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "user.create", name, |_| None, async {
+        require_admin_sudo(actor)?;
         add(db, name, role, password, true).await
     })
     .await
@@ -273,8 +273,8 @@ async fn insert(db: &PgPool, name: &str, role: Role, hash: String, must_change: 
 /// The caller may not, there is no such account, or the password is too short.
 pub async fn set_password(services: &Services, actor: &Actor, user: UserId, password: &str) -> Result<()> {
     let db = services.db();
-    audit::witnessed(db, actor, "user.password", &user.to_string(), |()| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "user.password", &user.to_string(), |()| None, async {
+        require_admin_sudo(actor)?;
         let hash = hash(password).await?;
         let done = sqlx::query!(
             "update toygres.account set password_hash = $2, must_change_password = $3, auth_epoch = auth_epoch + 1 where id = $1",
@@ -315,7 +315,7 @@ pub async fn reset_password(db: &PgPool, name: &str, password: &str) -> Result<(
 /// The old one is not right, or the new one is too short.
 pub async fn change_own_password(services: &Services, actor: &Actor, old: &str, new: &str) -> Result<i64> {
     let db = services.db();
-    audit::witnessed(db, actor, "user.password", &actor.name, |_| None, async {
+    audit::audited(db, actor, "user.password", &actor.name, |_| None, async {
         verify_password(services, actor.user, old).await.map_err(|error| match error {
             Error::Unauthenticated => Error::invalid("old", "This is not your password."),
             other => other,
@@ -342,8 +342,8 @@ pub async fn change_own_password(services: &Services, actor: &Actor, old: &str, 
 /// The caller may not, or it is the caller's own.
 pub async fn disable(services: &Services, actor: &Actor, user: UserId, disabled: bool) -> Result<()> {
     let db = services.db();
-    audit::witnessed(db, actor, "user.disable", &user.to_string(), |()| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "user.disable", &user.to_string(), |()| None, async {
+        require_admin_sudo(actor)?;
         not_oneself(actor, user)?;
         let done = sqlx::query!(
             "update toygres.account set disabled = $2, auth_epoch = auth_epoch + 1 where id = $1",
@@ -363,8 +363,8 @@ pub async fn disable(services: &Services, actor: &Actor, user: UserId, disabled:
 /// The caller may not, or it is the caller's own.
 pub async fn set_role(services: &Services, actor: &Actor, user: UserId, role: Role) -> Result<()> {
     let db = services.db();
-    audit::witnessed(db, actor, "user.role", &user.to_string(), |()| None, async {
-        need_admin_in_sudo(actor)?;
+    audit::audited(db, actor, "user.role", &user.to_string(), |()| None, async {
+        require_admin_sudo(actor)?;
         not_oneself(actor, user)?;
         let done = sqlx::query!(
             "update toygres.account set role = $2, auth_epoch = auth_epoch + 1 where id = $1",
@@ -390,7 +390,7 @@ fn found(rows: u64) -> Result<()> {
 }
 
 /// Refuses whoever has a smaller role.
-pub(crate) fn need(actor: &Actor, role: Role) -> Result<()> {
+pub(crate) fn require_role(actor: &Actor, role: Role) -> Result<()> {
     if actor.is(role) {
         return Ok(());
     }
@@ -398,8 +398,8 @@ pub(crate) fn need(actor: &Actor, role: Role) -> Result<()> {
 }
 
 /// Refuses whoever is no admin, and asks an admin for the password again.
-pub(crate) fn need_admin_in_sudo(actor: &Actor) -> Result<()> {
-    need(actor, Role::Admin)?;
+pub(crate) fn require_admin_sudo(actor: &Actor) -> Result<()> {
+    require_role(actor, Role::Admin)?;
     if actor.sudo { Ok(()) } else { Err(Error::SudoRequired) }
 }
 

@@ -1,6 +1,6 @@
 //! How large the volume of an instance is: what somebody chose, or what its data need. It makes no volume.
 
-use model::Place;
+use model::PlatformInfo;
 
 use crate::error::{Error, Result};
 
@@ -31,7 +31,7 @@ pub(crate) fn comfortable(data: i64) -> i64 {
 ///
 /// # Errors
 /// A size was chosen where there is nothing to choose, or one that no volume has.
-pub(crate) fn size(place: &Place, chosen: Option<i64>, data: Option<i64>) -> Result<Option<i64>> {
+pub(crate) fn size(place: &PlatformInfo, chosen: Option<i64>, data: Option<i64>) -> Result<Option<i64>> {
     let refused = |words: String| Err(Error::invalid("volume_bytes", words));
     match chosen {
         None => Ok(place.is_kubernetes().then(|| suggested(data))),
@@ -62,8 +62,8 @@ mod tests {
 
     use super::*;
 
-    fn place(kind: PlatformKind) -> Place {
-        Place { kind, name: "here".to_owned() }
+    fn place(kind: PlatformKind) -> PlatformInfo {
+        PlatformInfo { kind, name: "here".to_owned() }
     }
 
     #[test]

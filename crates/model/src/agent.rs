@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::failure::{Failure, FailureCode};
 use crate::id::ImageId;
 use crate::image::ImageType;
 use crate::instance::TlsMode;
@@ -160,8 +161,10 @@ pub enum EventBody {
         /// One line, secrets taken out.
         message: String,
     },
-    /// How far it is.
+    /// How far the job is.
     Progress(Progress),
+    /// What a job that has not started waits for. Platforms report it; agents never do.
+    Waiting(Failure),
     /// How it ended; the last event.
     Result(AgentResult),
 }
@@ -201,27 +204,95 @@ impl ExitClass {
         }
     }
 
-    /// The class of an exit code; any that is not ours may work the next time.
+    /// The class of an exit code; a code that the agent does not use is transient.
     #[must_use]
     pub fn of(code: i32) -> Self {
         Self::ALL.iter().copied().find(|class| class.code() == code).unwrap_or(Self::Transient)
     }
 }
 
+impl From<FailureCode> for ExitClass {
+    /// The class of a failure.
+    fn from(code: FailureCode) -> Self {
+        use FailureCode as Code;
+        match code {
+            Code::Cancelled => Self::Cancelled,
+            Code::ObjectDamaged | Code::ObjectMissing | Code::ManifestMissing | Code::RestoreDiffers => {
+                Self::Verification
+            }
+            Code::PasswordMissing
+            | Code::PasswordRejected
+            | Code::ConnectionNotAdmitted
+            | Code::LoginDenied
+            | Code::StoreAccessDenied
+            | Code::StoreKeyRejected
+            | Code::StoreCredentialsExpired
+            | Code::StoreCredentialsMissing
+            | Code::StoreKeysDisabled
+            | Code::StoreSasTooNarrow
+            | Code::StoreIdentityRejected
+            | Code::StoreIdentityUnknown
+            | Code::StoreAccountRefused
+            | Code::StorePermissionDenied => Self::Authentication,
+            Code::HostNotResolved
+            | Code::ConnectionRefused
+            | Code::ConnectionTimedOut
+            | Code::ConnectionLost
+            | Code::ServerNotReady
+            | Code::StoreUnreachable
+            | Code::StoreNameNotResolved => Self::Unreachable,
+            code if code.is_permanent() => Self::Configuration,
+            _ => Self::Transient,
+        }
+    }
+}
+
 /// How a job ended: at most [`MAX_RESULT`] bytes of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "WireResult")]
 pub struct AgentResult {
-    /// The class.
-    pub class: ExitClass,
-    /// The error in a sentence, secrets taken out; none when ok.
-    pub error: Option<String>,
+    /// What went wrong, secrets removed; none if the job succeeded.
+    pub failure: Option<Failure>,
     /// The number of the last event before this one.
     pub events: u64,
-    /// What was found out.
+    /// What the job produced or found.
     pub outcome: Option<Outcome>,
 }
 
-/// What a job found out.
+impl AgentResult {
+    /// The class that the agent's process exits with.
+    #[must_use]
+    pub fn class(&self) -> ExitClass {
+        self.failure.as_ref().map_or(ExitClass::Ok, |failure| ExitClass::from(failure.code))
+    }
+}
+
+/// A result as it is read: agents of earlier versions report a class and a sentence instead of a failure.
+#[derive(Deserialize)]
+struct WireResult {
+    #[serde(default)]
+    failure: Option<Failure>,
+    #[serde(default)]
+    class: Option<ExitClass>,
+    #[serde(default)]
+    error: Option<String>,
+    events: u64,
+    outcome: Option<Outcome>,
+}
+
+impl From<WireResult> for AgentResult {
+    fn from(wire: WireResult) -> Self {
+        let code = match wire.class {
+            None | Some(ExitClass::Ok) => None,
+            Some(ExitClass::Cancelled) => Some(FailureCode::Cancelled),
+            Some(_) => Some(FailureCode::Other),
+        };
+        let earlier = code.map(|code| Failure::new(code, wire.error.unwrap_or_default()));
+        Self { failure: wire.failure.or(earlier), events: wire.events, outcome: wire.outcome }
+    }
+}
+
+/// What a job produced or found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
@@ -235,6 +306,9 @@ pub enum Outcome {
         major: i32,
         /// Databases copied.
         databases: u32,
+        /// Databases that accept connections at the source; 0 if an earlier version wrote the result.
+        #[serde(default)]
+        source_databases: u32,
         /// Tables copied.
         tables: u64,
         /// Rows copied.

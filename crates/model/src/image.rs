@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::{Failure, FailureCode};
 use crate::id::{ImageId, InstanceId, RunId, StoreId};
-use crate::run::CANCELLED;
+use crate::run::RunState;
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -75,6 +76,9 @@ pub struct Image {
     pub stored_bytes: Option<i64>,
     /// How many databases it holds.
     pub databases: Option<i32>,
+    /// How many databases that accept connections the source had; none for images of earlier versions.
+    #[serde(default)]
+    pub source_databases: Option<i32>,
     /// How many tables it holds.
     pub tables: Option<i64>,
     /// How many rows it holds.
@@ -85,6 +89,9 @@ pub struct Image {
     pub store: StoreId,
     /// The run that made it, or is making it.
     pub run: Option<RunId>,
+    /// The state of that run: an image whose run is stuck or rolling back will not become available.
+    #[serde(default)]
+    pub run_state: Option<RunState>,
     /// Who asked for it.
     pub created_by: String,
     /// When it was asked for.
@@ -94,14 +101,21 @@ pub struct Image {
     /// When a restore of it last ended with an equal receipt.
     pub proven_at: Option<DateTime<Utc>>,
     /// Why it failed or is corrupt.
-    pub error: Option<String>,
+    pub error: Option<Failure>,
 }
 
 impl Image {
-    /// Whether it is not there because a person did not want it after all.
+    /// Whether a user cancelled its backup.
     #[must_use]
     pub fn was_cancelled(&self) -> bool {
-        self.status == ImageStatus::Failed && self.error.as_deref() == Some(CANCELLED)
+        self.status == ImageStatus::Failed
+            && self.error.as_ref().is_some_and(|failure| failure.code == FailureCode::Cancelled)
+    }
+
+    /// The numbers of copied and of existing databases, if the image holds fewer than the source had.
+    #[must_use]
+    pub fn partial(&self) -> Option<(i32, i32)> {
+        self.databases.zip(self.source_databases).filter(|(copied, existing)| copied < existing)
     }
 }
 

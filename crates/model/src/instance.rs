@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::{Failure, FailureCode};
 use crate::id::{ImageId, InstanceId, PlatformId, RunId};
 use crate::image::ImageType;
-use crate::run::CANCELLED;
 use crate::text_enum::text_enum;
 use crate::workers;
 
@@ -111,8 +111,8 @@ pub struct Instance {
     pub source_image: Option<ImageId>,
     /// What the last look found.
     pub health: Health,
-    /// The words to it: an error, or nothing.
-    pub health_detail: Option<String>,
+    /// What the last health check reported, if not success.
+    pub health_detail: Option<Failure>,
     /// When that look was.
     pub health_at: Option<DateTime<Utc>>,
     /// Bytes of all databases at that look.
@@ -130,10 +130,11 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Whether it is not there because a person did not want it after all.
+    /// Whether a user cancelled its creation.
     #[must_use]
     pub fn was_cancelled(&self) -> bool {
-        self.status == InstanceStatus::Failed && self.health_detail.as_deref() == Some(CANCELLED)
+        self.status == InstanceStatus::Failed
+            && self.health_detail.as_ref().is_some_and(|failure| failure.code == FailureCode::Cancelled)
     }
 
     /// The libraries of which a background worker is missed, if any is.

@@ -14,6 +14,9 @@ pub struct OverviewInstance {
     pub instance: Instance,
     /// Its newest image, whatever its state.
     pub newest: Option<Image>,
+    /// Its newest available image that holds every database of the source.
+    #[serde(default)]
+    pub newest_complete: Option<Image>,
     /// Its last 14 days of images, the oldest first.
     pub days: Vec<DayOfImages>,
 }
@@ -24,7 +27,7 @@ pub struct OverviewInstance {
 pub struct Counts {
     /// Instances.
     pub instances: i64,
-    /// Images.
+    /// Available images.
     pub images: i64,
     /// Runs that are stuck, or failed and were not looked after since.
     pub runs_needing_you: i64,

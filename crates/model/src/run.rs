@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Level;
+use crate::failure::Failure;
 use crate::id::{ImageId, InstanceId, RunId};
 use crate::text_enum::text_enum;
 
@@ -24,9 +25,6 @@ text_enum! {
         Stuck = "stuck",
     }
 }
-
-/// The error of what is not there because a person did not want it after all.
-pub const CANCELLED: &str = "Cancelled.";
 
 text_enum! {
     /// Where a step stands.
@@ -51,6 +49,40 @@ text_enum! {
         Skipped = "skipped",
         /// Its undo failed.
         Stuck = "stuck",
+    }
+}
+
+text_enum! {
+    /// The workflows.
+    WorkflowName {
+        /// Backs up an instance into an image.
+        CreateImage = "create-image",
+        /// Creates an instance with an empty database.
+        CreateInstance = "create-instance",
+        /// Restores an image into a new instance.
+        RestoreImage = "restore-image",
+        /// Reads every byte of an image back.
+        VerifyImage = "verify-image",
+        /// Deletes an image.
+        DeleteImage = "delete-image",
+        /// Deletes a managed instance, or removes an external one from Toygres.
+        DeleteInstance = "delete-instance",
+        /// Starts a stopped instance.
+        StartInstance = "start-instance",
+        /// Stops an instance.
+        StopInstance = "stop-instance",
+        /// Runs a job that writes log lines.
+        TestPlatform = "test-platform",
+        /// A workflow of another version of Toygres.
+        Unknown = "unknown",
+    }
+}
+
+impl WorkflowName {
+    /// The workflow of a stored name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        name.parse().unwrap_or(Self::Unknown)
     }
 }
 
@@ -89,6 +121,9 @@ pub struct StepRow {
     pub position: i32,
     /// Its name in code, such as `RunBackupJob`.
     pub name: String,
+    /// Its title for users, such as "Copy data".
+    #[serde(default)]
+    pub title: String,
     /// Where it stands.
     pub state: StepState,
     /// Which try this is, from 1; 0 before the first.
@@ -99,38 +134,78 @@ pub struct StepRow {
     pub deadline: Option<DateTime<Utc>>,
     /// When the next try or look is due.
     pub due_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
-    pub error: Option<String>,
-    /// What it waits for outside of Toygres: a volume, a node, an image.
+    /// The newest failure of the step itself; a failed rollback does not overwrite it.
+    pub error: Option<Failure>,
+    /// The failure of the first attempt, if later attempts failed differently.
     #[serde(default)]
-    pub waits_for: Option<String>,
+    pub first_error: Option<Failure>,
+    /// What the step waits for outside of Toygres: a volume, a node, a container image.
+    #[serde(default)]
+    pub waits_for: Option<Failure>,
     /// How far its job is.
     pub progress: Option<Progress>,
     /// When its first try began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the step ended; its rollback has times of its own.
     pub finished_at: Option<DateTime<Utc>>,
+    /// Failed attempts to roll the step back.
+    #[serde(default)]
+    pub undo_attempt: i32,
+    /// The newest failure of rolling the step back.
+    #[serde(default)]
+    pub undo_error: Option<Failure>,
+    /// When its rollback began.
+    #[serde(default)]
+    pub undo_started_at: Option<DateTime<Utc>>,
+    /// When its rollback ended.
+    #[serde(default)]
+    pub undo_finished_at: Option<DateTime<Utc>>,
 }
 
-impl StepRow {
-    /// The step's name in words: `RunBackupJob` is "run backup job", `GetInstanceByK8sName` "get instance by k8s name".
-    #[must_use]
-    pub fn words(&self) -> String {
-        step_words(&self.name)
-    }
-}
-
-/// A step's name in words.
+/// The title of a workflow's step for users: `RunBackupJob` is "Copy data". A name without a title is split into words.
 #[must_use]
-pub fn step_words(name: &str) -> String {
-    let mut words = String::with_capacity(name.len() + 8);
+pub fn step_title(workflow: WorkflowName, name: &str) -> String {
+    let title = match name {
+        "CreateImageRecord" => "Create image record",
+        "GetInstanceByK8sName" => "Find source",
+        "RunBackupJob" => "Copy data",
+        "VerifyImage" | "RunVerifyJob" => "Verify image",
+        "UpdateImageStatus" => match workflow {
+            WorkflowName::CreateImage => "Publish image",
+            WorkflowName::RestoreImage => "Mark image as proven",
+            _ => "Update image",
+        },
+        "CreatePvc" => "Create storage",
+        "GetSourcePassword" => "Read source password",
+        "CreateInstanceRecord" => "Create instance record",
+        "RunRestoreJob" => "Restore data",
+        "DeployPostgresFromPvc" | "StartPostgres" => "Start server",
+        "StopPostgres" => "Stop server",
+        "TestConnection" => "Test connection",
+        "UpdateInstanceStatus" => "Publish instance",
+        "DeletePostgres" => "Delete server",
+        "DeletePvc" => "Delete storage",
+        "DeleteInstanceRecord" => "Delete instance record",
+        "DeleteImageObjects" => "Delete objects",
+        "DeleteImageRecord" => "Delete image record",
+        "RunTestJob" => "Run test job",
+        other => return split_into_words(other),
+    };
+    title.to_owned()
+}
+
+/// `ReadBackObjects` is "Read back objects".
+fn split_into_words(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 8);
     for (i, c) in name.chars().enumerate() {
         if c.is_ascii_uppercase() && i > 0 {
-            words.push(' ');
+            text.push(' ');
+            text.push(c.to_ascii_lowercase());
+        } else {
+            text.push(c);
         }
-        words.push(c.to_ascii_lowercase());
     }
-    words
+    text
 }
 
 /// A run as a list shows it.
@@ -139,8 +214,8 @@ pub fn step_words(name: &str) -> String {
 pub struct Run {
     /// Its id.
     pub id: RunId,
-    /// The workflow, such as `create-image`.
-    pub workflow: String,
+    /// The workflow.
+    pub workflow: WorkflowName,
     /// The workflow's version.
     pub version: i32,
     /// Where it stands.
@@ -151,7 +226,7 @@ pub struct Run {
     pub steps: i32,
     /// The name of the step that it is at.
     pub step: Option<String>,
-    /// What it is about, in words, such as "Back up orders".
+    /// Its title, such as "Back up orders".
     pub title: String,
     /// The instance that it is about.
     pub instance: Option<InstanceId>,
@@ -165,8 +240,8 @@ pub struct Run {
     pub started_by: String,
     /// Whether somebody asked to cancel it.
     pub cancel: bool,
-    /// The first error.
-    pub error: Option<String>,
+    /// The first failure.
+    pub error: Option<Failure>,
     /// How far the current step's job is.
     pub progress: Option<Progress>,
     /// When it was started.
@@ -175,7 +250,15 @@ pub struct Run {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// A known kind of failure, with what it means and what to do.
+impl Run {
+    /// The title of the step that the run is at.
+    #[must_use]
+    pub fn step_title(&self) -> Option<String> {
+        self.step.as_deref().map(|step| step_title(self.workflow, step))
+    }
+}
+
+/// What a failure means for a run: its cause, the fix, and the consequence for the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Diagnosis {
@@ -241,8 +324,11 @@ pub struct Receipt {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn step_names_become_words() {
-        assert_eq!(super::step_words("RunBackupJob"), "run backup job");
-        assert_eq!(super::step_words("GetInstanceByK8sName"), "get instance by k8s name");
+    fn steps_have_titles() {
+        use super::{WorkflowName, step_title};
+        assert_eq!(step_title(WorkflowName::CreateImage, "RunBackupJob"), "Copy data");
+        assert_eq!(step_title(WorkflowName::CreateImage, "UpdateImageStatus"), "Publish image");
+        assert_eq!(step_title(WorkflowName::RestoreImage, "UpdateImageStatus"), "Mark image as proven");
+        assert_eq!(step_title(WorkflowName::Unknown, "WriteTenLines"), "Write ten lines");
     }
 }

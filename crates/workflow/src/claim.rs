@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use crate::record::{Held, NotRecorded, Recorded};
+use crate::transitions::{ClaimedRun, WriteError, WriteResult};
 
 /// Takes up to `most` runs that are due: each run once, however many workers ask. The statement's time, unlike the
 /// clock's, can bound the scan of the index.
@@ -16,9 +16,9 @@ pub(crate) async fn claim(
     versions: &[i32],
     lease: Duration,
     most: i64,
-) -> sqlx::Result<Vec<Held>> {
+) -> sqlx::Result<Vec<ClaimedRun>> {
     sqlx::query_as!(
-        Held,
+        ClaimedRun,
         "update toygres.run r
          set worker = $1, lease_until = clock_timestamp() + make_interval(secs => $2), epoch = r.epoch + 1,
              claims = r.claims + 1, woken = false
@@ -63,7 +63,7 @@ pub(crate) async fn next_due(
 }
 
 /// Makes the lease longer; says whether somebody asked to cancel.
-pub(crate) async fn renew(db: &PgPool, held: &Held, lease: Duration) -> Recorded<bool> {
+pub(crate) async fn renew(db: &PgPool, held: &ClaimedRun, lease: Duration) -> WriteResult<bool> {
     sqlx::query_scalar!(
         "update toygres.run set lease_until = clock_timestamp() + make_interval(secs => $3)
          where id = $1 and epoch = $2 and worker is not null returning cancel and state = 'running'",
@@ -74,11 +74,11 @@ pub(crate) async fn renew(db: &PgPool, held: &Held, lease: Duration) -> Recorded
     .fetch_optional(db)
     .await?
     .map(|cancel| cancel.unwrap_or(false))
-    .ok_or(NotRecorded::Lost)
+    .ok_or(WriteError::Lost)
 }
 
 /// Gives a run back as it is, for the next worker to take at once.
-pub(crate) async fn hand_over(db: &PgPool, held: &Held) -> Recorded {
+pub(crate) async fn hand_over(db: &PgPool, held: &ClaimedRun) -> WriteResult {
     let done = sqlx::query!(
         "update toygres.run set worker = null, lease_until = null, due_at = clock_timestamp(),
              claims = greatest(claims - 1, 0)
@@ -91,6 +91,6 @@ pub(crate) async fn hand_over(db: &PgPool, held: &Held) -> Recorded {
     held_still(done.rows_affected())
 }
 
-fn held_still(rows: u64) -> Recorded {
-    if rows > 0 { Ok(()) } else { Err(NotRecorded::Lost) }
+fn held_still(rows: u64) -> WriteResult {
+    if rows > 0 { Ok(()) } else { Err(WriteError::Lost) }
 }

@@ -80,7 +80,7 @@ pub async fn accept(db: &PgPool, run: RunId) -> Result<(), CommandError> {
              update toygres.run set state = 'undoing', due_at = clock_timestamp(), claims = 0
              where id = $1 and state = 'stuck' returning id, position
          )
-         update toygres.step s set state = 'undone', finished_at = clock_timestamp()
+         update toygres.step s set state = 'undone', undo_finished_at = clock_timestamp()
          from woken where s.run_id = woken.id and s.position = woken.position",
         run.0
     )

@@ -11,11 +11,11 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::start::RunId;
-use crate::step::{Cx, Failure, Progress, Retry, Step, Workflow};
+use crate::step::{StepContext, Failure, code, StepOutcome, Retry, Step, Workflow};
 
 /// Name, version and steps of a workflow: what must not change unnoticed while runs of it live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct WorkflowShape {
     /// [`Workflow::NAME`].
     pub name: &'static str,
     /// [`Workflow::VERSION`].
@@ -24,7 +24,7 @@ pub struct Plan {
     pub steps: Vec<&'static str>,
 }
 
-impl Plan {
+impl WorkflowShape {
     /// The plan of a workflow.
     #[must_use]
     pub fn of<W: Workflow>() -> Self {
@@ -36,7 +36,7 @@ impl Plan {
     }
 }
 
-type StepFn<W, T> = for<'a> fn(&'a Cx<W>) -> BoxFuture<'a, Result<T, Failure>>;
+type StepFn<W, T> = for<'a> fn(&'a StepContext<W>) -> BoxFuture<'a, Result<T, Failure>>;
 
 /// One step of a workflow, as plain functions.
 pub(crate) struct StepDefinition<W: Workflow> {
@@ -44,7 +44,7 @@ pub(crate) struct StepDefinition<W: Workflow> {
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
     pub(crate) allowed: Duration,
-    run: StepFn<W, Progress<Value>>,
+    run: StepFn<W, StepOutcome<Value>>,
     undo: StepFn<W, ()>,
 }
 
@@ -58,10 +58,10 @@ impl<W: Workflow> StepDefinition<W> {
             run: |cx| {
                 async move {
                     Ok(match S::run(cx).await? {
-                        Progress::Done(output) => {
-                            Progress::Done(serde_json::to_value(output).map_err(Failure::fatal)?)
+                        StepOutcome::Done(output) => {
+                            StepOutcome::Done(serde_json::to_value(output).map_err(internal)?)
                         }
-                        Progress::Wait(pause) => Progress::Wait(pause),
+                        StepOutcome::Wait(pause) => StepOutcome::Wait(pause),
                     })
                 }
                 .boxed()
@@ -96,7 +96,7 @@ pub(crate) struct StepRules {
 /// A workflow whose type is known to nobody any more.
 pub(crate) trait AnyWorkflow<S>: Send + Sync {
     fn rules(&self, position: usize) -> Option<StepRules>;
-    fn run(&self, call: Call<S>) -> BoxFuture<'_, Result<Progress<Value>, Failure>>;
+    fn run(&self, call: Call<S>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>>;
     fn undo(&self, call: Call<S>) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
@@ -104,13 +104,13 @@ pub(crate) trait AnyWorkflow<S>: Send + Sync {
 pub(crate) struct Registered<W: Workflow>(pub(crate) Vec<StepDefinition<W>>);
 
 impl<W: Workflow> Registered<W> {
-    fn context(&self, call: Call<W::Services>) -> Result<(&StepDefinition<W>, Cx<W>), Failure> {
+    fn context(&self, call: Call<W::Services>) -> Result<(&StepDefinition<W>, StepContext<W>), Failure> {
         let definition = self
             .0
             .get(call.position)
-            .ok_or_else(|| Failure::fatal(anyhow::anyhow!("{} has no step {}", W::NAME, call.position)))?;
-        let input = serde_json::from_value(call.input).map_err(Failure::fatal)?;
-        let cx = Cx {
+            .ok_or_else(|| internal(format!("{} has no step {}", W::NAME, call.position)))?;
+        let input = serde_json::from_value(call.input).map_err(internal)?;
+        let cx = StepContext {
             run: call.run,
             step: definition.name,
             attempt: call.attempt,
@@ -119,7 +119,7 @@ impl<W: Workflow> Registered<W> {
             services: call.services,
             db: call.db,
             stop: call.stop,
-            position: i32::try_from(call.position).map_err(Failure::fatal)?,
+            position: i32::try_from(call.position).map_err(internal)?,
             outputs: call.outputs,
         };
         Ok((definition, cx))
@@ -135,7 +135,7 @@ impl<W: Workflow> AnyWorkflow<W::Services> for Registered<W> {
         })
     }
 
-    fn run(&self, call: Call<W::Services>) -> BoxFuture<'_, Result<Progress<Value>, Failure>> {
+    fn run(&self, call: Call<W::Services>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>> {
         async move {
             let (definition, cx) = self.context(call)?;
             (definition.run)(&cx).await
@@ -150,4 +150,8 @@ impl<W: Workflow> AnyWorkflow<W::Services> for Registered<W> {
         }
         .boxed()
     }
+}
+
+fn internal(detail: impl ToString) -> Failure {
+    Failure::fatal(code::INTERNAL, detail)
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::claim;
 use crate::definition::{AnyWorkflow, Registered};
-use crate::perform::Performance;
-use crate::record::Held;
+use crate::execute::RunExecutor;
+use crate::transitions::ClaimedRun;
 use crate::step::Workflow;
 
 /// How long a lease is and how often things are looked at.
@@ -176,7 +176,7 @@ async fn claim_some<S>(
     pools: &[String],
     (names, versions): &(Vec<String>, Vec<i32>),
     room: usize,
-) -> Vec<Held> {
+) -> Vec<ClaimedRun> {
     if room == 0 {
         return Vec::new();
     }
@@ -190,13 +190,13 @@ async fn claim_some<S>(
 
 async fn one<S: Clone + Send + Sync + 'static>(
     core: Arc<Core<S>>,
-    held: Held,
+    held: ClaimedRun,
     workflow: Arc<dyn AnyWorkflow<S>>,
     look: Arc<Notify>,
     stop: CancellationToken,
 ) -> Uuid {
     let id = held.id;
-    Performance { core: &core, held, workflow, look, stop }.perform().await;
+    RunExecutor { core: &core, held, workflow, look, stop }.perform().await;
     id
 }
 

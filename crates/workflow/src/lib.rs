@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! use serde::{Deserialize, Serialize};
-//! use workflow::{Cx, Engine, Failure, Lock, Progress, StartOptions, Step, Steps, Workflow};
+//! use workflow::{StepContext, Engine, Failure, Lock, StepOutcome, StartOptions, Step, Steps, Workflow};
 //!
 //! /// Greets somebody, durably.
 //! #[derive(Serialize, Deserialize)]
@@ -32,8 +32,8 @@
 //!     const NAME: &'static str = "SayHello";
 //!     type Workflow = Greet;
 //!     type Output = String;
-//!     async fn run(cx: &Cx<Greet>) -> Result<Progress<String>, Failure> {
-//!         Ok(Progress::Done(format!("Hello, {}", cx.input.name)))
+//!     async fn run(cx: &StepContext<Greet>) -> Result<StepOutcome<String>, Failure> {
+//!         Ok(StepOutcome::Done(format!("Hello, {}", cx.input.name)))
 //!     }
 //! }
 //!
@@ -65,7 +65,7 @@
 //! - No two workers' results are accepted for one step: each claim makes the run's `epoch` greater, and each write names
 //!   the epoch that its worker believes in.
 //! - A repeat of an attempt meets the same named effect: whatever a step makes is to be named by run, step and attempt
-//!   ([`Cx`] has them), and `attempt` grows only after a failure was written down.
+//!   ([`StepContext`] has them), and `attempt` grows only after a failure was written down.
 //! - A worker that wakes up late stops at its next await and changes no row.
 //! - Steps are done at least once. They must bear being repeated; [`testing`] has tests that insist.
 //!
@@ -73,7 +73,7 @@
 //! [`start`] refuses a run that needs what another one has, with [`StartError::Locked`], and does not queue it: whoever
 //! presses a button should know at once. Locks are released when the run ends; a stuck run keeps them.
 //!
-//! Only the database's clock counts. Inside a worker, a monotonic one tells when its lease is no longer sure.
+//! Only the database's clock counts. Inside a worker, a monotonic one tells when its lease is no longer deadline.
 
 #![cfg_attr(
     not(feature = "testing"),
@@ -84,18 +84,18 @@ mod claim;
 mod command;
 mod definition;
 mod engine;
-mod hold;
+mod lease;
 mod listener;
-mod perform;
-mod record;
+mod execute;
+mod transitions;
 mod start;
 mod step;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use command::{CommandError, accept, cancel, retry, wake};
-pub use definition::Plan;
+pub use definition::WorkflowShape;
 pub use engine::{Engine, Timing};
 pub use listener::CHANNEL;
 pub use start::{Lock, RunId, StartError, StartOptions, start};
-pub use step::{Cx, Failure, Progress, Retry, Step, Steps, Workflow, database_is_away};
+pub use step::{Failure, StepContext, StepOutcome, code, Retry, Step, Steps, Workflow, database_is_unavailable};

@@ -48,10 +48,10 @@ pub trait Step: Send + Sync + 'static {
     type Output: Serialize + DeserializeOwned + Send + Sync;
 
     /// Does the step, or finds it done: it may be called again with the same attempt after a worker died.
-    fn run(cx: &Cx<Self::Workflow>) -> impl Future<Output = Result<Progress<Self::Output>, Failure>> + Send;
+    fn run(cx: &StepContext<Self::Workflow>) -> impl Future<Output = Result<StepOutcome<Self::Output>, Failure>> + Send;
 
     /// Takes back what [`Step::run`] made; it meets all of it, some of it or nothing.
-    fn undo(cx: &Cx<Self::Workflow>) -> impl Future<Output = Result<(), Failure>> + Send {
+    fn undo(cx: &StepContext<Self::Workflow>) -> impl Future<Output = Result<(), Failure>> + Send {
         let _ = cx;
         async { Ok(()) }
     }
@@ -59,69 +59,139 @@ pub trait Step: Send + Sync + 'static {
 
 /// How a call of a step ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress<T> {
+pub enum StepOutcome<T> {
     /// The step is done.
     Done(T),
     /// Call again after this time, or when [`crate::wake`] is called; no worker is held meanwhile.
     Wait(Duration),
 }
 
-/// How a call of a step went wrong. `?` makes one that is tried again.
-#[derive(Debug)]
+/// Why a call of a step failed. `?` on a database error creates one.
+///
+/// The engine stores the code, the subject and the detail and does not interpret them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    pub(crate) error: anyhow::Error,
-    pub(crate) fatal: bool,
+    code: &'static str,
+    subject: Option<String>,
+    detail: String,
+    kind: FailureKind,
     pub(crate) after: Option<Duration>,
-    outage: bool,
+}
+
+/// What the engine does after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FailureKind {
+    Fatal,
+    Retry,
+    Outage,
+}
+
+/// Codes of the failures that the engine itself creates.
+pub mod code {
+    /// A step or its types are wrong, or it panicked.
+    pub const INTERNAL: &str = "internal";
+    /// One call exceeded its time limit.
+    pub const STEP_TIMEOUT: &str = "step_timeout";
+    /// The step exceeded its deadline over all attempts.
+    pub const STEP_DEADLINE: &str = "step_deadline";
+    /// Several workers in a row ended while they executed the step.
+    pub const WORKERS_LOST: &str = "workers_lost";
+    /// Another worker holds the run now.
+    pub const RUN_TAKEN_OVER: &str = "run_taken_over";
+    /// This version of the workflow has fewer steps than the run.
+    pub const WORKFLOW_UNKNOWN: &str = "workflow_unknown";
+    /// The database does not answer.
+    pub const STATE_DATABASE_UNAVAILABLE: &str = "state_database_unavailable";
 }
 
 impl Failure {
-    /// Trying again is no use: the run turns back.
-    pub fn fatal(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), fatal: true, after: None, outage: false }
+    /// A permanent failure: the run rolls back without another attempt.
+    pub fn fatal(code: &'static str, detail: impl ToString) -> Self {
+        Self::new(FailureKind::Fatal, code, detail)
     }
 
-    /// Try again.
-    pub fn retry(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), fatal: false, after: None, outage: false }
+    /// A transient failure: the step is retried while it has attempts.
+    pub fn retry(code: &'static str, detail: impl ToString) -> Self {
+        Self::new(FailureKind::Retry, code, detail)
     }
 
-    /// What the step lives by, such as the database, does not answer: it is called again after a pause, and no try of it is
-    /// counted. Its deadline ends that.
-    pub fn outage(error: impl Into<anyhow::Error>) -> Self {
-        Self { outage: true, ..Self::retry(error) }
+    /// A dependency of the step, such as the database, is unavailable: the step is called again after a pause, and the
+    /// attempt is not counted. The step's deadline bounds this.
+    pub fn outage(code: &'static str, detail: impl ToString) -> Self {
+        Self::new(FailureKind::Outage, code, detail)
     }
 
-    /// Try again after this time instead of the step's own pause.
+    fn new(kind: FailureKind, code: &'static str, detail: impl ToString) -> Self {
+        Self { code, subject: None, detail: detail.to_string(), kind, after: None }
+    }
+
+    /// The same failure without further attempts.
+    #[must_use]
+    pub fn into_fatal(self) -> Self {
+        Self { kind: FailureKind::Fatal, ..self }
+    }
+
+    /// Sets what the failure is about.
+    #[must_use]
+    pub fn on(self, subject: Option<String>) -> Self {
+        Self { subject, ..self }
+    }
+
+    /// Retries after this time instead of the step's own pause.
     #[must_use]
     pub fn after(mut self, pause: Duration) -> Self {
         self.after = Some(pause);
         self
     }
 
-    /// Whether the run turns back.
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What the failure is about.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// The raw text.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether the run rolls back without another attempt.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        self.fatal
+        self.kind == FailureKind::Fatal
     }
 
-    /// Whether this says nothing of the step: an outage, or a database that was not there to be asked.
+    /// Whether the attempt is not counted.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        let mut causes = self.error.chain();
-        !self.fatal && (self.outage || causes.any(|cause| cause.downcast_ref().is_some_and(database_is_away)))
+        self.kind == FailureKind::Outage
     }
 
-    /// The error with its causes, in one line.
-    #[must_use]
-    pub fn message(&self) -> String {
-        format!("{:#}", self.error)
+    /// The failure as it is stored in JSON columns: `{code, subject, detail}`.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "code": self.code, "subject": self.subject, "detail": self.detail })
     }
 }
 
-/// Whether a database did not answer, or said that it is going away or coming up (classes 08 and 57P of its codes).
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if database_is_unavailable(&error) {
+            return Self::outage(code::STATE_DATABASE_UNAVAILABLE, error);
+        }
+        Self::retry(code::INTERNAL, error)
+    }
+}
+
+/// Whether an error means that the database is unreachable, starting or shutting down (SQLSTATE classes 08 and 57P).
 #[must_use]
-pub fn database_is_away(error: &sqlx::Error) -> bool {
+pub fn database_is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut
@@ -131,12 +201,6 @@ pub fn database_is_away(error: &sqlx::Error) -> bool {
             error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
         }
         _ => false,
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::retry(error)
     }
 }
 
@@ -193,8 +257,8 @@ impl<W: Workflow> Steps<W> {
 }
 
 /// What a step is given.
-pub struct Cx<W: Workflow> {
-    /// The run. With [`Cx::step`] and [`Cx::attempt`] it names whatever the step makes in the world outside.
+pub struct StepContext<W: Workflow> {
+    /// The run. With [`StepContext::step`] and [`StepContext::attempt`] it names whatever the step makes in the world outside.
     pub run: RunId,
     /// The step's name.
     pub step: &'static str,
@@ -214,7 +278,7 @@ pub struct Cx<W: Workflow> {
     pub(crate) outputs: Arc<BTreeMap<String, serde_json::Value>>,
 }
 
-impl<W: Workflow> Cx<W> {
+impl<W: Workflow> StepContext<W> {
     /// Whether the call should end: its worker stops, or does not hold the run any more.
     #[must_use]
     pub fn cancelled(&self) -> bool {
@@ -227,7 +291,7 @@ impl<W: Workflow> Cx<W> {
     /// It is not done yet (a wrong order in the list), or its type changed without a new version: fatal.
     pub fn output<S: Step<Workflow = W>>(&self) -> Result<S::Output, Failure> {
         self.output_if_done::<S>()?
-            .ok_or_else(|| Failure::fatal(anyhow::anyhow!("step {} has no output yet", S::NAME)))
+            .ok_or_else(|| Failure::fatal(code::INTERNAL, format!("step {} has no output yet", S::NAME)))
     }
 
     /// What step `S` returned, or nothing if it is not done: for undo.
@@ -236,7 +300,7 @@ impl<W: Workflow> Cx<W> {
     /// Its type changed without a new version: fatal.
     pub fn output_if_done<S: Step<Workflow = W>>(&self) -> Result<Option<S::Output>, Failure> {
         let Some(value) = self.outputs.get(S::NAME) else { return Ok(None) };
-        serde_json::from_value(value.clone()).map(Some).map_err(Failure::fatal)
+        serde_json::from_value(value.clone()).map(Some).map_err(|error| Failure::fatal(code::INTERNAL, error))
     }
 
     /// Shows how far the step is; nothing happens when this worker does not hold the run any more.
@@ -274,7 +338,7 @@ impl<W: Workflow> Cx<W> {
         .fetch_one(&mut *tx)
         .await?;
         if held != Some(true) {
-            return Err(Failure::retry(anyhow::anyhow!("another worker has taken this run over")));
+            return Err(Failure::retry(code::RUN_TAKEN_OVER, "another worker holds this run now"));
         }
         Ok(tx)
     }

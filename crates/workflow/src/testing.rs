@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Core, Engine, Timing};
 use crate::start::RunId;
-use crate::step::{Failure, Workflow};
+use crate::step::{Failure, Workflow, code};
 
 /// What a test does to a run. The number is a step's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,7 +119,7 @@ impl<S> Core<S> {
 
     async fn cancel_if_due(&self, fault: Fault, run: RunId) -> Result<(), Failure> {
         if self.is_due(fault) {
-            crate::command::cancel(&self.db, run).await?;
+            crate::command::cancel(&self.db, run).await.map_err(|error| Failure::retry(code::INTERNAL, error))?;
             std::future::pending::<()>().await;
         }
         Ok(())

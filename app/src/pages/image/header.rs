@@ -92,11 +92,16 @@ pub(super) fn Problem(image: Image) -> impl IntoView {
         _ => return None,
     };
     let error = image.error.filter(|_| tone == "fail");
+    let explanation = error.as_ref().and_then(|error| error.code.explanation());
     Some(view! {
         <section class=format!("alert {tone}")>
             <h2><Icon name=icon/>{title}</h2>
             <dl>
-                {error.map(|error| view! { <dt>"Error"</dt> <dd>{error}</dd> })}
+                {explanation
+                    .map(|explanation| {
+                        view! { <dt>"Cause"</dt> <dd>{explanation.cause}</dd> <dt>"Fix"</dt> <dd>{explanation.fix}</dd> }
+                    })}
+                {error.map(|error| view! { <dt>"Error"</dt> <dd>{error.to_string()}</dd> })}
                 <dt>"Meaning"</dt>
                 <dd>{meaning}</dd>
                 {image

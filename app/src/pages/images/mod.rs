@@ -46,7 +46,8 @@ pub fn ImagesView(
     /// The filter of the address.
     filter: ImageFilter,
 ) -> impl IntoView {
-    let Catalogue { images, instances, may } = catalogue;
+    let Catalogue { images, instances, failed_attempts, may } = catalogue;
+    let shows_failed = filter.status == model::ImageStatus::Failed.as_str();
     let (total, pages, page) = (images.total, images.pages(), images.page);
     let is_filtered =
         filter != ImageFilter { page: filter.page, sort: filter.sort.clone(), ..ImageFilter::default() };
@@ -62,6 +63,8 @@ pub fn ImagesView(
             } else {
                 view! { <ImageTable images=images.rows can_restore=may filter/> }.into_any()
             }}
+            {(failed_attempts > 0 && !shows_failed)
+                .then(|| view! { <p class="dim"><a href="/images?status=failed">{failed_label(failed_attempts)}</a></p> })}
             <Pager page pages total href/>
         </Panel>
     }
@@ -73,6 +76,11 @@ fn summary(total: i64, is_filtered: bool) -> String {
     let found = if is_filtered { " found" } else { "" };
     let legend = "Green images are proven: they were restored, and the restored content compared equal.";
     if total > 0 { format!("{count}{found}. {legend}") } else { format!("{count}{found}.") }
+}
+
+/// `3 failed or cancelled backups`.
+fn failed_label(count: i64) -> String {
+    format::quantity(count, "failed or cancelled backup", "failed or cancelled backups")
 }
 
 #[component]

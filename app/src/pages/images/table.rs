@@ -10,7 +10,7 @@ use crate::components::icon::Icon;
 use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::{Ago, AgoOr};
 use crate::format;
-use crate::pages::coverage;
+use crate::pages::labels;
 
 /// The table.
 #[component]
@@ -76,7 +76,7 @@ fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
     let href = format!("/images/{}", image.id);
     let restore = (can_restore && image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
     let sub = match (&image.error, image.description.is_empty()) {
-        (Some(error), _) if !image.was_cancelled() => error.clone(),
+        (Some(error), _) if !image.was_cancelled() => error.message(),
         (None, false) => image.description.clone(),
         _ => format!("by {}", image.created_by),
     };
@@ -88,7 +88,7 @@ fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
             </th>
             <td role="cell" data-k="State">
                 <StatusBadge style/>
-                {coverage::partial(&image, None).map(|partial| view! { <span class="sub">{partial}</span> })}
+                {labels::partial(&image).map(|partial| view! { <span class="sub">{partial}</span> })}
             </td>
             <td role="cell" data-k="Instance"><Source image=image.clone()/></td>
             <td role="cell" class="num" data-k="Stored">{format::bytes_or_dash(image.stored_bytes)}</td>

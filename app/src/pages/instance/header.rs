@@ -50,7 +50,7 @@ pub(super) fn InstanceHeader(
 }
 
 fn running_backup(runs: &[Run]) -> Option<&Run> {
-    runs.iter().find(|run| run.workflow == "create-image" && run.state == RunState::Running)
+    runs.iter().find(|run| run.workflow == model::WorkflowName::CreateImage && run.state == RunState::Running)
 }
 
 #[component]
@@ -64,7 +64,7 @@ fn States(instance: Instance) -> impl IntoView {
             </span>
         }
     });
-    view! { <StatusBadge style pill=true title=instance.health_detail/> {proven} }
+    view! { <StatusBadge style pill=true title=instance.health_detail.map(|failure| failure.to_string())/> {proven} }
 }
 
 /// `PostgreSQL 15.20, standard, managed, created 12 Mar 2026`.

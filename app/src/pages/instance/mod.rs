@@ -134,7 +134,8 @@ pub fn InstanceDetailView(
 /// Whether a backup makes progress: that of a stuck or rolling back run leaves an image that is still being created.
 fn is_backing_up(view: &InstanceView) -> bool {
     let is_stalled = |run: &Run| {
-        run.workflow == "create-image" && matches!(run.state, RunState::Stuck | RunState::Undoing)
+        run.workflow == model::WorkflowName::CreateImage
+            && matches!(run.state, RunState::Stuck | RunState::Undoing)
     };
     view.backing_up && !view.runs.iter().any(is_stalled)
 }

@@ -39,7 +39,7 @@ pub(super) fn Problem(instance: Instance, diagnosis: Option<Diagnosis>) -> impl 
 
 /// Tone, title and text of the problem.
 fn describe(instance: &Instance) -> Option<(&'static str, &'static str, String)> {
-    let detail = instance.health_detail.clone();
+    let detail = instance.health_detail.as_ref().map(ToString::to_string);
     Some(match (instance.status, instance.health) {
         (InstanceStatus::Creating | InstanceStatus::Starting, _) => {
             ("warn", "Waiting for an external resource", detail?)

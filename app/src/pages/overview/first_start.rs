@@ -2,7 +2,7 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
-use model::{Place, Role};
+use model::{PlatformInfo, Role};
 
 use crate::api::overview::OverviewPage;
 use crate::components::icon::{Icon, Mark};
@@ -104,7 +104,12 @@ fn LaterStep(
 }
 
 #[component]
-fn Environment(place: Place, versions: Vec<String>, has_store: bool, free: Option<u64>) -> impl IntoView {
+fn Environment(
+    place: PlatformInfo,
+    versions: Vec<String>,
+    has_store: bool,
+    free: Option<u64>,
+) -> impl IntoView {
     let (style, text) = if versions.is_empty() {
         (StatusStyle::new("warn", "s-warn", "not found"), no_postgres(&place).to_owned())
     } else {
@@ -114,7 +119,7 @@ fn Environment(place: Place, versions: Vec<String>, has_store: bool, free: Optio
         <Panel id="found" title="Detected environment">
             <dl class="body props">
                 <dt>"Platform"</dt>
-                <dd>{place.words()}</dd>
+                <dd>{place.label()}</dd>
                 <dt>"PostgreSQL"</dt>
                 <dd><StatusBadge style/> " " <span class="sub">{text}</span></dd>
                 <dt title="An object store or a directory that holds images">"Store for images"</dt>
@@ -138,7 +143,7 @@ fn Environment(place: Place, versions: Vec<String>, has_store: bool, free: Optio
     .into_any()
 }
 
-fn no_postgres(place: &Place) -> &'static str {
+fn no_postgres(place: &PlatformInfo) -> &'static str {
     match place.is_kubernetes() {
         true => {
             "No container image of PostgreSQL is configured. Configure one for each major version, or connect an existing server."

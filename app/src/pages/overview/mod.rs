@@ -138,7 +138,9 @@ fn InstancesPanel(overview: Data, role: Role) -> impl IntoView {
     let count = overview.instances.len();
     let backing_up = |id| {
         overview.running.iter().any(|run| {
-            run.instance == Some(id) && run.workflow == "create-image" && run.state == RunState::Running
+            run.instance == Some(id)
+                && run.workflow == model::WorkflowName::CreateImage
+                && run.state == RunState::Running
         })
     };
     let rows = overview

@@ -55,7 +55,7 @@ fn CheckItem(check: Check) -> impl IntoView {
                 <h3>{check.found}</h3>
                 {check.fix.map(|fix| view! { " " <p>{fix}</p> })}
             </div>
-            <span class="mono">{check.subject}</span>
+            <span class="mono">{check.subject.as_str()}</span>
         </li>
     }
 }

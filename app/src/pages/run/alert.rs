@@ -1,8 +1,8 @@
 //! The alert at the top of a run's page: what failed first, its cause, and what to do.
 
 use leptos::prelude::*;
-use model::run::{Diagnosis, RunDetail, StepRow, step_words};
-use model::{RunState, StepState};
+use model::run::{Diagnosis, RunDetail};
+use model::{Failure, RunState};
 
 use crate::components::icon::Icon;
 
@@ -20,54 +20,48 @@ pub(super) fn alert(detail: &RunDetail) -> Option<AnyView> {
 /// The errors of a run in the order in which they occurred.
 struct Errors {
     /// The error of the first attempt of the step that failed.
-    first: Option<String>,
+    first: Option<Failure>,
     /// The error of its last attempt, if that is a different one.
-    last: Option<String>,
+    last: Option<Failure>,
     /// The newest error of the rollback.
-    rollback: Option<String>,
+    rollback: Option<Failure>,
 }
 
 impl Errors {
     fn of(detail: &RunDetail) -> Self {
         // Only the last step that was started can have failed: all steps before it are done.
         let failed = detail.step_rows.iter().rfind(|step| step.attempt > 0);
-        let last = detail.run.error.clone().or_else(|| failed.and_then(own_error));
-        let rollback = detail.step_rows.iter().find_map(rollback_error);
-        Self {
-            first: last.clone(),
-            last: None,
-            rollback: rollback.filter(|error| last.as_ref() != Some(error)),
+        let last = detail.run.error.clone().or_else(|| failed.and_then(|step| step.error.clone()));
+        let rollback = detail.step_rows.iter().find_map(|step| step.undo_error.clone());
+        match failed.and_then(|step| step.first_error.clone()) {
+            Some(first) => Self { first: Some(first), last, rollback },
+            None => Self { first: last, last: None, rollback },
         }
     }
 
     /// The entries for the errors of the failed step.
-    fn entries(first: Option<String>, last: Option<String>) -> impl IntoView {
+    fn entries(first: Option<Failure>, last: Option<Failure>) -> impl IntoView {
         let label = if last.is_some() { "First error" } else { "Error" };
         view! {
-            {first.map(|error| entry(label, error))}
-            {last.map(|error| entry("Last error", error))}
+            {first.map(|error| entry(label, error.to_string()))}
+            {last.map(|error| entry("Last error", error.to_string()))}
         }
     }
 }
 
-/// The error of the step itself.
-fn own_error(step: &StepRow) -> Option<String> {
-    step.error.clone().filter(|_| step.state != StepState::Stuck)
-}
-
-/// The error of the step's rollback.
-fn rollback_error(step: &StepRow) -> Option<String> {
-    step.error.clone().filter(|_| step.state == StepState::Stuck)
-}
-
 fn failed(detail: &RunDetail) -> AnyView {
     let Errors { first, last, .. } = Errors::of(detail);
-    let title = first.unwrap_or_else(|| "Failed and rolled back".to_owned());
+    let title = first.as_ref().map_or_else(|| "Failed and rolled back".to_owned(), Failure::message);
+    // Without an explanation the title is the error itself, and its cause is the title with one.
+    let first = first.filter(|error| error.to_string() != title);
+    let cause = detail.diagnosis.as_ref().map(|diagnosis| diagnosis.cause.clone());
+    let cause = cause.filter(|cause| *cause != title);
     section(
         ("fail", "s-fail", title),
         view! {
-            {last.map(|error| entry("Last error", error))}
-            <Explanation diagnosis=detail.diagnosis.clone()/>
+            {cause.map(|cause| entry("Cause", cause))}
+            {Errors::entries(first, last)}
+            {detail.diagnosis.clone().map(consequences)}
             <SupportReference detail=detail.clone()/>
         },
     )
@@ -75,7 +69,7 @@ fn failed(detail: &RunDetail) -> AnyView {
 
 fn stuck(detail: &RunDetail) -> AnyView {
     let Errors { first, last, rollback } = Errors::of(detail);
-    let step = detail.run.step.as_deref().map(step_words).unwrap_or_default();
+    let step = detail.run.step_title().unwrap_or_default();
     let text = format!(
         "The step \u{201c}{step}\u{201d} could not be rolled back, and the run still holds its locks. Fix the cause and press \
          Retry rollback, or undo the step by hand and press Mark as resolved."
@@ -84,7 +78,7 @@ fn stuck(detail: &RunDetail) -> AnyView {
         ("stuck", "s-stuck", "Rollback failed: manual action required".to_owned()),
         view! {
             {Errors::entries(first, last)}
-            {rollback.map(|error| entry("Rollback error", error))}
+            {rollback.map(|error| entry("Rollback error", error.to_string()))}
             {entry("What to do", text)}
             <Explanation diagnosis=detail.diagnosis.clone()/>
             <SupportReference detail=detail.clone()/>
@@ -100,7 +94,7 @@ fn rolling_back(detail: &RunDetail) -> AnyView {
         ("undo", "s-undo", title.to_owned()),
         view! {
             {Errors::entries(first, last)}
-            {rollback.map(|error| entry("Rollback error", error))}
+            {rollback.map(|error| entry("Rollback error", error.to_string()))}
             {failed.then(|| view! { <Explanation diagnosis=detail.diagnosis.clone()/> })}
             <SupportReference detail=detail.clone()/>
         },
@@ -114,7 +108,7 @@ fn waiting(detail: &RunDetail) -> Option<AnyView> {
     Some(section(
         ("warn", "s-wait", "Waiting for an external resource".to_owned()),
         view! {
-            {entry("Waiting for", waits_for)}
+            {entry("Waiting for", waits_for.to_string())}
             {entry("Cause", diagnosis.cause)}
             {entry("Fix", diagnosis.fix)}
         },
@@ -139,11 +133,17 @@ fn entry(term: &'static str, text: String) -> impl IntoView {
 fn Explanation(diagnosis: Option<Diagnosis>) -> impl IntoView {
     diagnosis.map(|diagnosis| {
         view! {
-            {entry("Cause", diagnosis.cause)}
-            {entry("Fix", diagnosis.fix)}
-            {entry("Meaning", diagnosis.meaning)}
+            {entry("Cause", diagnosis.cause.clone())}
+            {consequences(diagnosis)}
         }
     })
+}
+
+fn consequences(diagnosis: Diagnosis) -> impl IntoView {
+    view! {
+        {entry("Fix", diagnosis.fix)}
+        {entry("Meaning", diagnosis.meaning)}
+    }
 }
 
 #[component]

@@ -114,7 +114,7 @@ fn final_receipt(detail: &RunDetail) -> Option<Receipt> {
 /// What the step waits for, unless the alert explains it.
 fn unexplained_wait(detail: &RunDetail) -> Option<String> {
     let waits_for = detail.step_rows.iter().find_map(|step| step.waits_for.clone());
-    waits_for.filter(|_| detail.diagnosis.is_none())
+    waits_for.filter(|_| detail.diagnosis.is_none()).map(|failure| failure.to_string())
 }
 
 /// `3 of 7 done`, `2 of 4 rolled back`: how far the steps are.

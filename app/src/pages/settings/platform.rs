@@ -1,7 +1,7 @@
 //! Settings: the platform that runs instances and jobs, and its PostgreSQL versions.
 
 use leptos::prelude::*;
-use model::{Actor, Place, Role};
+use model::{Actor, PlatformInfo, Role};
 
 use crate::api::instances::get_versions;
 use crate::api::runs::TestPlatform;
@@ -47,7 +47,7 @@ pub(super) fn Platform(actor: Actor) -> impl IntoView {
 #[component]
 pub fn PlatformView(
     /// The platform.
-    place: Place,
+    place: PlatformInfo,
     /// Its PostgreSQL versions: major version and full version.
     versions: Vec<(i32, String)>,
 ) -> impl IntoView {

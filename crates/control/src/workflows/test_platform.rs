@@ -1,24 +1,24 @@
-//! Runs a job that does nothing but talk: shows that jobs start here, are followed, and end.
+//! The workflow that runs a job which only writes log lines.
 
 use std::time::Duration;
 
 use model::agent::{Outcome, Work};
 use serde::{Deserialize, Serialize};
-use workflow::{Cx, Lock, Progress, Step, Steps, Workflow};
+use workflow::{StepContext, Lock, StepOutcome, Step, Steps, Workflow};
 
-use crate::jobs::{self, Plan};
+use crate::jobs::{self, JobRequest};
 use crate::services::Services;
 use crate::stores;
 
-/// Runs a job that does nothing but talk.
+/// Runs a job that only writes log lines.
 #[derive(Serialize, Deserialize)]
 pub struct TestPlatform {
-    /// How many lines it says.
+    /// How many lines it writes.
     pub lines: u64,
 }
 
 impl Workflow for TestPlatform {
-    const NAME: &'static str = "test-platform";
+    const NAME: &'static str = WorkflowName::TestPlatform.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -31,7 +31,7 @@ impl Workflow for TestPlatform {
     }
 }
 
-/// Runs the agent that talks.
+/// Runs the job.
 pub(crate) struct RunTestJob;
 
 impl Step for RunTestJob {
@@ -40,12 +40,12 @@ impl Step for RunTestJob {
     type Workflow = TestPlatform;
     type Output = Outcome;
 
-    async fn run(cx: &Cx<TestPlatform>) -> Result<Progress<Outcome>, workflow::Failure> {
+    async fn run(cx: &StepContext<TestPlatform>) -> Result<StepOutcome<Outcome>, workflow::Failure> {
         jobs::run(cx, async || {
-            Ok(Plan {
+            Ok(JobRequest {
                 work: Work::Talk { lines: cx.input.lines },
                 password: None,
-                // Its lines are kept there too; a test is no reason to ask for one.
+                // With a default store the log is kept there too; a test does not require one.
                 store: stores::default(&cx.services).await.ok(),
                 volume: None,
                 major: None,
@@ -56,7 +56,7 @@ impl Step for RunTestJob {
         .await
     }
 
-    async fn undo(cx: &Cx<TestPlatform>) -> Result<(), workflow::Failure> {
+    async fn undo(cx: &StepContext<TestPlatform>) -> Result<(), workflow::Failure> {
         jobs::undo(cx).await
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workflow::{
-    Cx, Engine, Failure, Lock, Progress, Retry, RunId, StartError, StartOptions, Step, Steps, Workflow,
+    StepContext, Engine, Failure, Lock, StepOutcome, Retry, RunId, StartError, StartOptions, Step, Steps, Workflow,
 };
 
 /// What the steps of a run are to do; an entry is a step's name, or a name with the number of a try.
@@ -83,20 +83,20 @@ impl Step for Nothing {
     const NAME: &'static str = "Nothing";
     type Workflow = Other;
     type Output = ();
-    async fn run(_: &Cx<Other>) -> Result<Progress<()>, Failure> {
-        Ok(Progress::Done(()))
+    async fn run(_: &StepContext<Other>) -> Result<StepOutcome<()>, Failure> {
+        Ok(StepOutcome::Done(()))
     }
 }
 
 /// What a step meets whose database is away.
-fn reach(cx: &Cx<Order>, this: &str) -> anyhow::Result<()> {
+fn reach(cx: &StepContext<Order>, this: &str) -> anyhow::Result<()> {
     if cx.input.cut_off.iter().any(|cut| cut == this) && !cx.services.has_arrived() {
         return Err(anyhow::Error::new(sqlx::Error::PoolTimedOut).context("look for the row"));
     }
     Ok(())
 }
 
-async fn obey(cx: &Cx<Order>, saw: &str) -> Result<Progress<i32>, Failure> {
+async fn obey(cx: &StepContext<Order>, saw: &str) -> Result<StepOutcome<i32>, Failure> {
     let (order, diary) = (&cx.input, &cx.services);
     let this = format!("{}{}", cx.step, cx.attempt);
     diary.write(format!("{this}{saw}"));
@@ -117,12 +117,12 @@ async fn obey(cx: &Cx<Order>, saw: &str) -> Result<Progress<i32>, Failure> {
     if let Some((_, pause)) = order.waits.iter().find(|(name, _)| name == cx.step)
         && !diary.has_arrived()
     {
-        return Ok(Progress::Wait(Duration::from_millis(*pause)));
+        return Ok(StepOutcome::Wait(Duration::from_millis(*pause)));
     }
-    Ok(Progress::Done(cx.attempt))
+    Ok(StepOutcome::Done(cx.attempt))
 }
 
-async fn take_back(cx: &Cx<Order>) -> Result<(), Failure> {
+async fn take_back(cx: &StepContext<Order>) -> Result<(), Failure> {
     if cx.input.undo_fails.iter().any(|name| name == cx.step) && !cx.services.has_arrived() {
         return Err(anyhow!("the undo of {} was to fail", cx.step).into());
     }
@@ -144,11 +144,11 @@ macro_rules! step {
             const TIMEOUT: Duration = Duration::from_secs(3);
             type Workflow = Order;
             type Output = i32;
-            async fn run($cx: &Cx<Order>) -> Result<Progress<i32>, Failure> {
+            async fn run($cx: &StepContext<Order>) -> Result<StepOutcome<i32>, Failure> {
                 let saw: String = $saw;
                 obey($cx, &saw).await
             }
-            async fn undo(cx: &Cx<Order>) -> Result<(), Failure> {
+            async fn undo(cx: &StepContext<Order>) -> Result<(), Failure> {
                 take_back(cx).await
             }
         }

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
-use workflow::{Cx, Engine, Failure, Progress, Retry, Step, Steps, Timing, Workflow};
+use workflow::{StepContext, Engine, Failure, StepOutcome, Retry, Step, Steps, Timing, Workflow};
 
 /// The pool that all runs are in.
 pub(crate) const POOL: &str = "stress";
@@ -82,7 +82,7 @@ impl<const AT: usize> Step for Make<AT> {
     type Workflow = Story;
     type Output = Made;
 
-    async fn run(cx: &Cx<Story>) -> Result<Progress<Made>, Failure> {
+    async fn run(cx: &StepContext<Story>) -> Result<StepOutcome<Made>, Failure> {
         // A name that was undone stays undone: a query that was on its way when its worker was stopped may come later.
         let times: i32 = sqlx::query_scalar(
             "insert into world.effect (run_id, step, attempt) values ($1, $2, $3)
@@ -104,7 +104,7 @@ impl<const AT: usize> Step for Make<AT> {
         tx.commit().await?;
         tokio::time::sleep(Duration::from_millis(10)).await;
         if cx.input.waits.get(AT) == Some(&true) && times == 1 {
-            return Ok(Progress::Wait(Duration::from_millis(20)));
+            return Ok(StepOutcome::Wait(Duration::from_millis(20)));
         }
         if matches!(cx.input.fate, Fate::Fail { at } if usize::try_from(at) == Ok(AT)) {
             return Err(Failure::fatal(anyhow!("it was to fail")));
@@ -112,10 +112,10 @@ impl<const AT: usize> Step for Make<AT> {
         if cx.input.flaws.get(AT).is_some_and(|flaws| cx.attempt <= *flaws) {
             return Err(anyhow!("a flaw").into());
         }
-        Ok(Progress::Done(Made { worker: cx.services.clone(), epoch: cx.epoch, attempt: cx.attempt }))
+        Ok(StepOutcome::Done(Made { worker: cx.services.clone(), epoch: cx.epoch, attempt: cx.attempt }))
     }
 
-    async fn undo(cx: &Cx<Story>) -> Result<(), Failure> {
+    async fn undo(cx: &StepContext<Story>) -> Result<(), Failure> {
         sqlx::query(
             "insert into world.effect (run_id, step, attempt, undone)
              select $1, $2, n, true from generate_series(1, $3) n
