@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# From an AKS cluster and a storage account to a working page of Toygres. What is there is kept: call it again to go on
-# after a failure, and to upgrade.
+# Deploys Toygres to an AKS cluster with a storage account. Existing resources are kept: run it again after a failure and to
+# upgrade.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
 Usage: deploy/deploy-to-aks.sh --resource-group GROUP --cluster NAME --storage-account NAME (--acr NAME | --image REF) [options]
 
-  --resource-group GROUP   made if it is missing; cluster, storage account and identities are in it
-  --location REGION        where to make it [default: westeurope]
-  --cluster NAME           an AKS cluster; it gets the OIDC issuer and workload identity if it lacks them
-  --storage-account NAME   made if it is missing
-  --container NAME         for images, made if it is missing [default: toygres-images]
-  --acr NAME               a container registry: the image is built from this directory and pushed there
-  --image REF              an image that the cluster can pull, instead
-  --public-url URL         what people will type, such as the https address of your ingress [default: a port-forward]
-  --dns-label LABEL        a load balancer at http://LABEL.REGION.cloudapp.azure.com (unencrypted: for trials)
-  --subscription ID        [default: the one that az has chosen]
-  --dry-run                print each command and each file, call nothing
+  --resource-group GROUP   created if it is missing; contains the cluster, the storage account and the identities
+  --location REGION        region of created resources [default: westeurope]
+  --cluster NAME           an existing AKS cluster; the OIDC issuer and workload identity are enabled if they are not
+  --storage-account NAME   created if it is missing
+  --container NAME         storage container for images, created if it is missing [default: toygres-images]
+  --acr NAME               a container registry: the container image is built from this repository and pushed to it
+  --image REF              instead of --acr: a container image that the cluster can pull
+  --public-url URL         the address that users enter, such as the https address of your ingress [default: a port-forward]
+  --dns-label LABEL        a load balancer at http://LABEL.REGION.cloudapp.azure.com (not encrypted: for trials)
+  --subscription ID        [default: the current subscription of az]
+  --dry-run                print each command and each file; call nothing
   --help
 
-From the environment, where it is set: DATABASE_URL (a PostgreSQL for Toygres' own state; without it one is made in the
-cluster), TOYGRES_ADMIN_USERNAME and TOYGRES_ADMIN_PASSWORD (the first account; without it a password is made up).
-Needs az (logged in: az login) and kubectl; with --acr also cargo.
+Optional environment variables: DATABASE_URL (your own PostgreSQL for the state database; otherwise one is created in the
+cluster), TOYGRES_ADMIN_USERNAME and TOYGRES_ADMIN_PASSWORD (the first account; otherwise a password is generated).
+Requires az (after az login) and kubectl; with --acr also cargo.
 USAGE
 }
 
@@ -36,7 +36,7 @@ while (($#)); do
     --help) usage; exit ;;
     --dry-run) dry_run=yes; shift; continue ;;
   esac
-  (($# > 1)) || fail "$option needs a value (--help says which)"
+  (($# > 1)) || fail "$option requires a value (see --help)"
   case $option in
     --resource-group) group=$2 ;;
     --location) location=$2 ;;
@@ -48,21 +48,21 @@ while (($#)); do
     --public-url) public_url=$2 ;;
     --dns-label) dns_label=$2 ;;
     --subscription) subscription=$2 ;;
-    *) fail "there is no option $option (--help lists them)" ;;
+    *) fail "unknown option $option (see --help)" ;;
   esac
   shift 2
 done
-[[ -n $group ]] || fail "name the resource group with --resource-group"
-[[ -n $cluster ]] || fail "name the AKS cluster with --cluster"
-[[ -n $account ]] || fail "name the storage account with --storage-account"
-[[ -n $acr || -n $image ]] || fail "name a registry to build for with --acr, or a ready image with --image"
-[[ -z $public_url || -z $dns_label ]] || fail "--public-url and --dns-label exclude each other"
-# matches OPTION VALUE PATTERN WHAT: an empty value is for others to refuse.
-matches() { [[ -z $2 || $2 =~ ^$3$ ]] || fail "$1 is $4, not: $2"; }
+[[ -n $group ]] || fail "--resource-group is required"
+[[ -n $cluster ]] || fail "--cluster is required"
+[[ -n $account ]] || fail "--storage-account is required"
+[[ -n $acr || -n $image ]] || fail "--acr (a registry to build for) or --image (an existing container image) is required"
+[[ -z $public_url || -z $dns_label ]] || fail "--public-url and --dns-label are mutually exclusive"
+# matches OPTION VALUE PATTERN DESCRIPTION: rejects a value that Azure would reject. An empty value is accepted.
+matches() { [[ -z $2 || $2 =~ ^$3$ ]] || fail "$1 must be $4, not: $2"; }
 matches --storage-account "$account" '[a-z0-9]{3,24}' "3 to 24 lowercase letters and digits"
 matches --container "$container" '[a-z0-9](-?[a-z0-9]){2,62}' "3 to 63 lowercase letters, digits and single hyphens"
-matches --acr "$acr" '[a-zA-Z0-9]{5,50}' "a registry's name, 5 to 50 letters and digits"
-matches --image "$image" '[^[:space:]]+' "one word"
+matches --acr "$acr" '[a-zA-Z0-9]{5,50}' "the name of a registry, 5 to 50 letters and digits"
+matches --image "$image" '[^[:space:]]+' "one word without spaces"
 matches --dns-label "$dns_label" '[a-z][a-z0-9-]{1,61}[a-z0-9]' "3 to 63 lowercase letters, digits and hyphens"
 matches --public-url "$public_url" 'https?://[^[:space:]/]+/?' "https://HOST or http://HOST[:PORT]"
 
@@ -70,22 +70,22 @@ here=$(cd "$(dirname "$0")" && pwd)
 system=toygres-system managed=toygres-managed
 umask 077
 work=$(mktemp -d)
-# What a dry run wrote is there to be looked at.
+# A dry run keeps its files, so that they can be inspected.
 [[ -n $dry_run ]] || trap 'rm -rf "$work"' EXIT
 
 exec 3>&1
 step() { printf '\n== %s\n' "$*"; }
-# Beside the answers that are taken.
+# Prints a command to the original standard output, also inside of a command substitution.
 show() { { printf '+'; printf ' %q' "$@"; echo; } >&3; }
-# run COMMAND…: changes something.
+# run COMMAND…: executes a command that changes something; a dry run only prints it.
 run() { show "$@"; [[ -n $dry_run ]] || "$@"; }
-# ask PLACEHOLDER COMMAND…: prints what it answers; in a dry run, the placeholder.
+# ask PLACEHOLDER COMMAND…: prints the output of a query; a dry run prints the placeholder.
 ask() {
   local placeholder=$1; shift
   show "$@"
   if [[ -n $dry_run ]]; then echo "$placeholder"; else "$@"; fi
 }
-# there COMMAND…: whether what it shows exists. az says 3 for what does not; whatever else it says ends all.
+# there COMMAND…: whether a resource exists. az exits with 3 if it does not; every other failure ends the script.
 there() {
   local status=0
   show "$@"
@@ -97,7 +97,7 @@ there() {
     *) cat "$work/error" >&2; exit "$status" ;;
   esac
 }
-# grant PRINCIPAL ROLE SCOPE
+# grant PRINCIPAL ROLE SCOPE: assigns the role unless it is assigned.
 grant() {
   local has
   has=$(ask '' az role assignment list --scope "$3" -o tsv \
@@ -109,11 +109,11 @@ grant() {
 step "Checking"
 if [[ -z $dry_run ]]; then
   for program in az kubectl; do
-    command -v "$program" >/dev/null || fail "there is no $program on this machine"
+    command -v "$program" >/dev/null || fail "$program is not installed"
   done
 fi
 [[ -z $subscription ]] || run az account set --subscription "$subscription"
-ask '<subscription>' az account show --query id -o tsv >/dev/null || fail "az is not logged in: az login"
+ask '<subscription>' az account show --query id -o tsv >/dev/null || fail "az is not logged in. Run: az login"
 
 step "Resource group, storage account and container"
 there az group show --name "$group" -o none || run az group create --name "$group" --location "$location" -o none
@@ -125,9 +125,9 @@ there az storage container-rm show --resource-group "$group" --storage-account "
 account_id=$(ask '<storage account id>' az storage account show --resource-group "$group" --name "$account" --query id -o tsv)
 scope=$account_id/blobServices/default/containers/$container
 
-step "The cluster: OIDC issuer and workload identity"
+step "Cluster: OIDC issuer and workload identity"
 there az aks show --resource-group "$group" --name "$cluster" -o none || [[ -n $dry_run ]] ||
-  fail "there is no cluster $cluster in $group. Make one: az aks create -g $group -n $cluster --enable-oidc-issuer --enable-workload-identity"
+  fail "cluster $cluster does not exist in $group. Create it: az aks create -g $group -n $cluster --enable-oidc-issuer --enable-workload-identity"
 enabled=$(ask '' az aks show --resource-group "$group" --name "$cluster" -o tsv \
   --query 'oidcIssuerProfile.enabled && securityProfile.workloadIdentity.enabled')
 [[ $enabled == true ]] || run az aks update --resource-group "$group" --name "$cluster" --enable-oidc-issuer \
@@ -135,13 +135,13 @@ enabled=$(ask '' az aks show --resource-group "$group" --name "$cluster" -o tsv 
 issuer=$(ask '<issuer>' az aks show --resource-group "$group" --name "$cluster" --query oidcIssuerProfile.issuerUrl -o tsv)
 
 step "Identities of the server and of its jobs"
-# identity NAME NAMESPACE: a managed identity that the service account of that name is, and that may write the container.
+# identity NAME NAMESPACE: a managed identity for the service account of that name, with write access to the storage container.
 identity() {
   local name=$1 namespace=$2 principal has
   local subject=system:serviceaccount:$namespace:$name
   there az identity show --resource-group "$group" --name "$name" -o none ||
     run az identity create --resource-group "$group" --name "$name" --location "$location" -o none
-  # By its issuer: a cluster that was made anew under its old name has another one.
+  # Compares the issuer, because a cluster that was created again under its old name has another one.
   has=$(ask '' az identity federated-credential list --resource-group "$group" --identity-name "$name" -o tsv \
     --query "[?issuer=='$issuer' && subject=='$subject'].name")
   [[ -n $has ]] || run az identity federated-credential create --resource-group "$group" --identity-name "$name" \
@@ -155,14 +155,14 @@ server_id=$(ask '<client of toygres-server>' az identity show --resource-group "
 job_id=$(ask '<client of toygres-job>' az identity show --resource-group "$group" --name toygres-job --query clientId -o tsv)
 
 if [[ -z $image ]]; then
-  step "The image"
+  step "Container image"
   version=$(git -C "$here" describe --always --dirty 2>/dev/null || echo unversioned-dirty)
-  # Work that was not committed is another one each time; pods take what has another name only.
+  # Uncommitted changes get a new tag each time, because pods are replaced only when the name of their image changes.
   [[ $version != *-dirty ]] || version+=-$(date -u +%Y%m%d%H%M%S)
   image=$acr.azurecr.io/toygres:$version
-  # A version that is there is what it was.
+  # An existing tag of a commit does not change.
   if ! there az acr repository show --name "$acr" --image "toygres:$version" -o none; then
-    # The command is known in the repository only.
+    # `cargo xtask` works only inside of the repository.
     cd "$here/.."
     run cargo xtask image --release --context-only
     run az acr build --registry "$acr" --image "toygres:$version" "$here/../target/image"
@@ -174,7 +174,7 @@ if [[ -z $image ]]; then
 fi
 
 step "Namespaces and secrets"
-# A file of its own: the person's kubeconfig and its current context stay as they are.
+# A separate kubeconfig, so that the user's own and its current context do not change.
 export KUBECONFIG=$work/kubeconfig
 run az aks get-credentials --resource-group "$group" --name "$cluster" --file "$KUBECONFIG"
 run kubectl apply --server-side -f "$here/base/namespaces.yaml"
@@ -183,7 +183,7 @@ if [[ -z $has ]]; then
   run "$here/make-secrets" "$work/secrets.env"
   run kubectl --namespace "$system" create secret generic toygres-secrets --from-env-file "$work/secrets.env"
 fi
-# Only whether the key is there: a CMS of its own has a password of its own.
+# Tests only whether the key exists: a state database in the cluster has a generated password.
 own_cms=$(ask "$([[ -n ${DATABASE_URL:-} ]] || echo yes)" kubectl --namespace "$system" get secret toygres-secrets \
   -o go-template='{{if .data.CMS_PASSWORD}}yes{{end}}')
 
@@ -192,7 +192,7 @@ if [[ -n $dns_label ]]; then
   region=$(ask '<region>' az aks show --resource-group "$group" --name "$cluster" --query location -o tsv)
   public_url=http://$dns_label.$region.cloudapp.azure.com
 fi
-# The overlay with this place's values, in a copy.
+# A copy of the overlay with the values of this deployment.
 cp -R "$here" "$work/deploy"
 overlay=$work/deploy/overlays/aks
 printf '%s\n' "TOYGRES_IMAGE=$image" "TOYGRES_PUBLIC_URL=${public_url:-http://localhost:8080}" \
@@ -222,7 +222,7 @@ done
 if [[ -n $dry_run ]]; then
   step "Nothing was called"
   echo "What would be applied: kubectl kustomize $overlay"
-  echo "It is yours to delete: rm -r $work"
+  echo "Delete it when you no longer need it: rm -r $work"
   exit
 fi
 
@@ -231,9 +231,9 @@ login="az aks get-credentials --resource-group $group --name $cluster"
 if [[ -n $public_url ]]; then
   echo "Toygres is at $public_url"
 else
-  echo "Toygres is at http://localhost:8080 while this runs:"
+  echo "Toygres is at http://localhost:8080 while this command runs:"
   echo "  $login && kubectl --namespace $system port-forward service/toygres 8080:80"
 fi
 echo "The first account is in the Secret toygres-secrets:"
 echo "  kubectl --namespace $system get secret toygres-secrets -o jsonpath='{.data.TOYGRES_ADMIN_PASSWORD}' | base64 -d"
-echo "Keep a copy of its TOYGRES_ENCRYPTION_KEY: without it the CMS is lost."
+echo "Keep a copy of its TOYGRES_ENCRYPTION_KEY: without it, no password in the state database can be read."

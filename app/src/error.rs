@@ -1,4 +1,4 @@
-//! The one error that server functions return: a code for programs, a sentence for people, the field that it is about.
+//! The error of server functions: a code for programs, a message for users, and the form field that it belongs to.
 
 use std::collections::BTreeMap;
 
@@ -8,61 +8,61 @@ use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 
-/// Why something was refused or went wrong, as the page shows it.
+/// The error of a server function, as pages show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UiError {
-    /// A word that does not change: `not_found`, `invalid`, `conflict`, `forbidden`, `sudo_required`, `internal`, …
+    /// A stable code: `not_found`, `invalid`, `conflict`, `forbidden`, `sudo_required`, `internal`, …
     pub code: String,
-    /// The form's field that it is about.
+    /// The form field that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// A sentence for the person.
+    /// The message for the user.
     pub message: String,
-    /// What was typed, by field and without secrets: a form that is rendered again without WASM shows it again.
+    /// The submitted values by field, without secrets, for a form that is rendered again without WASM.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub typed: BTreeMap<String, String>,
+    pub input: BTreeMap<String, String>,
 }
 
-/// What a server function returns.
+/// The result of a server function.
 pub type Result<T> = std::result::Result<T, UiError>;
 
 impl UiError {
-    /// An error of the given code.
+    /// An error with a code and a message.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), field: None, message: message.into(), typed: BTreeMap::new() }
+        Self { code: code.to_owned(), field: None, message: message.into(), input: BTreeMap::new() }
     }
 
-    /// A refusal of what needs a higher role.
+    /// An error for an action that requires a higher role.
     #[must_use]
     pub fn role(needs: model::Role, has: model::Role) -> Self {
-        Self::new("forbidden", format!("This needs the role {needs}; yours is {has}."))
+        Self::new("forbidden", format!("This action requires the role {needs}; your role is {has}."))
     }
 
-    /// A refusal of what was typed into `field`.
+    /// An error for an invalid value of `field`.
     #[must_use]
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new("invalid", message) }
     }
 
-    /// Remembers what was typed. It travels in an address when there is no WASM, so never give it a secret.
+    /// Adds the submitted values. Without WASM they are sent in an address: they must not contain secrets.
     #[must_use]
-    pub fn typed<'a>(mut self, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        self.typed = fields
+    pub fn with_input<'a>(mut self, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        self.input = fields
             .into_iter()
-            // An address has an end; what is longer was refused for its length anyway.
+            // The length of an address is limited; longer values are invalid in any case.
             .map(|(name, value)| (name.to_owned(), value.chars().take(300).collect()))
             .collect();
         self
     }
 
-    /// Whether nothing is there under the address that was asked for.
+    /// Whether the requested object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.code == "not_found"
     }
 
-    /// The HTTP status of a page that shows nothing but this error.
+    /// The HTTP status of a page that shows only this error.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self.code.as_str() {
@@ -91,48 +91,47 @@ impl FromServerFnError for UiError {
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         match error {
-            ServerFnErrorErr::Request(_) => Self::new(
-                "offline",
-                "The server did not answer. Nothing was done; try again when it is back.",
-            ),
+            ServerFnErrorErr::Request(_) => {
+                Self::new("offline", "Cannot reach the server. Check your connection and try again.")
+            }
             ServerFnErrorErr::Args(_)
             | ServerFnErrorErr::MissingArg(_)
             | ServerFnErrorErr::Serialization(_) => {
-                Self::new("invalid", "The form came incomplete. Load the page again and repeat it.")
+                Self::new("invalid", "The form was incomplete. Reload the page and try again.")
             }
             ServerFnErrorErr::Deserialization(_) => Self::new(
                 "out_of_date",
-                "This page is older than the server. Load it again, then look whether the last thing was done.",
+                "Toygres was updated. Reload the page and check whether your last action took effect.",
             ),
-            _ => Self::new("internal", "Something went wrong on our side."),
+            _ => Self::new("internal", "An internal error occurred."),
         }
     }
 
-    /// The framework answers every refusal with 500; here, where it turns one into a body, the answer gets its own status.
+    /// Serializes the error and sets its status on the response, because the framework responds to every error with 500.
     fn ser(&self) -> Bytes {
         #[cfg(feature = "ssr")]
-        answer::give_status(self);
-        // A text and three maps of texts: this cannot fail.
+        response::set_status(self);
+        // Strings and a map of strings always serialize.
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
-    /// Reads a refusal, and where a password is what is missing, asks for it and comes back.
+    /// Deserializes an error. In the browser, an error that requires a login or the password leads to that page.
     fn de(data: Bytes) -> Self {
         let error = JsonEncoding::decode(data).unwrap_or_else(|cause: serde_json::Error| {
             Self::from_server_fn_error(ServerFnErrorErr::Deserialization(cause.to_string()))
         });
         #[cfg(all(feature = "hydrate", not(feature = "ssr")))]
-        way_out::take(&error);
+        login::redirect(&error);
         error
     }
 }
 
 #[cfg(feature = "ssr")]
-mod answer {
+mod response {
     use leptos::prelude::use_context;
 
-    /// Gives an answer to a program its status; a plain form's answer is a way back to its page.
-    pub(super) fn give_status(error: &super::UiError) {
+    /// Sets the status of the response, except for a plain form: it is redirected to its page.
+    pub(super) fn set_status(error: &super::UiError) {
         let accepts = |parts: &http::request::Parts| {
             let accept = parts.headers.get(http::header::ACCEPT)?.to_str().ok()?;
             Some(accept.contains("text/html"))
@@ -148,24 +147,24 @@ mod answer {
 }
 
 #[cfg(all(feature = "hydrate", not(feature = "ssr")))]
-mod way_out {
+mod login {
     use leptos::prelude::window;
 
-    use crate::components::ask::escaped;
+    use crate::url;
 
-    /// Goes to where the password is asked for, if that is what the error is about.
-    pub(super) fn take(error: &super::UiError) {
-        let door = match error.code.as_str() {
+    /// Redirects to the login or password page if the error requires it.
+    pub(super) fn redirect(error: &super::UiError) {
+        let target = match error.code.as_str() {
             "sudo_required" => "/sudo",
             "unauthenticated" => "/login",
             _ => return,
         };
         let location = window().location();
-        let here =
+        let current =
             format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
-        if !here.starts_with(door) {
-            // If the browser refuses to go there, the sentence on the page still says what is missing.
-            let _ = location.set_href(&format!("{door}?next={}", escaped(&here)));
+        if !current.starts_with(target) {
+            // If the browser denies the navigation, the page still shows the message.
+            let _ = location.set_href(&format!("{target}?next={}", url::encode(&current)));
         }
     }
 }
@@ -182,7 +181,7 @@ impl From<control::Error> for UiError {
             control::Error::Internal(cause) => {
                 let reference = uuid::Uuid::new_v4().simple().to_string().split_off(24);
                 tracing::error!(reference, error = format!("{cause:#}"), "a request failed");
-                Self::new(code, format!("{message} The log has it under {reference}."))
+                Self::new(code, format!("{message} Reference in the server log: {reference}."))
             }
             _ => Self::new(code, message),
         }

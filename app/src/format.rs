@@ -1,9 +1,9 @@
-//! Numbers and times as people read them: three digits, two units, decimal bytes. It knows no markup.
+//! Text for numbers and times: three significant digits, at most two units, decimal bytes. It knows no markup.
 
 use chrono::{DateTime, Datelike, Utc};
 
-/// What stands where there is nothing.
-pub const NOTHING: &str = "–";
+/// Stands for a missing value.
+pub const DASH: &str = "–";
 
 /// `48.2 GB`: three digits, decimal units.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn bytes(bytes: u64) -> String {
     }
     let mut value = bytes as f64;
     let mut unit = 0;
-    // 999.5 would be written as 1000.
+    // 999.5 would be rounded to 1000.
     while value >= 999.5 && unit + 1 < UNITS.len() {
         value /= 1000.0;
         unit += 1;
@@ -29,13 +29,13 @@ pub fn gib(bytes: i64) -> String {
     if gib.fract() == 0.0 { format!("{gib:.0} GiB") } else { format!("{gib:.1} GiB") }
 }
 
-/// Bytes as the database counts them, or a dash.
+/// A size from the database, or a dash.
 #[must_use]
-pub fn bytes_or_nothing(value: Option<i64>) -> String {
-    value.map_or_else(|| NOTHING.to_owned(), |value| bytes(value.max(0).unsigned_abs()))
+pub fn bytes_or_dash(value: Option<i64>) -> String {
+    value.map_or_else(|| DASH.to_owned(), |value| bytes(value.max(0).unsigned_abs()))
 }
 
-/// `29.4 of 48.2 GB`: the unit once, where it is one.
+/// `29.4 of 48.2 GB`: a common unit is written once.
 #[must_use]
 pub fn bytes_of(done: u64, total: u64) -> String {
     let (done, total) = (bytes(done), bytes(total));
@@ -77,9 +77,9 @@ pub fn count(value: impl Into<i128>) -> String {
     text
 }
 
-/// `1 image`, `3 images`.
+/// `1 image`, `3 images`: a count with its noun.
 #[must_use]
-pub fn counted(value: impl Into<i128>, one: &str, many: &str) -> String {
+pub fn quantity(value: impl Into<i128>, one: &str, many: &str) -> String {
     let value = value.into();
     format!("{} {}", count(value), if value == 1 { one } else { many })
 }
@@ -99,20 +99,25 @@ pub fn duration(milliseconds: i64) -> String {
     }
 }
 
-/// The time between two moments.
+/// The duration of something that still runs, in whole seconds: `0 s`, `8 min 51 s`.
 #[must_use]
-pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
-    duration((to - from).num_milliseconds())
+pub fn running_duration(milliseconds: i64) -> String {
+    match milliseconds.max(0) / 1000 {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => duration(seconds * 1000),
+    }
 }
 
-fn one_unit(seconds: i64) -> String {
+/// The number of units nearest to a duration: 48 hours and 99 days are still written as hours and days.
+fn nearest_unit(seconds: i64) -> String {
+    let nearest = |unit: i64| (seconds + unit / 2) / unit;
     match seconds {
         0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h", seconds / 3600),
-        86_400..5_184_000 => format!("{} d", seconds / 86_400),
-        5_184_000..63_072_000 => format!("{} months", seconds / 2_592_000),
-        _ => format!("{} years", seconds / 31_536_000),
+        60..3570 => format!("{} min", nearest(60)),
+        3570..171_000 => format!("{} h", nearest(3600)),
+        171_000..8_596_800 => format!("{} d", nearest(86_400)),
+        8_596_800..61_800_300 => format!("{} months", nearest(2_629_800)),
+        _ => format!("{} years", nearest(31_557_600)),
     }
 }
 
@@ -121,8 +126,17 @@ fn one_unit(seconds: i64) -> String {
 pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     match (now - at).num_seconds() {
         -4..=4 => "just now".to_owned(),
-        past @ 5.. => format!("{} ago", one_unit(past)),
-        future => format!("in {}", one_unit(-future)),
+        past @ 5.. => format!("{} ago", nearest_unit(past)),
+        future => format!("in {}", nearest_unit(-future)),
+    }
+}
+
+/// `in 8 s`, or `now` once it is overdue.
+#[must_use]
+pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    match (at - now).num_seconds() {
+        ..=0 => "now".to_owned(),
+        seconds => format!("in {}", nearest_unit(seconds)),
     }
 }
 
@@ -144,15 +158,15 @@ pub fn day(at: DateTime<Utc>) -> String {
     format!("{} {}", at.day(), at.format("%b %Y"))
 }
 
-/// For `datetime` attributes.
+/// `2026-03-12T02:14:05Z`, for `datetime` attributes.
 #[must_use]
-pub fn machine(at: DateTime<Utc>) -> String {
+pub fn iso8601(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// How much of `total` is done, from 0 to 1; none while the total is unknown.
+/// The completed fraction of `total`, from 0 to 1; `None` while the total is unknown.
 #[must_use]
-pub fn share(done: u64, total: Option<u64>) -> Option<f64> {
+pub fn fraction(done: u64, total: Option<u64>) -> Option<f64> {
     total.filter(|total| *total > 0).map(|total| (done as f64 / total as f64).clamp(0.0, 1.0))
 }
 
@@ -161,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_three_digits_and_decimal_units() {
+    fn bytes_have_three_digits_and_decimal_units() {
         for (value, text) in [
             (0, "0 B"),
             (999, "999 B"),
@@ -176,26 +190,26 @@ mod tests {
     }
 
     #[test]
-    fn volumes_are_written_in_gib() {
+    fn gib_keeps_one_decimal() {
         assert_eq!(gib(10 << 30), "10 GiB");
         assert_eq!(gib(5 << 29), "2.5 GiB");
     }
 
     #[test]
-    fn a_shared_unit_is_written_once() {
+    fn bytes_of_writes_a_common_unit_once() {
         assert_eq!(bytes_of(29_400_000_000, 48_200_000_000), "29.4 of 48.2 GB");
         assert_eq!(bytes_of(500_000, 48_200_000_000), "500 kB of 48.2 GB");
     }
 
     #[test]
-    fn counts_are_grouped() {
+    fn count_groups_thousands() {
         assert_eq!(count(7_i64), "7");
         assert_eq!(count(1204_i64), "1,204");
         assert_eq!(count(214_880_117_i64), "214,880,117");
     }
 
     #[test]
-    fn durations_have_two_units_at_most() {
+    fn duration_has_at_most_two_units() {
         for (value, text) in [
             (40, "40 ms"),
             (3_200, "3.2 s"),
@@ -209,12 +223,31 @@ mod tests {
     }
 
     #[test]
-    fn times_are_relative() {
-        let now = DateTime::from_timestamp(1_773_281_645, 0).expect("a moment");
+    fn running_duration_counts_whole_seconds() {
+        for (value, text) in [(0, "0 s"), (3_700, "3 s"), (61_500, "1 min 1 s")] {
+            assert_eq!(running_duration(value), text);
+        }
+    }
+
+    #[test]
+    fn until_is_now_when_overdue() {
+        let now = DateTime::from_timestamp(1_773_281_645, 0).expect("a valid time");
+        assert_eq!(until(now + chrono::TimeDelta::seconds(3), now), "in 3 s");
+        assert_eq!(until(now - chrono::TimeDelta::seconds(3), now), "now");
+    }
+
+    #[test]
+    fn relative_rounds_to_the_nearest_unit() {
+        let now = DateTime::from_timestamp(1_773_281_645, 0).expect("a valid time");
         let at = |seconds| now - chrono::TimeDelta::seconds(seconds);
         assert_eq!(relative(at(2), now), "just now");
         assert_eq!(relative(at(3_240), now), "54 min ago");
         assert_eq!(relative(at(-79_300), now), "in 22 h");
+        assert_eq!(relative(at(59 * 60 + 40), now), "1 h ago");
+        assert_eq!(relative(at(3600 + 59 * 60), now), "2 h ago");
         assert_eq!(relative(at(86_400 * 3), now), "3 d ago");
+        assert_eq!(relative(at(-86_400 * 89), now), "in 89 d");
+        assert_eq!(relative(at(86_400 * 120), now), "4 months ago");
+        assert_eq!(relative(at(86_400 * 725), now), "2 years ago");
     }
 }

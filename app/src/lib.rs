@@ -1,4 +1,5 @@
-//! The dashboard: rendered on the server, brought to life in the browser. It knows how things look, not how they are done.
+//! The dashboard: pages that are rendered on the server and hydrated in the browser. It contains no business logic: its
+//! server functions call `control`.
 
 pub mod api;
 pub mod components;
@@ -6,14 +7,15 @@ pub mod error;
 pub mod format;
 pub mod live;
 pub mod pages;
+pub mod url;
 
 use leptos::prelude::*;
 use leptos_meta::{MetaTags, Title, provide_meta_context};
 use leptos_router::components::{ParentRoute, Route, Router, Routes};
 use leptos_router::{SsrMode, path};
 
-use components::frame::{Frame, FrameAround};
 use components::icon::Sprite;
+use components::layout::{AppLayout, Layout};
 use components::time::Clock;
 use components::toast::Toasts;
 use live::Live;
@@ -22,11 +24,11 @@ use pages::{
     restore, run, runs, settings, sudo,
 };
 
-/// What every page shall say, whoever looks at it, such as that passwords travel unencrypted. The server provides it.
+/// A warning for the top of every page, such as that passwords are sent unencrypted. The server provides it as context.
 #[derive(Clone, Debug)]
 pub struct Notice(pub String);
 
-/// The document around the app; the server alone renders it. Every script in it carries the answer's nonce.
+/// The HTML document around the app. Only the server renders it. Every script in it carries the nonce of the response.
 #[must_use]
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     view! {
@@ -44,13 +46,13 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             <body>
                 <App/>
                 <Sprite/>
-                {use_context::<Notice>().map(|Notice(words)| view! { <p class="notice" role="note">{words}</p> })}
+                {use_context::<Notice>().map(|Notice(text)| view! { <p class="notice" role="note">{text}</p> })}
             </body>
         </html>
     }
 }
 
-/// The app: the routes and what surrounds them.
+/// The app: its contexts and routes.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
@@ -60,8 +62,8 @@ pub fn App() -> impl IntoView {
     view! {
         <Title formatter=|title: String| if title.is_empty() { "Toygres".to_owned() } else { format!("{title} · Toygres") }/>
         <Router>
-            <Routes fallback=|| view! { <FrameAround><errors::NotFound/></FrameAround> }>
-                <ParentRoute path=path!("") view=Frame>
+            <Routes fallback=|| view! { <Layout><errors::NotFound/></Layout> }>
+                <ParentRoute path=path!("") view=AppLayout>
                     <Route path=path!("/") view=overview::Overview ssr=SsrMode::Async/>
                     <Route path=path!("/instances") view=instances::Instances ssr=SsrMode::Async/>
                     <Route path=path!("/instances/new") view=new_instance::NewInstance ssr=SsrMode::Async/>
@@ -82,11 +84,10 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// What the person chose under Settings, Appearance; none means: as the system has it.
+/// The color scheme selected in the settings; `None` means the system's.
 #[cfg(feature = "ssr")]
 fn scheme() -> Option<String> {
-    let parts = use_context::<http::request::Parts>()?;
-    api::flash::cookie(&parts, "scheme").filter(|scheme| scheme == "light" || scheme == "dark")
+    api::cookies::scheme(&use_context::<http::request::Parts>()?)
 }
 
 #[cfg(not(feature = "ssr"))]
@@ -94,10 +95,10 @@ fn scheme() -> Option<String> {
     document().document_element()?.get_attribute("data-scheme")
 }
 
-/// Called by the page's script once the WebAssembly is there.
+/// Hydrates the page; its script calls this when the WebAssembly module is loaded.
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn hydrate() {
-    console_error_panic_hook::set_once();
+    std::panic::set_hook(Box::new(|panic| leptos::logging::error!("{panic}")));
     leptos::mount::hydrate_body(App);
 }

@@ -1,19 +1,20 @@
-//! Live updates: one event stream for the whole page that says "something changed". It knows no data; who shows some fetches again.
+//! Live updates: one event stream per page that reports changes on the server. It carries no data: resources that depend on
+//! it are fetched again.
 
 use leptos::prelude::*;
 
-/// How the event stream is.
+/// The state of an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
-    /// Not tried yet: before WASM is there, or on the server.
+    /// Not opened: on the server, or before hydration.
     None,
     /// Open.
     Open,
-    /// Lost; the browser is trying again.
+    /// Lost; the browser reconnects.
     Lost,
 }
 
-/// The page's event stream. A resource that reads [`Live::version`] in its source is fetched again when something changed.
+/// The page's event stream. A resource that reads [`Live::version`] in its source is fetched again after each change.
 #[derive(Clone, Copy)]
 pub struct Live {
     version: RwSignal<u64>,
@@ -21,7 +22,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens the stream, in the browser, after hydration.
+    /// Opens the stream after hydration; does nothing on the server.
     #[must_use]
     pub fn start() -> Self {
         let live = Self { version: RwSignal::new(0), connection: RwSignal::new(Connection::None) };
@@ -30,20 +31,20 @@ impl Live {
         live
     }
 
-    /// Grows with each change on the server, at most twice a second.
+    /// The number of changes seen. It grows at most twice a second.
     #[must_use]
     pub fn version(self) -> u64 {
         self.version.get()
     }
 
-    /// How the stream is.
+    /// The state of the stream.
     #[must_use]
     pub fn connection(self) -> Connection {
         self.connection.get()
     }
 
-    /// Has everything that is shown fetched again, after an action of this page's own.
-    pub fn changed(self) {
+    /// Fetches all resources again, as after an action of this page.
+    pub fn refetch(self) {
         self.version.update(|version| *version += 1);
     }
 }
@@ -51,7 +52,7 @@ impl Live {
 /// The page's event stream.
 ///
 /// # Panics
-/// Outside of the app.
+/// If the app provides none.
 #[must_use]
 pub fn use_live() -> Live {
     expect_context()
@@ -70,9 +71,9 @@ mod browser {
 
     use super::{Connection, Live};
 
-    /// Opens the stream and keeps it: what closes for good is opened anew.
+    /// Opens the stream, and reopens it after 3 seconds if the browser closes it.
     pub(super) fn open(live: Live) {
-        // Nobody is logged in there; the stream would be refused again and again.
+        // Without a session the server rejects the stream.
         let path = window().location().pathname().unwrap_or_default();
         if path == "/login" {
             return;
@@ -85,7 +86,7 @@ mod browser {
                 set_timeout(
                     move || {
                         pending.set(false);
-                        live.changed();
+                        live.refetch();
                     },
                     Duration::from_millis(500),
                 );
@@ -95,7 +96,7 @@ mod browser {
             let was = live.connection.get_untracked();
             live.connection.set(Connection::Open);
             if was == Connection::Lost {
-                live.changed();
+                live.refetch();
             }
         });
         let lost = {
@@ -103,9 +104,9 @@ mod browser {
             Closure::<dyn Fn(Event)>::new(move |_| {
                 live.connection.set(Connection::Lost);
                 if source.ready_state() == EventSource::CLOSED {
-                    // Refused, not cut off. If nobody is logged in any more, this answer leads to the login page.
+                    // The server rejected the stream. If the session has expired, this request redirects to the login page.
                     leptos::task::spawn_local(async {
-                        let _ = crate::api::frame::get_me().await;
+                        let _ = crate::api::layout::get_current_user().await;
                     });
                     set_timeout(move || open(live), Duration::from_secs(3));
                 }
@@ -114,7 +115,7 @@ mod browser {
         let _ = source.add_event_listener_with_callback("changed", changed.as_ref().unchecked_ref());
         source.set_onopen(Some(opened.as_ref().unchecked_ref()));
         source.set_onerror(Some(lost.as_ref().unchecked_ref()));
-        // They live as long as the page.
+        // The handlers are needed until the page is closed.
         changed.forget();
         opened.forget();
         lost.forget();

@@ -1,22 +1,22 @@
-//! Who is asking: what the server put beside the request. It decides nothing but whether the role is enough.
+//! The caller of a server function, from the context that the server provides, and redirects to the login pages.
 
 use control::Services;
 use leptos::prelude::*;
 use model::{Actor, Role};
 
-use crate::components::ask::escaped;
 use crate::error::{Result, UiError};
+use crate::url;
 
-/// The services and the person of this request, if the person's role is at least `role`.
+/// The services and the user of this request, if the user's role is at least `role`.
 ///
 /// # Errors
-/// Nobody is logged in (the browser is sent to the login page), or the role is too small.
+/// The user is not logged in (the browser is redirected to the login page), or the role is lower.
 pub(crate) fn caller(role: Role) -> Result<(Services, Actor)> {
-    let services = use_context::<Services>()
-        .ok_or_else(|| UiError::new("internal", "Something went wrong on our side."))?;
+    let services =
+        use_context::<Services>().ok_or_else(|| UiError::new("internal", "An internal error occurred."))?;
     let Some(actor) = use_context::<Option<Actor>>().flatten() else {
-        leptos_axum::redirect(&format!("/login?next={}", escaped(&came_from())));
-        return Err(UiError::new("unauthenticated", "You are not logged in any more."));
+        leptos_axum::redirect(&format!("/login?next={}", url::encode(&page_url())));
+        return Err(UiError::new("unauthenticated", "Your session has expired. Log in again."));
     };
     if !actor.is(role) {
         return Err(UiError::role(role, actor.role));
@@ -24,22 +24,22 @@ pub(crate) fn caller(role: Role) -> Result<(Services, Actor)> {
     Ok((services, actor))
 }
 
-/// Sends the browser to the password's page, and back, when that is what an answer asks for.
-pub(crate) fn to_sudo_if_asked<T>(answer: control::Result<T>) -> Result<T> {
-    answer.map_err(|error| {
+/// Redirects the browser to the password page if the result requires sudo mode.
+pub(crate) fn redirect_to_sudo<T>(result: control::Result<T>) -> Result<T> {
+    result.map_err(|error| {
         if matches!(error, control::Error::SudoRequired) {
-            leptos_axum::redirect(&format!("/sudo?next={}", escaped(&came_from())));
+            leptos_axum::redirect(&format!("/sudo?next={}", url::encode(&page_url())));
         }
         error.into()
     })
 }
 
-/// The path and query of the page that asks, without what an earlier refusal left in it.
-fn came_from() -> String {
+/// The path and query of the page that sent the request, without the parameters of an earlier error.
+fn page_url() -> String {
     let Some(parts) = use_context::<http::request::Parts>() else { return "/".to_owned() };
     let referer = parts.headers.get(http::header::REFERER).and_then(|value| value.to_str().ok());
     let from = match referer.and_then(|text| text.parse::<http::Uri>().ok()) {
-        // A page that is being rendered asks for itself; a server function for the page that it was called from.
+        // A server function is called from a page; a page that is being rendered is the request itself.
         Some(uri) if parts.uri.path().starts_with("/api/") => uri,
         _ => parts.uri.clone(),
     };

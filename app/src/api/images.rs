@@ -1,4 +1,4 @@
-//! Server functions about images: the catalogue, one image, verify, delete.
+//! Server functions of images: list, get, verify, delete.
 
 use leptos::prelude::*;
 use model::page::Page;
@@ -7,54 +7,57 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// What the catalogue's address asks for.
+/// The filter, order and page of the catalogue, as in its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// A part of a name or a description.
+pub struct ImageFilter {
+    /// A part of a name or description.
     pub search: String,
-    /// A state, or nothing.
+    /// A state, or empty.
     pub status: String,
-    /// An instance's name, or nothing.
+    /// The name of an instance, or empty.
     pub instance: String,
-    /// What it is sorted by; with a hyphen before it the greatest first.
+    /// The column to sort by; a leading hyphen sorts in descending order.
     pub sort: String,
     /// The page, from 1.
     pub page: i64,
 }
 
-/// The catalogue.
+/// A page of the catalogue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Catalogue {
-    /// The images of this page.
+    /// The images of the page.
     pub images: Page<Image>,
     /// The names of all instances, for the filter.
     pub instances: Vec<String>,
-    /// Whether whoever looks may restore them.
+    /// How many backups failed or were cancelled, under the same search and instance.
+    pub failed_attempts: i64,
+    /// Whether the user may restore images.
     pub may: bool,
 }
 
 /// A page of the catalogue.
 #[server(prefix = "/api/fn", endpoint = "images")]
-pub async fn list_images(wanted: Wanted) -> Result<Catalogue> {
+pub async fn list_images(filter: ImageFilter) -> Result<Catalogue> {
     let (services, actor) = super::caller(model::Role::Viewer)?;
     let all = control::instances::list(&services).await?;
-    let instance = all.iter().find(|instance| instance.name == wanted.instance).map(|instance| instance.id);
+    let instance = all.iter().find(|instance| instance.name == filter.instance).map(|instance| instance.id);
     let query = control::images::ImageQuery {
-        // The instance may be gone: its images still carry its name.
-        search: match (wanted.instance.as_str(), instance) {
+        // The images of a deleted instance still carry its name.
+        search: match (filter.instance.as_str(), instance) {
             (name, None) if !name.is_empty() => Some(name.to_owned()),
-            _ => Some(wanted.search).filter(|text| !text.trim().is_empty()),
+            _ => Some(filter.search).filter(|text| !text.trim().is_empty()),
         },
-        status: wanted.status.parse().ok(),
+        status: filter.status.parse().ok(),
         instance,
-        descending: wanted.sort.starts_with('-'),
-        sort: wanted.sort.trim_start_matches('-').to_owned(),
-        page: wanted.page,
+        descending: filter.sort.starts_with('-'),
+        sort: filter.sort.trim_start_matches('-').to_owned(),
+        page: filter.page,
         per_page: 25,
     };
+    let failed_attempts = control::images::failed_attempts(&services, &query).await?;
     let images = control::images::list(&services, query).await?;
     let instances = all.into_iter().map(|instance| instance.name).collect();
-    Ok(Catalogue { images, instances, may: actor.is(model::Role::Operator) })
+    Ok(Catalogue { images, instances, failed_attempts, may: actor.is(model::Role::Operator) })
 }
 
 /// One image.
@@ -64,22 +67,22 @@ pub async fn get_image(id: ImageId) -> Result<ImageDetail> {
     Ok(control::images::get(&services, id).await?)
 }
 
-/// Starts reading every byte of an image back, then shows the run.
+/// Starts a verification of an image and redirects to its run.
 #[server(prefix = "/api/fn", endpoint = "verify-image")]
 pub async fn verify_image(id: ImageId) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let started = control::images::verify(&services, &actor, id).await?;
+    let started = control::commands::verify_image(&services, &actor, id).await?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 
-/// Deletes an image once its name was typed; in sudo mode only.
+/// Starts the deletion of an image and redirects to its run. Requires sudo mode and the name of the image as confirmation.
 #[server(prefix = "/api/fn", endpoint = "delete-image")]
 pub async fn delete_image(id: ImageId, typed_name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Admin)?;
-    let deleted = control::images::delete(&services, &actor, id, &typed_name).await;
+    let deleted = control::commands::delete_image(&services, &actor, id, &typed_name).await;
     let started =
-        super::to_sudo_if_asked(deleted).map_err(|error| error.typed([("typed_name", &*typed_name)]))?;
+        super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("typed_name", &*typed_name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Server functions about instances: look, make, add, back up, start, stop, delete, reveal.
+//! Server functions of instances: list, get, create, add, back up, start, stop, delete, reveal the password.
 
 use leptos::prelude::*;
 use model::image::DayOfImages;
@@ -8,56 +8,61 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 #[cfg(feature = "ssr")]
-use {crate::error::UiError, model::overview::OverviewInstance};
+use {crate::error::UiError, model::overview::OverviewInstance, model::run::RunState};
 
-/// How many days the drawings show.
+/// The number of days in the backup history.
 pub const DAYS: i32 = 14;
 
-/// An instance as a list shows it.
+/// An instance in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InstanceRow {
     /// The instance.
     pub instance: Instance,
-    /// Its last [`DAYS`] days of images, the oldest first.
+    /// Its images of the last [`DAYS`] days, the oldest day first.
     pub days: Vec<DayOfImages>,
-    /// Whether an image of it is being made now.
-    pub making: bool,
+    /// Whether a backup of it is running.
+    pub backing_up: bool,
 }
 
-/// An instance as its page shows it.
+/// The data of an instance's page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InstanceView {
     /// The instance.
     pub instance: Instance,
-    /// How to connect to it, without the password.
+    /// The connection string, without the password.
     pub connection: Option<String>,
-    /// The command that leads to it from outside of its cluster.
-    pub way_in: Option<String>,
-    /// What is known about the words that it is down or waits with.
+    /// The command that forwards a local port to it, if it runs in a cluster.
+    pub port_forward: Option<String>,
+    /// The cause and fix of its health problem, if they are known.
     pub diagnosis: Option<Diagnosis>,
-    /// Its last [`DAYS`] days of images, the oldest first.
+    /// Its images of the last [`DAYS`] days, the oldest day first.
     pub days: Vec<DayOfImages>,
     /// Its newest images.
     pub images: Vec<Image>,
-    /// How many images it has in all.
+    /// The number of its images.
     pub images_total: i64,
+    /// How many backups of it failed or were cancelled.
+    pub failed_attempts: i64,
     /// Its newest runs.
     pub runs: Vec<Run>,
-    /// Whether an image of it is being made now.
-    pub making: bool,
-    /// The image that it was restored from: its name.
+    /// Whether a backup of it is running.
+    pub backing_up: bool,
+    /// The name of the image that it was restored from.
     pub source_image: Option<String>,
 }
 
-/// All instances with their days.
+/// All instances with their backup history.
 #[server(prefix = "/api/fn", endpoint = "instances")]
 pub async fn list_instances() -> Result<Vec<InstanceRow>> {
     let (services, _) = super::caller(model::Role::Viewer)?;
     let overview = control::overview::get(&services).await?;
-    let making =
-        |id| overview.running.iter().any(|run| run.instance == Some(id) && run.workflow == "create-image");
+    let backing_up = |id| {
+        overview.running.iter().any(|run| {
+            run.state == RunState::Running && run.instance == Some(id) && run.workflow == model::WorkflowName::CreateImage
+        })
+    };
     let row = |row: OverviewInstance| InstanceRow {
-        making: making(row.instance.id),
+        backing_up: backing_up(row.instance.id),
         instance: row.instance,
         days: row.days,
     };
@@ -72,103 +77,106 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
     let days = control::instances::history(&services, instance.id, DAYS).await?;
     let query =
         control::images::ImageQuery { instance: Some(instance.id), per_page: 5, ..Default::default() };
+    let failed_attempts = control::images::failed_attempts(&services, &query).await?;
     let images = control::images::list(&services, query).await?;
     let query = control::runs::RunQuery { instance: Some(instance.id), per_page: 5, ..Default::default() };
     let runs = control::runs::list(&services, query).await?.rows;
     let source_image = match instance.source_image {
-        // It may have been deleted since.
+        // The image may have been deleted.
         Some(image) => control::images::get(&services, image).await.ok().map(|detail| detail.image.name),
         None => None,
     };
-    let making = images.rows.iter().any(|image| image.status == model::ImageStatus::Creating);
+    let backing_up = images.rows.iter().any(|image| image.status == model::ImageStatus::Creating);
     let connection = instance.host.is_some().then(|| control::instances::connection_string(&instance));
-    let words = instance.health_detail.as_deref();
+    let problem = instance.health_detail.as_ref();
     Ok(InstanceView {
         connection,
-        way_in: control::instances::way_in(&services, &instance),
-        diagnosis: words.and_then(control::diagnosis::of_instance),
+        port_forward: control::instances::port_forward_command(&services, &instance),
+        diagnosis: problem.and_then(control::diagnosis::of_instance),
         days,
         images_total: images.total,
+        failed_attempts,
         images: images.rows,
         runs,
-        making,
+        backing_up,
         source_image,
         instance,
     })
 }
 
-/// The password of an instance; in sudo mode only, and the audit has it.
+/// The password of an instance. Requires sudo mode; the access is recorded in the audit log.
 #[server(prefix = "/api/fn", endpoint = "reveal-password")]
 pub async fn reveal_password(name: String) -> Result<String> {
     let (services, actor) = super::caller(model::Role::Admin)?;
-    super::flash::never_cached();
-    super::to_sudo_if_asked(control::instances::password(&services, &actor, &name).await)
+    super::cookies::forbid_caching();
+    super::redirect_to_sudo(control::commands::reveal_password(&services, &actor, &name).await)
 }
 
-/// Starts making an image of an instance, then shows the run.
+/// Starts a backup of an instance and redirects to its run.
 #[server(prefix = "/api/fn", endpoint = "back-up")]
 pub async fn back_up(
     /// The instance.
     instance: InstanceId,
-    /// The image's name; made up if empty.
+    /// The name of the image; generated if empty.
     #[server(default)]
     name: String,
-    /// What to write about it.
+    /// The description of the image.
     #[server(default)]
     description: String,
-    /// Only these databases; all if none.
+    /// The databases to back up; all if empty.
     #[server(default)]
     databases: Vec<String>,
 ) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let ticked = databases.join("\n");
+    let selected = databases.join("\n");
     let new = model::image::NewImage {
         name: name.clone(),
         instance_id: Some(instance),
         description: Some(description.clone()).filter(|text| !text.trim().is_empty()),
         databases,
     };
-    let started = control::images::create(&services, &actor, new).await.map_err(|error| {
-        UiError::from(error).typed([
+    let started = control::commands::back_up(&services, &actor, new).await.map_err(|error| {
+        UiError::from(error).with_input([
             ("name", &*name),
             ("description", &*description),
-            ("databases", &*ticked),
+            ("databases", &*selected),
         ])
     })?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 
-/// Starts an instance that was stopped, then shows the run.
+/// Starts a stopped instance and redirects to its run.
 #[server(prefix = "/api/fn", endpoint = "start-instance")]
 pub async fn start_instance(name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let started = control::instances::start(&services, &actor, &name).await?;
+    let started = control::commands::start_instance(&services, &actor, &name).await?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 
-/// Stops an instance, then shows the run.
+/// Stops an instance and redirects to its run.
 #[server(prefix = "/api/fn", endpoint = "stop-instance")]
 pub async fn stop_instance(name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let started = control::instances::stop(&services, &actor, &name).await?;
+    let started = control::commands::stop_instance(&services, &actor, &name).await?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 
-/// Deletes an instance once its name was typed; in sudo mode only.
+/// Starts the deletion of an instance and redirects to its run. Requires sudo mode and the name of the instance as
+/// confirmation.
 #[server(prefix = "/api/fn", endpoint = "delete-instance")]
 pub async fn delete_instance(name: String, typed_name: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Admin)?;
-    let deleted = control::instances::delete(&services, &actor, &name, &typed_name).await;
+    let deleted = control::commands::delete_instance(&services, &actor, &name, &typed_name).await;
     let started =
-        super::to_sudo_if_asked(deleted).map_err(|error| error.typed([("typed_name", &*typed_name)]))?;
+        super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("typed_name", &*typed_name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 
-/// The PostgreSQL versions that can be started here: major, and in full.
+/// The installed PostgreSQL versions: major and full.
 #[server(prefix = "/api/fn", endpoint = "versions")]
 pub async fn get_versions() -> Result<Vec<(i32, String)>> {
     let (services, _) = super::caller(model::Role::Viewer)?;
@@ -176,12 +184,12 @@ pub async fn get_versions() -> Result<Vec<(i32, String)>> {
     Ok(versions.into_iter().map(|installed| (installed.major, installed.version)).collect())
 }
 
-/// Makes an instance, then shows the run.
+/// Creates an instance and redirects to its run.
 #[server(prefix = "/api/fn", endpoint = "create-instance")]
 pub async fn create_instance(
     /// Its name.
     name: String,
-    /// The superuser's password; made up if empty.
+    /// The superuser's password; generated if empty.
     #[server(default)]
     password: String,
     /// The major version; the newest if empty.
@@ -190,20 +198,20 @@ pub async fn create_instance(
     /// `stock` or `pg_durable`.
     #[server(default)]
     image_type: String,
-    /// Ticked: connections over loopback need no password.
+    /// Set if connections over loopback need no password.
     #[server(default)]
     trust_loopback: Option<String>,
-    /// The size of its volume in GiB; the usual one if empty.
+    /// The size of its volume in GiB; empty for the default.
     #[server(default)]
     volume_gib: String,
-    /// A DNS label to ask for.
+    /// Its DNS label, or empty.
     #[server(default)]
     dns_label: String,
 ) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
     let trust = trust_loopback.as_deref().unwrap_or_default();
     let remember = |error: UiError| {
-        error.typed([
+        error.with_input([
             ("name", &*name),
             ("major", &*major),
             ("image_type", &*image_type),
@@ -215,26 +223,26 @@ pub async fn create_instance(
     let new = model::instance::NewInstance {
         name: name.clone(),
         password: Some(password).filter(|password| !password.is_empty()),
-        major: parsed("major", &major).map_err(remember)?,
-        image_type: parsed("image_type", &image_type).map_err(remember)?,
+        major: parse_choice("major", &major).map_err(remember)?,
+        image_type: parse_choice("image_type", &image_type).map_err(remember)?,
         trust_loopback: Some(trust_loopback.is_some()),
-        volume_bytes: super::place::volume(&volume_gib).map_err(remember)?,
+        volume_bytes: super::place::parse_volume_gib(&volume_gib).map_err(remember)?,
         dns_label: Some(dns_label.trim().to_owned()).filter(|label| !label.is_empty()),
         source_image_id: None,
     };
-    let started = control::instances::create(&services, &actor, new)
+    let started = control::commands::create_instance(&services, &actor, new)
         .await
-        .map_err(|error| remember(super::place::at_the_field(error)))?;
+        .map_err(|error| remember(super::place::map_volume_field(error)))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 
-/// Adds a server that exists already, after connecting to it once, then shows it.
+/// Adds an existing server after a test connection, and redirects to its page.
 #[server(prefix = "/api/fn", endpoint = "add-instance")]
 pub async fn add_instance(
-    /// The name to give it here.
+    /// Its name in Toygres.
     name: String,
-    /// Where it is.
+    /// Its host name or IP address.
     host: String,
     /// Its port; 5432 if empty.
     #[server(default)]
@@ -244,13 +252,13 @@ pub async fn add_instance(
     /// That user's password.
     #[server(default)]
     password: String,
-    /// Or the Secret that holds it, as `namespace/name/key`.
+    /// The Secret that holds the password, as `namespace/name/key`, instead of the password.
     #[server(default)]
     secret_ref: String,
     /// The database to connect to first; `postgres` if empty.
     #[server(default)]
     database: String,
-    /// How to protect connections.
+    /// The TLS mode.
     #[server(default)]
     tls: String,
     /// `stock` or `pg_durable`.
@@ -259,7 +267,7 @@ pub async fn add_instance(
 ) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
     let remember = |error: UiError| {
-        error.typed([
+        error.with_input([
             ("name", &*name),
             ("host", &*host),
             ("port", &*port),
@@ -276,7 +284,7 @@ pub async fn add_instance(
             .parse::<u16>()
             .ok()
             .filter(|port| *port > 0)
-            .ok_or_else(|| remember(UiError::invalid("port", "A port is a number from 1 to 65535.")))?,
+            .ok_or_else(|| remember(UiError::invalid("port", "Enter a port number from 1 to 65535.")))?,
     };
     let new = model::instance::ExternalInstance {
         name: name.clone(),
@@ -288,21 +296,21 @@ pub async fn add_instance(
         database: Some(database.trim().to_owned())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "postgres".to_owned()),
-        tls: parsed("tls", &tls).map_err(remember)?,
-        image_type: parsed("image_type", &image_type).map_err(remember)?,
+        tls: parse_choice("tls", &tls).map_err(remember)?,
+        image_type: parse_choice("image_type", &image_type).map_err(remember)?,
     };
-    let added = control::instances::add_external(&services, &actor, new)
+    let added = control::commands::connect_instance(&services, &actor, new)
         .await
         .map_err(|error| remember(error.into()))?;
     leptos_axum::redirect(&format!("/instances/{}", added.name));
     Ok(())
 }
 
-/// One of the words or numbers that a select offers, or none if it is empty.
+/// Parses the value of a select field; `None` if it is empty.
 #[cfg(feature = "ssr")]
-pub(super) fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>> {
+pub(super) fn parse_choice<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>> {
     match text.trim() {
         "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| UiError::invalid(field, "Choose one of the list.")),
+        text => text.parse().map(Some).map_err(|_| UiError::invalid(field, "Select a value from the list.")),
     }
 }

@@ -1,13 +1,13 @@
-//! The server functions: who is asking, call `control`, nothing more. Forms post to them without WASM as well.
+//! Server functions: they check the role of the caller and call `control`. Forms post to them without WASM as well.
 #![expect(
     missing_docs,
-    reason = "the arguments of a server function become fields of a struct that nobody reads"
+    reason = "the arguments of a server function become fields of a struct that is not used directly"
 )]
 
-pub mod frame;
 pub mod images;
-#[expect(clippy::too_many_arguments, reason = "a form has as many fields as it has, and each is an argument")]
+#[expect(clippy::too_many_arguments, reason = "each field of a form is an argument")]
 pub mod instances;
+pub mod layout;
 pub mod overview;
 pub mod place;
 pub mod restore;
@@ -18,6 +18,6 @@ pub mod stores;
 #[cfg(feature = "ssr")]
 mod caller;
 #[cfg(feature = "ssr")]
-pub(crate) mod flash;
+pub(crate) mod cookies;
 #[cfg(feature = "ssr")]
-pub(crate) use caller::{caller, to_sudo_if_asked};
+pub(crate) use caller::{caller, redirect_to_sudo};

@@ -1,26 +1,26 @@
-//! What the overview shows.
+//! The data of the overview.
 
 use leptos::prelude::*;
-use model::Place;
+use model::PlatformInfo;
 use model::overview::Overview;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// What the overview shows, and at the very start what there is to begin with.
+/// The data of the overview, including what its first-start page needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OverviewPage {
-    /// What is healthy, what runs, what needs a person.
+    /// Instances, active runs, and what needs attention.
     pub overview: Overview,
-    /// Where instances will live.
-    pub place: Place,
-    /// Whether there is a store that new images go to.
+    /// The platform of the instances.
+    pub place: PlatformInfo,
+    /// Whether a default store exists.
     pub has_store: bool,
-    /// The PostgreSQL versions that can be started there; fetched only while there is no instance.
+    /// The installed PostgreSQL versions; empty if there are instances.
     pub versions: Vec<String>,
 }
 
-/// What the overview shows.
+/// The data of the overview.
 #[server(prefix = "/api/fn", endpoint = "overview")]
 pub async fn get_overview() -> Result<OverviewPage> {
     let (services, _) = super::caller(model::Role::Viewer)?;

@@ -1,47 +1,47 @@
-//! Server functions of the restore wizard: what would happen, and doing it.
+//! Server functions of the restore wizard: check and start.
 
 use leptos::prelude::*;
 use model::restore::RestorePlan;
-use model::{ImageDetail, ImageId, Place};
+use model::{ImageDetail, ImageId, PlatformInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, UiError};
 
-/// What the wizard's address has: the instance to be, as far as somebody chose it.
+/// The requested settings of the new instance, as in the address of the wizard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct TargetRequest {
     /// Its name.
     pub name: String,
-    /// Its major version; the source's if empty.
+    /// Its major version; empty for the version of the source.
     pub major: String,
-    /// The size of its volume in GiB; from the data's size if empty.
+    /// The size of its volume in GiB; empty for a size derived from the data.
     pub volume_gib: String,
-    /// A DNS label to ask for.
+    /// Its DNS label, or empty.
     pub dns_label: String,
-    /// Whether it is to be chosen anew.
+    /// Whether the settings are being edited.
     pub change: bool,
 }
 
-/// The wizard's page.
+/// The data of the wizard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RestoreView {
     /// The image.
     pub image: ImageDetail,
-    /// Where the instance will live.
-    pub place: Place,
-    /// The versions that can take the image: major, and in full.
+    /// The platform of the new instance.
+    pub place: PlatformInfo,
+    /// The versions that the image can be restored into: major and full.
     pub versions: Vec<(i32, String)>,
-    /// What the address has, or what is proposed.
-    pub wanted: Wanted,
-    /// What would happen, once a name was given.
+    /// The requested settings, or the proposed ones.
+    pub request: TargetRequest,
+    /// The result of the checks; `None` while the settings are being edited.
     pub plan: Option<RestorePlan>,
-    /// What of the address cannot be.
-    pub refused: Option<UiError>,
+    /// The error of an invalid setting.
+    pub error: Option<UiError>,
 }
 
-/// What a restore of an image would do; with a name, what stands in its way.
+/// The restore of an image with its checks, or with proposed settings if the request has no name.
 #[server(prefix = "/api/fn", endpoint = "restore-plan")]
-pub async fn get_restore(id: ImageId, wanted: Wanted) -> Result<RestoreView> {
+pub async fn get_restore(id: ImageId, request: TargetRequest) -> Result<RestoreView> {
     let (services, _) = super::caller(model::Role::Operator)?;
     let image = control::images::get(&services, id).await?;
     let source = image.image.major.unwrap_or(0);
@@ -53,60 +53,60 @@ pub async fn get_restore(id: ImageId, wanted: Wanted) -> Result<RestoreView> {
         .rev()
         .collect();
     let place = services.place();
-    let view = RestoreView { image, place, versions, wanted, plan: None, refused: None };
-    if view.wanted.name.is_empty() || view.wanted.change {
+    let view = RestoreView { image, place, versions, request, plan: None, error: None };
+    if view.request.name.is_empty() || view.request.change {
         return proposed(&services, view).await;
     }
-    match plan(&services, id, &view.wanted).await {
+    match plan(&services, id, &view.request).await {
         Ok(plan) => Ok(RestoreView { plan: Some(plan), ..view }),
-        Err(error) if error.field.is_some() => Ok(RestoreView { refused: Some(error), ..view }),
+        Err(error) if error.field.is_some() => Ok(RestoreView { error: Some(error), ..view }),
         Err(error) => Err(error),
     }
 }
 
-/// A free name and the usual size, where none was typed.
+/// Proposes an unused name and a volume size where the request has none.
 #[cfg(feature = "ssr")]
 async fn proposed(services: &control::Services, mut view: RestoreView) -> Result<RestoreView> {
-    if view.wanted.name.is_empty() {
+    if view.request.name.is_empty() {
         let names = control::instances::list(services).await?;
         let stem: String = view.image.image.instance_name.chars().take(52).collect();
         let free = (1..1000)
             .map(|n| if n == 1 { format!("{stem}-restored") } else { format!("{stem}-restored-{n}") })
             .find(|name| !names.iter().any(|instance| instance.name == *name));
-        view.wanted.name = free.unwrap_or_default();
+        view.request.name = free.unwrap_or_default();
     }
-    if view.wanted.volume_gib.is_empty() && view.place.is_kubernetes() {
+    if view.request.volume_gib.is_empty() && view.place.is_kubernetes() {
         let data = view.image.manifest.as_ref().map(|manifest| manifest.source.bytes);
-        view.wanted.volume_gib = (control::volumes::suggested(data) / super::place::GIB).to_string();
+        view.request.volume_gib = (control::volumes::suggested(data) / super::place::GIB).to_string();
     }
     Ok(view)
 }
 
 #[cfg(feature = "ssr")]
-async fn plan(services: &control::Services, id: ImageId, wanted: &Wanted) -> Result<RestorePlan> {
+async fn plan(services: &control::Services, id: ImageId, request: &TargetRequest) -> Result<RestorePlan> {
     let target = control::Target {
-        name: &wanted.name,
-        major: super::instances::parsed("major", &wanted.major)?,
-        volume_bytes: super::place::volume(&wanted.volume_gib)?,
-        dns_label: Some(wanted.dns_label.trim()).filter(|label| !label.is_empty()),
+        name: &request.name,
+        major: super::instances::parse_choice("major", &request.major)?,
+        volume_bytes: super::place::parse_volume_gib(&request.volume_gib)?,
+        dns_label: Some(request.dns_label.trim()).filter(|label| !label.is_empty()),
     };
-    control::instances::restore_plan(services, id, target).await.map_err(super::place::at_the_field)
+    control::restore_plan::check(services, id, target).await.map_err(super::place::map_volume_field)
 }
 
-/// Starts the restore, then shows the run.
+/// Starts a restore and redirects to its run.
 #[server(prefix = "/api/fn", endpoint = "restore-image")]
 pub async fn restore_image(
     /// The image.
     id: ImageId,
-    /// The name of the instance to be.
+    /// The name of the new instance.
     name: String,
-    /// Its major version; the source's if empty.
+    /// Its major version; empty for the version of the source.
     #[server(default)]
     major: String,
-    /// The size of its volume in GiB; from the data's size if empty.
+    /// The size of its volume in GiB; empty for a size derived from the data.
     #[server(default)]
     volume_gib: String,
-    /// A DNS label to ask for.
+    /// Its DNS label, or empty.
     #[server(default)]
     dns_label: String,
 ) -> Result<()> {
@@ -114,14 +114,14 @@ pub async fn restore_image(
     let new = model::instance::NewInstance {
         name: name.clone(),
         source_image_id: Some(id),
-        major: super::instances::parsed("major", &major)?,
-        volume_bytes: super::place::volume(&volume_gib)?,
+        major: super::instances::parse_choice("major", &major)?,
+        volume_bytes: super::place::parse_volume_gib(&volume_gib)?,
         dns_label: Some(dns_label).filter(|label| !label.trim().is_empty()),
         ..Default::default()
     };
-    let started = control::instances::create(&services, &actor, new)
+    let started = control::commands::create_instance(&services, &actor, new)
         .await
-        .map_err(|error| super::place::at_the_field(error).typed([("name", &*name)]))?;
+        .map_err(|error| super::place::map_volume_field(error).with_input([("name", &*name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Server functions about runs: the list, one run with its log, cancel, retry, accept.
+//! Server functions of runs: list, get with log, cancel, retry, accept.
 
 use leptos::prelude::*;
 use model::page::Page;
@@ -8,56 +8,56 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// How many lines are fetched at once.
+/// The number of log lines in a page.
 #[cfg(feature = "ssr")]
 const LINES: i64 = 500;
 
-/// What the list's address asks for.
+/// The filter and page of the list, as in its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WantedRuns {
-    /// A state, or nothing.
+pub struct RunFilter {
+    /// A state, or empty.
     pub state: String,
-    /// A workflow, or nothing.
+    /// A workflow, or empty.
     pub workflow: String,
-    /// An instance's id, or nothing.
+    /// The id of an instance, or empty.
     pub instance: String,
-    /// An image's id, or nothing.
+    /// The id of an image, or empty.
     pub image: String,
-    /// What to search for, or nothing.
+    /// A search text, or empty.
     pub search: String,
     /// The page, from 1.
     pub page: i64,
 }
 
-/// A run as its page begins.
+/// A run with the log lines that its page starts with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunView {
     /// The run.
     pub detail: RunDetail,
-    /// Which lines of its log pass.
+    /// The filter of its log.
     pub filter: LogFilter,
-    /// A stretch of them.
+    /// A range of the matching lines.
     pub log: LogPage,
 }
 
 /// A page of runs.
 #[server(prefix = "/api/fn", endpoint = "runs")]
-pub async fn list_runs(wanted: WantedRuns) -> Result<Page<Run>> {
+pub async fn list_runs(filter: RunFilter) -> Result<Page<Run>> {
     let (services, _) = super::caller(model::Role::Viewer)?;
     let query = control::runs::RunQuery {
-        state: wanted.state.parse().ok(),
-        workflow: Some(wanted.workflow.replace('\0', "")).filter(|name| !name.is_empty()),
-        instance: wanted.instance.parse().ok(),
-        image: wanted.image.parse().ok(),
-        search: Some(wanted.search),
-        page: wanted.page,
+        state: filter.state.parse().ok(),
+        workflow: filter.workflow.parse().ok(),
+        instance: filter.instance.parse().ok(),
+        image: filter.image.parse().ok(),
+        search: Some(filter.search),
+        page: filter.page,
         per_page: 25,
         active: false,
     };
     Ok(control::runs::list(&services, query).await?)
 }
 
-/// One run, with the stretch of its log that the address asks for.
+/// One run with a range of its log.
 #[server(prefix = "/api/fn", endpoint = "run", input = leptos::server_fn::codec::Json)]
 pub async fn get_run(id: RunId, filter: LogFilter, stretch: LogStretch) -> Result<RunView> {
     let (services, _) = super::caller(model::Role::Viewer)?;
@@ -66,45 +66,45 @@ pub async fn get_run(id: RunId, filter: LogFilter, stretch: LogStretch) -> Resul
     Ok(RunView { detail, filter, log })
 }
 
-/// A stretch of a run's log.
+/// A range of a run's log.
 #[server(prefix = "/api/fn", endpoint = "log", input = leptos::server_fn::codec::Json)]
 pub async fn get_log(id: RunId, filter: LogFilter, stretch: LogStretch) -> Result<LogPage> {
     let (services, _) = super::caller(model::Role::Viewer)?;
     Ok(control::runs::log_page(&services, id, &filter, stretch, LINES).await?)
 }
 
-/// Starts a job that only talks, then shows its run.
+/// Starts a test job on the platform and redirects to its run.
 #[server(prefix = "/api/fn", endpoint = "test-platform")]
 pub async fn test_platform() -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let started = control::place::test(&services, &actor, None).await?;
+    let started = control::commands::test_platform(&services, &actor, None).await?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }
 
-/// Asks a run to turn back.
+/// Cancels a run, which rolls it back.
 #[server(prefix = "/api/fn", endpoint = "cancel-run")]
 pub async fn cancel_run(id: RunId) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    control::runs::cancel(&services, &actor, id).await?;
+    control::commands::cancel_run(&services, &actor, id).await?;
     leptos_axum::redirect(&format!("/runs/{id}"));
     Ok(())
 }
 
-/// Tries again, then shows the run that does it.
+/// Retries a run, or the rollback of a stuck one, and redirects to the run.
 #[server(prefix = "/api/fn", endpoint = "retry-run")]
 pub async fn retry_run(id: RunId) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    let run = control::runs::retry(&services, &actor, id).await?;
+    let run = control::commands::retry_run(&services, &actor, id).await?;
     leptos_axum::redirect(&format!("/runs/{run}"));
     Ok(())
 }
 
-/// Takes the undo that a stuck run could not do as done by a person.
+/// Marks the rollback of a stuck run as done by hand.
 #[server(prefix = "/api/fn", endpoint = "accept-run")]
 pub async fn accept_run(id: RunId) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Operator)?;
-    control::runs::accept(&services, &actor, id).await?;
+    control::commands::accept_run(&services, &actor, id).await?;
     leptos_axum::redirect(&format!("/runs/{id}"));
     Ok(())
 }

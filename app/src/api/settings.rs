@@ -1,4 +1,4 @@
-//! Server functions about accounts, tokens, the audit and how pages look.
+//! Server functions of the settings: accounts, tokens, audit log, appearance.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
@@ -11,20 +11,20 @@ use crate::error::Result;
 #[cfg(feature = "ssr")]
 use crate::error::UiError;
 
-/// A bearer token, without itself.
+/// A bearer token without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRow {
     /// Its id.
     pub id: TokenId,
-    /// What somebody called it.
+    /// Its name.
     pub name: String,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
-    /// Whether it needs no second password.
+    /// Whether it may perform actions that require sudo mode.
     pub sudo: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it stops working.
+    /// When it expires.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was last used.
     pub last_used_at: Option<DateTime<Utc>>,
@@ -37,44 +37,44 @@ pub async fn list_users() -> Result<Vec<User>> {
     Ok(control::users::list(&services).await?)
 }
 
-/// Makes an account.
+/// Creates an account.
 #[server(prefix = "/api/fn", endpoint = "create-user")]
 pub async fn create_user(username: String, role: String, password: String) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    let remember = |error: UiError| error.typed([("username", &*username), ("role", &*role)]);
+    let remember = |error: UiError| error.with_input([("username", &*username), ("role", &*role)]);
     let role: Role =
-        role.parse().map_err(|_| remember(UiError::invalid("role", "Choose one of the list.")))?;
-    let made = control::users::create(&services, &actor, &username, role, &password).await;
-    super::to_sudo_if_asked(made).map_err(remember)?;
+        role.parse().map_err(|_| remember(UiError::invalid("role", "Select a value from the list.")))?;
+    let created = control::users::create(&services, &actor, &username, role, &password).await;
+    super::redirect_to_sudo(created).map_err(remember)?;
     Ok(())
 }
 
-/// Gives an account another role.
+/// Changes the role of an account.
 #[server(prefix = "/api/fn", endpoint = "set-role")]
 pub async fn set_role(user: UserId, role: String) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    let role: Role = role.parse().map_err(|_| UiError::invalid("role", "Choose one of the list."))?;
-    super::to_sudo_if_asked(control::users::set_role(&services, &actor, user, role).await)?;
+    let role: Role = role.parse().map_err(|_| UiError::invalid("role", "Select a value from the list."))?;
+    super::redirect_to_sudo(control::users::set_role(&services, &actor, user, role).await)?;
     Ok(())
 }
 
-/// Gives an account another password.
+/// Changes the password of an account.
 #[server(prefix = "/api/fn", endpoint = "set-password")]
 pub async fn set_password(user: UserId, password: String) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::users::set_password(&services, &actor, user, &password).await)?;
+    super::redirect_to_sudo(control::users::set_password(&services, &actor, user, &password).await)?;
     Ok(())
 }
 
-/// Closes an account, or opens it again.
+/// Disables or enables an account.
 #[server(prefix = "/api/fn", endpoint = "disable-user")]
 pub async fn disable_user(user: UserId, disabled: bool) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::users::disable(&services, &actor, user, disabled).await)?;
+    super::redirect_to_sudo(control::users::disable(&services, &actor, user, disabled).await)?;
     Ok(())
 }
 
-/// The caller's tokens; an admin's are everybody's.
+/// All tokens.
 #[server(prefix = "/api/fn", endpoint = "tokens")]
 pub async fn list_tokens() -> Result<Vec<TokenRow>> {
     let (services, _) = super::caller(Role::Admin)?;
@@ -93,23 +93,23 @@ pub async fn list_tokens() -> Result<Vec<TokenRow>> {
         .collect())
 }
 
-/// Makes a token and returns it, once.
+/// Creates a token and returns it. It cannot be read again.
 #[server(prefix = "/api/fn", endpoint = "create-token")]
 pub async fn create_token(
-    /// What to call it.
+    /// Its name.
     name: String,
-    /// What it may do.
+    /// Its role.
     role: String,
-    /// For how many days it works; for ever if empty.
+    /// The number of days until it expires; empty if it never expires.
     #[server(default)]
     days: String,
-    /// Ticked: it needs no second password.
+    /// Set if it may perform actions that require sudo mode.
     #[server(default)]
     sudo: Option<String>,
 ) -> Result<String> {
     let (services, actor) = super::caller(Role::Admin)?;
     let remember = |error: UiError| {
-        error.typed([
+        error.with_input([
             ("name", &*name),
             ("role", &*role),
             ("days", &*days),
@@ -117,47 +117,47 @@ pub async fn create_token(
         ])
     };
     let chosen: Role =
-        role.parse().map_err(|_| remember(UiError::invalid("role", "Choose one of the list.")))?;
+        role.parse().map_err(|_| remember(UiError::invalid("role", "Select a value from the list.")))?;
     let expires = match days.trim() {
         "" => None,
         text => {
             let days = text.parse::<u16>().ok().filter(|days| *days > 0).ok_or_else(|| {
-                remember(UiError::invalid("days", "Type a number of days, or nothing for ever."))
+                remember(UiError::invalid("days", "Enter a number of days, or leave it empty for no expiry."))
             })?;
             Some(Utc::now() + chrono::TimeDelta::days(days.into()))
         }
     };
-    let made = control::tokens::create(&services, &actor, &name, chosen, expires, sudo.is_some()).await;
-    let token = super::to_sudo_if_asked(made).map_err(remember)?;
-    super::flash::keep(&token);
+    let created = control::tokens::create(&services, &actor, &name, chosen, expires, sudo.is_some()).await;
+    let token = super::redirect_to_sudo(created).map_err(remember)?;
+    super::cookies::set_token(&token);
     Ok(token)
 }
 
-/// The token that was just made by a plain form, shown once.
+/// The token that a plain form has just created. It is returned once.
 #[server(prefix = "/api/fn", endpoint = "fresh-token")]
 pub async fn fresh_token() -> Result<Option<String>> {
     super::caller(Role::Admin)?;
-    Ok(super::flash::take())
+    Ok(super::cookies::take_token())
 }
 
-/// Makes a token useless.
+/// Revokes a token.
 #[server(prefix = "/api/fn", endpoint = "revoke-token")]
 pub async fn revoke_token(token: TokenId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::tokens::revoke(&services, &actor, token).await)?;
+    super::redirect_to_sudo(control::tokens::revoke(&services, &actor, token).await)?;
     Ok(())
 }
 
-/// A page of the audit, the newest row first.
+/// A page of the audit log, the newest row first.
 #[server(prefix = "/api/fn", endpoint = "audit")]
 pub async fn list_audit(page: i64) -> Result<Page<AuditRow>> {
     let (services, _) = super::caller(Role::Admin)?;
     Ok(control::audit::list(&services, page).await?)
 }
 
-/// Keeps whether pages are light or dark, in a cookie.
+/// Stores the color scheme in a cookie.
 #[server(prefix = "/api/fn", endpoint = "appearance")]
 pub async fn set_appearance(scheme: String) -> Result<()> {
-    super::flash::set_scheme(&scheme);
+    super::cookies::set_scheme(&scheme);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Server functions about stores: look, add, open in another way, try, choose, forget.
+//! Server functions of stores: list, add, set access, test, set default, remove.
 
 use leptos::prelude::*;
 use model::{StoreAccess, StoreId};
@@ -10,30 +10,31 @@ use crate::error::UiError;
 #[cfg(feature = "ssr")]
 use model::{Role, StoreAuth, StoreAuthKind};
 
-/// A store for images.
+/// A store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreRow {
     /// Its id.
     pub id: StoreId,
     /// Its name.
     pub name: String,
-    /// Where it is.
+    /// Its address.
     pub url: String,
-    /// How it is opened.
+    /// How it is accessed.
     pub access: StoreAccess,
-    /// Whether new images go there.
+    /// Whether new images are stored in it.
     pub is_default: bool,
-    /// How many images are there.
+    /// The number of its images.
     pub images: i64,
-    /// Bytes of them.
+    /// Bytes of its images.
     pub stored_bytes: i64,
 }
 
-/// How a store is opened, as a form has it: all fields of all kinds. It has no `Debug` output: some are secret.
+/// The access form of a store: the fields of all kinds of authentication. Its `Debug` output is redacted, because some
+/// fields are secret.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AccessForm {
-    /// The kind.
+    /// The kind of authentication.
     pub auth: String,
     pub endpoint: String,
     pub region: String,
@@ -61,15 +62,17 @@ impl std::fmt::Debug for AccessForm {
 
 #[cfg(feature = "ssr")]
 impl AccessForm {
-    /// What it says. Fields of other kinds than the chosen one are ignored.
-    fn read(&self) -> Result<(StoreAccess, control::stores::TypedKeys)> {
+    /// Parses the form. Fields that do not belong to the selected kind are ignored.
+    fn parse(&self) -> Result<(StoreAccess, control::stores::TypedKeys)> {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let kind =
-            self.auth.parse().map_err(|_| UiError::invalid("access[auth]", "Choose one of the list."))?;
+        let kind = self
+            .auth
+            .parse()
+            .map_err(|_| UiError::invalid("access[auth]", "Select a value from the list."))?;
         let transfer = self
             .transfer
             .parse()
-            .map_err(|_| UiError::invalid("access[transfer]", "Choose one of the list."))?;
+            .map_err(|_| UiError::invalid("access[transfer]", "Select a value from the list."))?;
         let auth = match kind {
             StoreAuthKind::Environment => StoreAuth::Environment,
             StoreAuthKind::AzureIdentity => StoreAuth::AzureIdentity {
@@ -94,7 +97,7 @@ impl AccessForm {
             &self.session_token,
         ];
         let keys =
-            control::stores::KEYS.iter().zip(keys).map(|(key, typed)| ((*key).to_owned(), typed.clone()));
+            control::stores::KEYS.iter().zip(keys).map(|(key, value)| ((*key).to_owned(), value.clone()));
         let access = StoreAccess {
             auth,
             endpoint: given(&self.endpoint),
@@ -105,8 +108,8 @@ impl AccessForm {
         Ok((access, control::stores::TypedKeys(keys.collect())))
     }
 
-    /// What was typed but the secrets, by the names that the fields have. A certificate is longer than an address may be.
-    fn typed(&self) -> [(&'static str, &str); 10] {
+    /// The submitted values by field name, without secrets and without the certificate, which is too long for an address.
+    fn input(&self) -> [(&'static str, &str); 10] {
         [
             ("access[auth]", &self.auth),
             ("access[endpoint]", &self.endpoint),
@@ -121,8 +124,8 @@ impl AccessForm {
         ]
     }
 
-    /// A refusal with its field as this form calls it, and with what was typed.
-    fn refused(&self, mut error: UiError, more: &[(&'static str, &str)]) -> UiError {
+    /// Maps the field of an error to its name in this form and adds the submitted values.
+    fn map_field(&self, mut error: UiError, more: &[(&'static str, &str)]) -> UiError {
         let outer = ["name", "url"];
         error.field =
             error.field.map(|field| match field.starts_with("access[") || outer.contains(&&*field) {
@@ -130,7 +133,7 @@ impl AccessForm {
                 false => format!("access[{field}]"),
             });
         let namespace = ("access[secret_namespace]", self.secret_namespace.as_str());
-        error.typed(self.typed().into_iter().chain([namespace]).chain(more.iter().copied()))
+        error.with_input(self.input().into_iter().chain([namespace]).chain(more.iter().copied()))
     }
 }
 
@@ -150,7 +153,7 @@ pub async fn list_stores() -> Result<Vec<StoreRow>> {
     Ok(control::stores::list(&services).await?.into_iter().map(row).collect())
 }
 
-/// Writes, reads, lists and deletes an object in a store, from the server and from a job.
+/// Tests a store: writes, reads, lists and deletes an object, from the server and from a job.
 #[server(prefix = "/api/fn", endpoint = "test-store")]
 pub async fn test_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Operator)?;
@@ -164,51 +167,51 @@ pub async fn test_store(store: StoreId) -> Result<()> {
 pub async fn add_store(
     /// Its name.
     name: String,
-    /// Where it is.
+    /// Its address.
     url: String,
-    /// How it is opened.
+    /// How it is accessed.
     #[server(default)]
     access: AccessForm,
 ) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    let remember = |error| access.refused(error, &[("name", &*name), ("url", &*url)]);
-    let (how, keys) = access.read().map_err(remember)?;
+    let remember = |error| access.map_field(error, &[("name", &*name), ("url", &*url)]);
+    let (how, keys) = access.parse().map_err(remember)?;
     let added = control::stores::add(&services, &actor, &name, &url, &how, keys).await;
-    super::to_sudo_if_asked(added).map_err(remember)?;
+    super::redirect_to_sudo(added).map_err(remember)?;
     leptos_axum::redirect("/settings?at=stores");
     Ok(())
 }
 
-/// Opens a store in another way from now on.
+/// Changes how a store is accessed.
 #[server(prefix = "/api/fn", endpoint = "store-access")]
 pub async fn set_store_access(
     /// The store.
     store: StoreId,
-    /// How it is opened.
+    /// How it is accessed.
     #[server(default)]
     access: AccessForm,
 ) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    let remember = |error| access.refused(error, &[]);
-    let (how, keys) = access.read().map_err(remember)?;
+    let remember = |error| access.map_field(error, &[]);
+    let (how, keys) = access.parse().map_err(remember)?;
     let changed = control::stores::set_access(&services, &actor, store, &how, keys).await;
-    super::to_sudo_if_asked(changed).map_err(remember)?;
+    super::redirect_to_sudo(changed).map_err(remember)?;
     leptos_axum::redirect("/settings?at=stores&tested=ok");
     Ok(())
 }
 
-/// Has new images go to a store.
+/// Makes a store the default for new images.
 #[server(prefix = "/api/fn", endpoint = "default-store")]
 pub async fn default_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::stores::set_default(&services, &actor, store).await)?;
+    super::redirect_to_sudo(control::stores::set_default(&services, &actor, store).await)?;
     Ok(())
 }
 
-/// Forgets a store that no image is in.
+/// Removes a store that contains no images.
 #[server(prefix = "/api/fn", endpoint = "forget-store")]
 pub async fn forget_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::to_sudo_if_asked(control::stores::forget(&services, &actor, store).await)?;
+    super::redirect_to_sudo(control::stores::forget(&services, &actor, store).await)?;
     Ok(())
 }

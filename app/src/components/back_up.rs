@@ -1,58 +1,59 @@
-//! The button that this is all about.
+//! The back-up button and the action behind it.
 
 use leptos::prelude::*;
 use model::{Health, Instance, InstanceStatus};
 
-use super::field::{Refused, refused};
+use super::field::{ActionError, action_error};
 use super::icon::Icon;
 use crate::api::instances::BackUp;
 
-/// Starting a back-up, from wherever on the page. The frame has it, so that a refusal outlives the row with the button.
+/// The server action that starts a backup. The layout owns it, so that its error remains when the row with the button is
+/// rendered again.
 #[derive(Clone, Copy)]
 pub struct BackUpAction(ServerAction<BackUp>);
 
 impl BackUpAction {
-    /// For the frame.
-    #[must_use]
-    #[expect(clippy::new_without_default, reason = "made once, by the frame")]
-    pub fn new() -> Self {
-        Self(ServerAction::new())
+    /// Creates the action and provides it as context.
+    pub fn provide() -> Self {
+        let action = Self(ServerAction::new());
+        provide_context(action);
+        action
     }
 
-    /// The refusal of the last try.
+    /// The error of the last call.
     #[must_use]
-    pub fn refused(self) -> Refused {
-        refused(self.0)
+    pub fn error(self) -> ActionError {
+        action_error(self.0)
     }
 
-    /// For a form.
+    /// The action, for a form.
     #[must_use]
     pub fn action(self) -> ServerAction<BackUp> {
         self.0
     }
 }
 
-/// Starting a back-up.
+/// The action that starts a backup.
 ///
 /// # Panics
-/// Outside of the frame.
+/// Outside of the layout.
 #[must_use]
 pub fn use_back_up() -> BackUpAction {
     expect_context()
 }
 
-/// Whether an image of the instance can be made now.
+/// Whether the instance can be backed up now.
 #[must_use]
 pub fn can_back_up(instance: &Instance) -> bool {
     instance.status == InstanceStatus::Running && instance.health != Health::Down
 }
 
-/// Starts a back-up at one press and goes to its run.
+/// A button that starts a backup and opens its run.
 #[component]
 pub fn BackUpButton(
     /// The instance.
     instance: Instance,
-    /// As the page's one filled button.
+    /// Whether it is the page's primary button.
     #[prop(optional)]
     primary: bool,
 ) -> impl IntoView {

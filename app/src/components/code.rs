@@ -1,13 +1,13 @@
-//! Text to take away: a command or a value with a button that copies it. Without WASM one selects it.
+//! Commands and values with a button that copies them.
 
 use leptos::prelude::*;
 
 use super::icon::Icon;
 use super::toast::use_toasts;
 
-/// A text in a box of its own, and a button that copies it.
+/// A text in a box, with a button that copies it.
 #[component]
-pub fn Code(
+pub fn CodeBlock(
     /// The text.
     #[prop(into)]
     text: String,
@@ -18,19 +18,19 @@ pub fn Code(
     view! {
         <div class="code">
             <pre tabindex="0"><code>{text.clone()}</code></pre>
-            <Copy text what/>
+            <CopyButton text what/>
         </div>
     }
     .into_any()
 }
 
-/// A button that copies a text; it appears with WASM, for without it could do nothing.
+/// A button that copies a text to the clipboard. It is hidden until WASM is loaded.
 #[component]
-pub fn Copy(
+pub fn CopyButton(
     /// The text.
     #[prop(into)]
     text: String,
-    /// What it is, such as "the whole id".
+    /// What the text is, such as "the id".
     #[prop(default = "the text")]
     what: &'static str,
 ) -> impl IntoView {
@@ -47,7 +47,7 @@ pub fn Copy(
             title=format!("Copy {what}")
             on:click=move |_| {
                 copy(&text.get_value());
-                toasts.say(format!("Copied {what}."));
+                toasts.show(format!("Copied {what}."));
             }
         >
             <Icon name="copy"/>
@@ -58,7 +58,7 @@ pub fn Copy(
 
 #[cfg(feature = "hydrate")]
 fn copy(text: &str) {
-    // The promise is not awaited: what a browser refuses it says itself.
+    // The promise is not awaited: the browser itself reports that access to the clipboard was denied.
     let _ = window().navigator().clipboard().write_text(text);
 }
 

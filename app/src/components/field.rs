@@ -1,16 +1,16 @@
-//! Form fields: a label, an input, and under it the hint or what was wrong. What was typed stays, with WASM and without.
+//! Form fields: a label, an input, and below it the hint or the error. The input is kept, with and without WASM.
 
 use leptos::prelude::*;
 
 use super::icon::Icon;
 use crate::error::UiError;
 
-/// The refusal that a form shows, if its last try was refused.
-pub type Refused = Signal<Option<UiError>>;
+/// The error of a form's last submission, if it failed.
+pub type ActionError = Signal<Option<UiError>>;
 
-/// The refusal of a server action's last try.
+/// The error of a server action's last call; `None` while a call is pending.
 #[must_use]
-pub fn refused<T, S>(action: ServerAction<S>) -> Refused
+pub fn action_error<T, S>(action: ServerAction<S>) -> ActionError
 where
     T: Send + Sync + Clone + 'static,
     S: leptos::server_fn::ServerFn<Output = T, Error = UiError> + Clone + Send + Sync + 'static,
@@ -20,11 +20,11 @@ where
     Signal::derive(move || if pending.get() { None } else { value.get().and_then(Result::err) })
 }
 
-/// What was wrong with one field.
-fn error_of(refused: Refused, name: &'static str) -> Memo<Option<String>> {
+/// The message of an error that belongs to the field `name`.
+fn field_message(error: ActionError, name: &'static str) -> Memo<Option<String>> {
     Memo::new(move |_| {
-        refused.with(|refused| {
-            refused
+        error.with(|error| {
+            error
                 .as_ref()
                 .filter(|error| error.field.as_deref() == Some(name))
                 .map(|error| error.message.clone())
@@ -32,49 +32,49 @@ fn error_of(refused: Refused, name: &'static str) -> Memo<Option<String>> {
     })
 }
 
-/// What was typed before the page was rendered again, without WASM.
-fn typed_before(refused: Refused, name: &str, or: Option<String>) -> Option<String> {
-    refused.with_untracked(|refused| refused.as_ref().and_then(|error| error.typed.get(name).cloned())).or(or)
+/// The input of the last submission, for a form that is rendered again without WASM; `default` if there is none.
+fn previous_input(error: ActionError, name: &str, default: Option<String>) -> Option<String> {
+    error.with_untracked(|error| error.as_ref().and_then(|error| error.input.get(name).cloned())).or(default)
 }
 
-/// One line of text.
+/// A one-line text field.
 #[component]
 pub fn TextField(
-    /// The field's name in the form; its id too.
+    /// The field's name in the form and its element id.
     name: &'static str,
     /// The label.
     #[prop(into)]
     label: String,
-    /// The form's refusal.
+    /// The form's error.
     #[prop(into)]
-    refused: Refused,
-    /// What it means, under it.
+    error: ActionError,
+    /// The hint below the field; the error replaces it.
     #[prop(optional, into)]
     hint: Option<String>,
-    /// What stands in it at first.
+    /// The initial value.
     #[prop(optional, into)]
     value: Option<String>,
     /// `text`, `password`, `number`, …
     #[prop(default = "text")]
     kind: &'static str,
-    /// For the browser's memory.
+    /// The `autocomplete` attribute.
     #[prop(default = "off")]
     autocomplete: &'static str,
-    /// Whether it must be filled in.
+    /// Whether the browser requires a value.
     #[prop(optional)]
     required: bool,
-    /// Whether the cursor is here when the page opens.
+    /// Whether the field has the focus when the page opens.
     #[prop(optional)]
     autofocus: bool,
-    /// An example, in grey.
+    /// An example value.
     #[prop(optional, into)]
     placeholder: Option<String>,
-    /// In the typeface of names and keys.
+    /// Whether the text is monospaced, as for names and keys.
     #[prop(optional)]
     mono: bool,
 ) -> impl IntoView {
-    let error = error_of(refused, name);
-    let value = if kind == "password" { None } else { typed_before(refused, name, value) };
+    let message = field_message(error, name);
+    let value = if kind == "password" { None } else { previous_input(error, name, value) };
     let note = format!("{name}-note");
     let described = note.clone();
     view! {
@@ -92,34 +92,34 @@ pub fn TextField(
                 autocomplete=autocomplete
                 autocapitalize="none"
                 spellcheck="false"
-                aria-invalid=move || error.get().map(|_| "true")
+                aria-invalid=move || message.get().map(|_| "true")
                 aria-describedby=described
             />
-            <FieldNote id=note error hint/>
+            <FieldNote id=note message hint/>
         </p>
     }
     .into_any()
 }
 
-/// Several lines of text.
+/// A multi-line text field.
 #[component]
 pub fn AreaField(
-    /// The field's name in the form; its id too.
+    /// The field's name in the form and its element id.
     name: &'static str,
     /// The label.
     #[prop(into)]
     label: String,
-    /// The form's refusal.
+    /// The form's error.
     #[prop(into)]
-    refused: Refused,
-    /// What it means, under it.
+    error: ActionError,
+    /// The hint below the field; the error replaces it.
     #[prop(into)]
     hint: String,
-    /// What stands in it at first.
+    /// The initial value.
     #[prop(into)]
     value: String,
 ) -> impl IntoView {
-    let error = error_of(refused, name);
+    let message = field_message(error, name);
     let note = format!("{name}-note");
     let described = note.clone();
     view! {
@@ -131,65 +131,65 @@ pub fn AreaField(
                 class="mono"
                 rows="3"
                 spellcheck="false"
-                aria-invalid=move || error.get().map(|_| "true")
+                aria-invalid=move || message.get().map(|_| "true")
                 aria-describedby=described
             >
                 {value}
             </textarea>
-            <FieldNote id=note error hint=Some(hint)/>
+            <FieldNote id=note message hint=Some(hint)/>
         </p>
     }
     .into_any()
 }
 
-/// One of several choices.
+/// A select field.
 #[component]
 pub fn SelectField(
-    /// The field's name in the form; its id too.
+    /// The field's name in the form and its element id.
     name: &'static str,
     /// The label.
     #[prop(into)]
     label: String,
-    /// The form's refusal.
+    /// The form's error.
     #[prop(into)]
-    refused: Refused,
-    /// Values and their words.
+    error: ActionError,
+    /// Values and their labels.
     options: Vec<(String, String)>,
-    /// Which one is chosen at first.
+    /// The initial value.
     #[prop(optional, into)]
     value: Option<String>,
-    /// What it means, under it.
+    /// The hint below the field; the error replaces it.
     #[prop(optional, into)]
     hint: Option<String>,
 ) -> impl IntoView {
-    let error = error_of(refused, name);
-    let chosen = typed_before(refused, name, value);
+    let message = field_message(error, name);
+    let chosen = previous_input(error, name, value);
     let note = format!("{name}-note");
     let described = note.clone();
     view! {
         <p class="field">
             <label for=name>{label}</label>
-            <select id=name name=name aria-invalid=move || error.get().map(|_| "true") aria-describedby=described>
+            <select id=name name=name aria-invalid=move || message.get().map(|_| "true") aria-describedby=described>
                 {options
                     .into_iter()
-                    .map(|(value, words)| {
+                    .map(|(value, label)| {
                         let selected = chosen.as_deref() == Some(value.as_str());
-                        view! { <option value=value selected=selected>{words}</option> }
+                        view! { <option value=value selected=selected>{label}</option> }
                     })
                     .collect_view()}
             </select>
-            <FieldNote id=note error hint/>
+            <FieldNote id=note message hint/>
         </p>
     }
     .into_any()
 }
 
-/// What was wrong with a field, or else what it means.
+/// The error of a field, or else its hint.
 #[component]
-fn FieldNote(id: String, error: Memo<Option<String>>, hint: Option<String>) -> impl IntoView {
+fn FieldNote(id: String, message: Memo<Option<String>>, hint: Option<String>) -> impl IntoView {
     view! {
         <span id=id class="note" aria-live="polite">
-            {move || match error.get() {
+            {move || match message.get() {
                 Some(message) => {
                     leptos::either::Either::Left(
                         view! { <span class="error"><Icon name="s-warn"/>" "{message}</span> },
@@ -202,22 +202,22 @@ fn FieldNote(id: String, error: Memo<Option<String>>, hint: Option<String>) -> i
     .into_any()
 }
 
-/// A box to tick.
+/// A checkbox.
 #[component]
 pub fn CheckField(
-    /// The field's name in the form; its id too.
+    /// The field's name in the form and its element id.
     name: &'static str,
-    /// What ticking it means.
+    /// The label beside the box.
     #[prop(into)]
     label: String,
-    /// The form's refusal.
+    /// The form's error.
     #[prop(into)]
-    refused: Refused,
-    /// What one should know, under it.
+    error: ActionError,
+    /// The hint below the box.
     #[prop(optional, into)]
     hint: Option<String>,
 ) -> impl IntoView {
-    let checked = typed_before(refused, name, None).is_some_and(|typed| !typed.is_empty());
+    let checked = previous_input(error, name, None).is_some_and(|value| !value.is_empty());
     view! {
         <p class="field">
             <label class="check">
@@ -229,24 +229,24 @@ pub fn CheckField(
     }
 }
 
-/// Names to tick, any number of them; the server function takes them as a list.
+/// A list of checkboxes, which the server function receives as a `Vec`.
 #[component]
 pub fn ChoicesField(
-    /// The list's name in the form.
+    /// The name of the list in the form.
     name: &'static str,
-    /// What is chosen from.
+    /// The names that can be selected.
     choices: Vec<String>,
-    /// The title.
+    /// The legend.
     #[prop(into)]
     label: String,
-    /// What ticking none or some means.
+    /// The hint below the legend.
     #[prop(into)]
     hint: String,
-    /// The form's refusal; what was ticked is in it, a line each.
+    /// The form's error; its input holds the selected names, one a line.
     #[prop(into)]
-    refused: Refused,
+    error: ActionError,
 ) -> impl IntoView {
-    let ticked = typed_before(refused, name, None).unwrap_or_default();
+    let selected = previous_input(error, name, None).unwrap_or_default();
     view! {
         <fieldset class="field">
             <legend>{label}</legend>
@@ -255,7 +255,7 @@ pub fn ChoicesField(
                 .into_iter()
                 .enumerate()
                 .map(|(i, choice)| {
-                    let checked = ticked.lines().any(|line| line == choice);
+                    let checked = selected.lines().any(|line| line == choice);
                     view! {
                         <label class="check">
                             <input type="checkbox" name=format!("{name}[{i}]") value=choice.clone() checked=checked/>

@@ -1,17 +1,17 @@
-//! Where the keyboard is: moved only when a person went somewhere, never because something was drawn anew.
+//! Keyboard focus. It moves only after navigation or user input, never because content was rendered again.
 
-/// Puts the focus on an element, without scrolling to it.
+/// Focuses an element without scrolling to it.
 #[cfg(feature = "hydrate")]
 pub fn focus(element: &leptos::web_sys::Element) {
     use wasm_bindgen::JsCast;
     let options = web_sys::FocusOptions::new();
     options.set_prevent_scroll(true);
     if let Some(element) = element.dyn_ref::<web_sys::HtmlElement>() {
-        // An element that cannot take the focus leaves it where it is.
+        // An element that is not focusable leaves the focus unchanged.
         let _ = element.focus_with_options(&options);
     }
 }
 
-/// On the server nothing has the focus.
+/// Does nothing: on the server there is no focus.
 #[cfg(not(feature = "hydrate"))]
 pub fn focus(_: &leptos::web_sys::Element) {}

@@ -1,27 +1,27 @@
-//! Icons and the mark: one sprite at the end of the document, referred to by name.
+//! Icons and the logo, as references to one sprite at the end of the document.
 
 use leptos::prelude::*;
 
-/// Every symbol, once a document. It is rendered by the server alone.
+/// All symbols, once a document. Only the server renders it.
 #[component]
 pub fn Sprite() -> impl IntoView {
     view! { <svg class="sprite" aria-hidden="true" focusable="false" inner_html=include_str!("sprite.svg")></svg> }
 }
 
-/// An icon of the sprite; it takes the colour of its text and means nothing without a word beside it.
+/// An icon in the color of the surrounding text. It is hidden from screen readers and needs a label beside it.
 #[component]
 pub fn Icon(
-    /// The symbol's id without its `i-`, which keeps symbols and the parts of pages apart.
+    /// The symbol's id without the prefix `i-`, which keeps symbols apart from elements of the page.
     #[prop(into)]
     name: &'static str,
 ) -> impl IntoView {
     view! { <svg class="i" aria-hidden="true" inner_html=format!("<use href=\"#i-{name}\"/>")></svg> }
 }
 
-/// The elephant made of blocks; dashed where nothing is built yet.
+/// The logo: an elephant made of blocks.
 #[component]
 pub fn Mark(
-    /// Dashed: for what is still to build.
+    /// Whether it is dashed, for pages without content.
     #[prop(optional)]
     plan: bool,
 ) -> impl IntoView {

@@ -1,4 +1,4 @@
-//! Instances in a table: state, size, their days, when last proven, and the one thing to do.
+//! The table of instances: state, size, backup history, last image and last proof, and a button to back up.
 
 use leptos::either::Either;
 use leptos::prelude::*;
@@ -6,29 +6,29 @@ use model::image::DayOfImages;
 use model::{Instance, InstanceStatus, Origin, Role};
 
 use super::back_up::{BackUpButton, can_back_up};
-use super::days::Days;
-use super::state::{self, State};
+use super::history_chart::HistoryStrip;
+use super::status_badge::{self, StatusBadge};
 use super::time::AgoOr;
 use crate::format;
 
-/// Instances with their days.
+/// Instances with their backup history.
 #[component]
 pub fn InstanceTable(
-    /// The instances, their days, and whether an image of each is being made.
+    /// Each instance with its days and whether a backup of it is running.
     rows: Vec<(Instance, Vec<DayOfImages>, bool)>,
-    /// What the person may do.
+    /// The user's role.
     role: Role,
 ) -> impl IntoView {
     view! {
         <div class="wrap">
             <table class="cards" role="table">
-                <caption class="vh">"Instances, the last 14 days of their images, and when one was last proven"</caption>
+                <caption class="vh">"Instances with their backups of the last 14 days"</caption>
                 <thead role="rowgroup">
                     <tr role="row">
                         <th scope="col" role="columnheader">"Instance"</th>
                         <th scope="col" role="columnheader">"State"</th>
                         <th scope="col" role="columnheader" class="num">"Size"</th>
-                        <th scope="col" role="columnheader">"Last 14 days of images"</th>
+                        <th scope="col" role="columnheader">"Images, last 14 days"</th>
                         <th scope="col" role="columnheader" class="slack">"Last image"</th>
                         <th scope="col" role="columnheader">"Last proven"</th>
                         <th scope="col" role="columnheader"><span class="vh">"Actions"</span></th>
@@ -37,7 +37,7 @@ pub fn InstanceTable(
                 <tbody role="rowgroup">
                     {rows
                         .into_iter()
-                        .map(|(instance, days, making)| view! { <Row instance days making role/> })
+                        .map(|(instance, days, backing_up)| view! { <Row instance days backing_up role/> })
                         .collect_view()}
                 </tbody>
             </table>
@@ -47,32 +47,32 @@ pub fn InstanceTable(
 }
 
 #[component]
-fn Row(instance: Instance, days: Vec<DayOfImages>, making: bool, role: Role) -> impl IntoView {
-    let may = role >= Role::Operator && can_back_up(&instance) && !making;
-    let days = match instance.status {
-        InstanceStatus::Creating => Either::Left(view! { <span class="dim">"begin when it runs"</span> }),
-        _ => Either::Right(view! { <Days name=instance.name.clone() days making/> }),
+fn Row(instance: Instance, days: Vec<DayOfImages>, backing_up: bool, role: Role) -> impl IntoView {
+    let offers_back_up = role >= Role::Operator && can_back_up(&instance) && !backing_up;
+    let history = match instance.status {
+        InstanceStatus::Creating => Either::Left(view! { <span class="dim">{format::DASH}</span> }),
+        _ => Either::Right(view! { <HistoryStrip name=instance.name.clone() days backing_up/> }),
     };
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name" href=format!("/instances/{}", instance.name)>{instance.name.clone()}</a>
+                <a class="name" href=format!("/instances/{}", instance.name) title=instance.name.clone()>{instance.name.clone()}</a>
                 <span class="sub">{kind(&instance)}</span>
             </th>
             <td role="cell" data-k="State">
-                <State look=state::instance(&instance) title=instance.health_detail.clone()/>
+                <StatusBadge style=status_badge::instance(&instance) title=instance.health_detail.as_ref().map(ToString::to_string)/>
             </td>
-            <td role="cell" class="num" data-k="Size">{format::bytes_or_nothing(instance.size_bytes)}</td>
-            <td role="cell" class="full" data-k="Last 14 days of images">{days}</td>
+            <td role="cell" class="num" data-k="Size">{format::bytes_or_dash(instance.size_bytes)}</td>
+            <td role="cell" class="full" data-k="Images, last 14 days">{history}</td>
             <td role="cell" class="slack" data-k="Last image">
-                {if making {
-                    Either::Left(view! { <b>"now"</b> })
+                {if backing_up {
+                    Either::Left(view! { <b>"in progress"</b> })
                 } else {
-                    Either::Right(view! { <AgoOr at=instance.last_image_at never="none yet"/> })
+                    Either::Right(view! { <AgoOr at=instance.last_image_at never="none"/> })
                 }}
             </td>
             <td role="cell" data-k="Last proven"><AgoOr at=instance.last_proven_at/></td>
-            <td role="cell" class="num act">{may.then(|| view! { <BackUpButton instance/> })}</td>
+            <td role="cell" class="num act">{offers_back_up.then(|| view! { <BackUpButton instance/> })}</td>
         </tr>
     }
     .into_any()

@@ -1,6 +1,6 @@
-//! The part of a run's log that the page holds: a stretch of the lines that pass the filter, never more than so many.
-//! Older and newer ones are fetched when asked for; what is searched, the database searches in all lines. What arrives is
-//! drawn a few times a second, however much it is: the page stays at hand in a flood.
+//! The part of a run's log that the page holds: a limited range of the lines that match the filter. Older and newer lines
+//! are fetched on request; the server searches all lines. Arriving lines are drawn a few times a second, so that the page
+//! stays responsive at any rate.
 
 use std::time::Duration;
 
@@ -9,58 +9,58 @@ use model::{LogFilter, LogLine, LogPage, LogStretch, RunId};
 
 use crate::api::runs::get_log;
 
-/// How many lines the page holds at most.
-const KEPT: usize = 2000;
-/// How many lines are drawn at once; of a flood those that came last.
-pub const MOST: usize = 500;
-/// How long what was drawn last stays at least.
-const REST: Duration = Duration::from_millis(250);
-/// How long lines that were left out are not counted again at least.
-const RECOUNT: Duration = Duration::from_secs(3);
+/// The maximum number of lines that the page holds.
+const MAX_HELD: usize = 2000;
+/// The maximum number of lines that are drawn at once; of more, the last ones.
+pub const MAX_DRAWN: usize = 500;
+/// The minimum time between two drawings.
+const DRAW_INTERVAL: Duration = Duration::from_millis(250);
+/// The minimum time between two counts of skipped lines.
+const COUNT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// What has arrived and is not drawn yet.
+/// Lines that have arrived and are not drawn yet.
 #[derive(Default)]
 struct Arrived {
     lines: Vec<LogLine>,
-    /// Whether lines that pass were left out before them.
+    /// Whether matching lines before them were skipped.
     skipped: bool,
-    /// Whether a time to draw is set.
-    awaited: bool,
+    /// Whether a drawing is scheduled.
+    scheduled: bool,
 }
 
-/// A stretch of a run's log.
+/// A range of a run's log.
 #[derive(Clone, Copy)]
 pub struct LogWindow {
     run: RunId,
-    /// The lines that are held, by number.
+    /// The held lines, by number.
     pub lines: RwSignal<Vec<LogLine>>,
-    /// Whether lines that pass come before them.
+    /// Whether matching lines precede them.
     pub earlier: RwSignal<bool>,
-    /// Whether lines that pass come after them; then what arrives live is only counted.
+    /// Whether matching lines follow them; then arriving lines are only counted.
     pub later: RwSignal<bool>,
-    /// How many lines pass in all.
+    /// The number of matching lines.
     pub matches: RwSignal<i64>,
     /// The number of the newest line.
     pub newest: RwSignal<i64>,
-    /// Which lines pass.
+    /// The filter.
     pub filter: RwSignal<LogFilter>,
-    /// Whether a stretch is being fetched that somebody waits for.
+    /// Whether a range is being fetched that the user asked for.
     pub loading: RwSignal<bool>,
-    /// Whether the end is what is being read; else what is there stays.
+    /// Whether the view follows the end of the log.
     pub follow: RwSignal<bool>,
     arrived: StoredValue<Arrived>,
-    /// Whether lines were left out of which nobody knows how many pass the filter.
+    /// Whether lines were skipped without counting those that match the filter.
     uncounted: StoredValue<bool>,
-    /// Whether a stretch is being fetched, whoever wants it.
+    /// Whether a range is being fetched.
     fetching: StoredValue<bool>,
-    /// Whether those were counted just now.
+    /// Whether the skipped lines were counted within [`COUNT_INTERVAL`].
     counted: StoredValue<bool>,
-    /// Which fetch counts: an older one that comes late does not.
-    turn: StoredValue<u64>,
+    /// The number of the newest fetch; results of older ones are discarded.
+    generation: StoredValue<u64>,
 }
 
 impl LogWindow {
-    /// Begins with what the server rendered.
+    /// Starts with the lines that the server rendered.
     #[must_use]
     pub fn new(run: RunId, filter: LogFilter, page: LogPage) -> Self {
         Self {
@@ -77,11 +77,11 @@ impl LogWindow {
             uncounted: StoredValue::new(false),
             fetching: StoredValue::new(false),
             counted: StoredValue::new(false),
-            turn: StoredValue::new(0),
+            generation: StoredValue::new(0),
         }
     }
 
-    /// Adds lines that are new; a repeat after a broken connection adds nothing.
+    /// Adds new lines; lines that are known already, as after a reconnect, are ignored.
     pub fn add(self, more: Vec<LogLine>) {
         let known = self.newest.get_untracked();
         let mut more: Vec<LogLine> = more.into_iter().filter(|line| line.n > known).collect();
@@ -89,19 +89,20 @@ impl LogWindow {
         self.newest.set(newest);
         self.filter.with_untracked(|filter| more.retain(|line| filter.keeps(line)));
         self.matches.update(|matches| *matches += i64::try_from(more.len()).unwrap_or(0));
-        self.arrived.update_value(|arrived| arrived.skipped |= cut_front(&mut arrived.lines, more, MOST));
-        self.draw_in_time();
+        self.arrived
+            .update_value(|arrived| arrived.skipped |= append_limited(&mut arrived.lines, more, MAX_DRAWN));
+        self.schedule_draw();
     }
 
-    /// Lines up to this number were left out: there were more than anybody could read.
+    /// Records that the server skipped the lines up to number `to`, because there were too many.
     pub fn skip(self, to: i64) {
-        let left_out = to - self.newest.get_untracked();
-        if left_out <= 0 {
+        let skipped = to - self.newest.get_untracked();
+        if skipped <= 0 {
             return;
         }
         self.newest.set(to);
         if self.filter.with_untracked(LogFilter::is_empty) {
-            self.matches.update(|matches| *matches += left_out);
+            self.matches.update(|matches| *matches += skipped);
         } else {
             self.uncounted.set_value(true);
         }
@@ -109,27 +110,28 @@ impl LogWindow {
             arrived.lines.clear();
             arrived.skipped = true;
         });
-        self.draw_in_time();
+        self.schedule_draw();
     }
 
-    /// Draws what has arrived, at once if nothing was drawn just now.
-    fn draw_in_time(self) {
-        let awaited = self.arrived.try_update_value(|arrived| std::mem::replace(&mut arrived.awaited, true));
-        if awaited == Some(false) {
+    /// Draws the arrived lines at once, or after [`DRAW_INTERVAL`] if lines were drawn within it.
+    fn schedule_draw(self) {
+        let scheduled =
+            self.arrived.try_update_value(|arrived| std::mem::replace(&mut arrived.scheduled, true));
+        if scheduled == Some(false) {
             self.draw();
             set_timeout(
                 move || {
-                    // The page may be gone.
+                    // The page may have been left.
                     let more = self.arrived.try_update_value(|arrived| {
-                        arrived.awaited = false;
+                        arrived.scheduled = false;
                         !arrived.lines.is_empty()
                     });
                     let uncounted = self.uncounted.try_get_value() == Some(true);
                     if more.is_some_and(|more| more || uncounted) {
-                        self.draw_in_time();
+                        self.schedule_draw();
                     }
                 },
-                REST,
+                DRAW_INTERVAL,
             );
         }
     }
@@ -147,7 +149,7 @@ impl LogWindow {
         } else if !lines.is_empty() {
             self.append(lines, skipped);
         } else if skipped {
-            // Until there is something to show.
+            // The next line that is drawn stands alone.
             self.arrived.update_value(|arrived| arrived.skipped = true);
         }
     }
@@ -159,11 +161,11 @@ impl LogWindow {
         self.arrived.try_update_value(take).unwrap_or_default()
     }
 
-    /// Adds lines at the end, after those that were left out, if any were.
+    /// Appends lines. After skipped lines they replace the held ones.
     fn append(self, more: Vec<LogLine>, skipped: bool) {
-        let many = skipped || self.lines.with_untracked(Vec::len) + more.len() > KEPT;
-        if many && !self.follow.get_untracked() {
-            // Somebody reads what is there.
+        let overflows = skipped || self.lines.with_untracked(Vec::len) + more.len() > MAX_HELD;
+        if overflows && !self.follow.get_untracked() {
+            // The user is reading the held lines.
             self.later.set(true);
             return;
         }
@@ -171,47 +173,47 @@ impl LogWindow {
             if skipped {
                 lines.clear();
             }
-            cut_front(lines, more, KEPT);
+            append_limited(lines, more, MAX_HELD);
         });
-        if many {
+        if overflows {
             self.earlier.set(true);
         }
     }
 
-    /// Shows other lines: those that pass this filter, the last ones first.
+    /// Applies a filter and loads the last lines that match it.
     pub fn search(self, filter: LogFilter) {
         self.filter.set(filter);
         self.load(LogStretch::Last);
     }
 
-    /// Fetches a stretch.
+    /// Fetches a range.
     pub fn load(self, stretch: LogStretch) {
         self.loading.set(true);
         self.fetch(stretch, false);
     }
 
-    fn fetch(self, stretch: LogStretch, counts: bool) {
-        let turn = self.turn.get_value() + 1;
-        self.turn.set_value(turn);
+    fn fetch(self, stretch: LogStretch, recounts: bool) {
+        let generation = self.generation.get_value() + 1;
+        self.generation.set_value(generation);
         self.take_arrived();
         self.uncounted.set_value(false);
         self.fetching.set_value(true);
         let filter = self.filter.get_untracked();
         leptos::task::spawn_local(async move {
             let page = get_log(self.run, filter, stretch).await;
-            // The page may be gone, or have asked for something else since.
-            if self.turn.try_get_value() != Some(turn) {
+            // The page may have been left, or have started another fetch.
+            if self.generation.try_get_value() != Some(generation) {
                 return;
             }
             self.loading.set(false);
             self.fetching.set_value(false);
-            if counts {
+            if recounts {
                 self.counted.set_value(true);
-                let again = move || {
-                    // The page may be gone.
+                let expire = move || {
+                    // The page may have been left.
                     let _ = self.counted.try_set_value(false);
                 };
-                set_timeout(again, RECOUNT);
+                set_timeout(expire, COUNT_INTERVAL);
             }
             if let Ok(page) = page {
                 self.take(stretch, page);
@@ -222,25 +224,25 @@ impl LogWindow {
     fn take(self, stretch: LogStretch, page: LogPage) {
         let (mut arrived, mut skipped) = self.take_arrived();
         arrived.retain(|line| line.n > page.newest);
-        // What is in the page was not left out.
+        // Lines of the page were not skipped.
         skipped &= self.newest.get_untracked() > page.newest;
         if let LogStretch::Before(_) = stretch {
             self.lines.update(|lines| {
                 lines.splice(0..0, page.lines);
-                if lines.len() > KEPT {
-                    lines.truncate(KEPT);
+                if lines.len() > MAX_HELD {
+                    lines.truncate(MAX_HELD);
                     self.later.set(true);
                 }
             });
             self.earlier.set(page.earlier);
         } else {
-            // A stretch that does not join on to what is held stands alone.
-            let joins = self.lines.with_untracked(|lines| {
+            // A range that does not continue the held lines replaces them.
+            let continues = self.lines.with_untracked(|lines| {
                 lines.last().is_some_and(|last| stretch == LogStretch::After(last.n))
             });
-            if joins {
+            if continues {
                 self.lines.update(|lines| {
-                    if cut_front(lines, page.lines, KEPT) {
+                    if append_limited(lines, page.lines, MAX_HELD) {
                         self.earlier.set(true);
                     }
                 });
@@ -251,21 +253,21 @@ impl LogWindow {
             self.later.set(page.later);
             self.matches.set(page.matches + i64::try_from(arrived.len()).unwrap_or(0));
         }
-        self.arrived.update_value(|to_draw| {
-            to_draw.lines = arrived;
-            to_draw.skipped = skipped;
+        self.arrived.update_value(|pending| {
+            pending.lines = arrived;
+            pending.skipped = skipped;
         });
-        self.draw_in_time();
+        self.schedule_draw();
     }
 
-    /// Fetches the lines before the first that is held.
+    /// Fetches the lines before the first held line.
     pub fn load_earlier(self) {
         if let Some(first) = self.lines.with_untracked(|lines| lines.first().map(|line| line.n)) {
             self.load(LogStretch::Before(first));
         }
     }
 
-    /// Fetches the lines after the last that is held.
+    /// Fetches the lines after the last held line.
     pub fn load_later(self) {
         if let Some(last) = self.lines.with_untracked(|lines| lines.last().map(|line| line.n)) {
             self.load(LogStretch::After(last));
@@ -273,10 +275,10 @@ impl LogWindow {
     }
 }
 
-/// Adds lines and keeps so many of the last ones; whether older ones had to go.
-fn cut_front(lines: &mut Vec<LogLine>, more: Vec<LogLine>, kept: usize) -> bool {
+/// Appends lines and keeps the last `max` of all. Returns whether older lines were dropped.
+fn append_limited(lines: &mut Vec<LogLine>, more: Vec<LogLine>, max: usize) -> bool {
     lines.extend(more);
-    let over = lines.len().saturating_sub(kept);
+    let over = lines.len().saturating_sub(max);
     lines.drain(..over);
     over > 0
 }

@@ -1,4 +1,4 @@
-//! A menu behind a button: `details`, so that it opens without WASM; with it, it closes as menus do.
+//! A menu button: a `details` element, so that it opens without WASM. WASM adds closing on Escape and on focus loss.
 
 use leptos::ev::{FocusEvent, KeyboardEvent, MouseEvent};
 use leptos::html::Details;
@@ -9,13 +9,13 @@ use leptos::web_sys::{Element, Node};
 /// A menu. The children are its items, each a `li`.
 #[component]
 pub fn Menu(
-    /// What the button is called, for who does not see it.
+    /// The label for screen readers.
     #[prop(into)]
     label: String,
-    /// How the button looks.
+    /// The class of the button.
     #[prop(default = "")]
     class: &'static str,
-    /// What the button shows.
+    /// The content of the button.
     #[prop(into)]
     button: ViewFn,
     /// The items.
@@ -42,8 +42,8 @@ pub fn Menu(
         }
     };
     let on_click = move |event: MouseEvent| {
-        let pressed = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-        if pressed.is_some_and(|pressed| matches!(pressed.closest("a"), Ok(Some(_)))) {
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        if target.is_some_and(|target| matches!(target.closest("a"), Ok(Some(_)))) {
             close();
         }
     };
@@ -52,7 +52,7 @@ pub fn Menu(
             <summary class=class aria-label=label>
                 {button.run()}
             </summary>
-            // It takes the focus when it is pressed beside its items, so that this is not leaving it.
+            // The list is focusable, so that a click beside its items does not close the menu.
             <ul tabindex="-1">{children()}</ul>
         </details>
     }

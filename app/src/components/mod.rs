@@ -1,31 +1,35 @@
-//! The parts that pages are made of; each knows its markup and none asks the server for anything but the frame.
+//! The parts of pages. A part receives its data; only the layout and the parts that load after user input (log window,
+//! back-up action) call the server.
 
-pub mod ask;
+pub mod attention;
+pub mod auth_layout;
 pub mod back_up;
-pub mod blocks;
 pub mod code;
-pub mod days;
-pub mod door;
-pub mod empty;
+pub mod confirm;
+pub mod empty_state;
+pub mod error_page;
 pub mod field;
 pub mod focus;
-pub mod frame;
-pub mod head;
-pub mod here;
+pub mod form_error;
+pub mod history_chart;
 pub mod icon;
 pub mod instance_table;
+pub mod layout;
+pub mod log_bar;
 pub mod log_view;
 pub mod log_window;
 pub mod menu;
-pub mod need;
+pub mod page_header;
 pub mod pager;
-pub mod progress;
+pub mod panel;
+pub mod platform_context;
 pub mod receipt;
-pub mod refusal;
+pub mod result_view;
 pub mod run_live;
+pub mod run_progress;
 pub mod run_rows;
-pub mod shown;
-pub mod state;
+pub mod status_badge;
+pub mod step_strip;
 pub mod step_table;
 pub mod target_fields;
 pub mod time;

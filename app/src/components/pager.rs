@@ -1,18 +1,18 @@
-//! From page to page of a long list, by plain links.
+//! Links between the pages of a long list.
 
 use leptos::prelude::*;
 
 use super::icon::Icon;
 use crate::format;
 
-/// Which page this is, and the ways to the ones beside it. Nothing if there is one page only.
+/// The page number and the links to the previous and next page. Renders nothing if there is only one page.
 #[component]
 pub fn Pager(
     /// The page, from 1.
     page: i64,
-    /// How many there are.
+    /// The number of pages.
     pages: i64,
-    /// How many rows all have together.
+    /// The number of rows on all pages.
     total: i64,
     /// The address of a page.
     #[prop(into)]
@@ -21,7 +21,7 @@ pub fn Pager(
     (pages > 1).then(|| {
         view! {
             <nav class="more row apart pager" aria-label="Pages">
-                <span class="sub">{format!("Page {} of {}, {} in all", page, pages, format::count(total))}</span>
+                <span class="sub">{format!("Page {} of {}, {} in total", page, pages, format::count(total))}</span>
                 <span class="row">
                     {(page > 1)
                         .then(|| view! { <a class="btn small" rel="prev" href=href.run((page - 1,))><Icon name="left"/>"Previous"</a> })}

@@ -1,4 +1,4 @@
-//! The receipt of a restore: the comparison with the image, one block a table up to a wall's size.
+//! The receipt of a restore: the comparison of the restored instance with the image.
 
 use leptos::prelude::*;
 use model::run::Receipt;
@@ -6,53 +6,72 @@ use model::run::Receipt;
 use super::icon::Icon;
 use crate::format;
 
-/// How many blocks a wall has at most.
-const BLOCKS: u64 = 480;
-/// Rows of blocks.
-const HIGH: u64 = 6;
+/// The maximum number of blocks.
+const MAX_BLOCKS: u64 = 480;
+/// Blocks in a column.
+const ROWS: u64 = 6;
 
-/// The comparison that closed a restore.
+/// The comparison that ended a restore: one block a table if everything matches, else the list of differences.
 #[component]
 pub fn ReceiptSlip(
     /// The comparison.
     receipt: Receipt,
 ) -> impl IntoView {
     let equal = receipt.difference_count == 0;
-    let sum = if equal { "All as in the image" } else { "Not as in the image" };
-    let text = format!(
-        "{} with {}, {} and {} were counted in the restored instance and compared with the image{}",
-        format::counted(receipt.tables, "table", "tables"),
-        format::counted(receipt.rows, "row", "rows"),
-        format::counted(receipt.sequences, "sequence", "sequences"),
-        format::counted(receipt.large_objects, "large object", "large objects"),
-        if equal { "; nothing differs." } else { "." }
+    let title = if equal {
+        "Matches the image".to_owned()
+    } else {
+        format!("{} from the image", format::quantity(receipt.difference_count, "difference", "differences"))
+    };
+    let compared = format!(
+        "Compared with the image: {} with {}, {} and {}.",
+        format::quantity(receipt.tables, "table", "tables"),
+        format::quantity(receipt.rows, "row", "rows"),
+        format::quantity(receipt.sequences, "sequence", "sequences"),
+        format::quantity(receipt.large_objects, "large object", "large objects"),
     );
-    let blocks = receipt.tables.min(BLOCKS);
-    let columns = blocks.div_ceil(HIGH).max(1);
-    let inner: String = (0..blocks)
-        .map(|n| {
-            let (x, y) = (n / HIGH * 12, n % HIGH * 12);
-            let class = if n < receipt.difference_count { "x" } else { "p" };
-            format!(r#"<rect class="{class}" x="{x}" y="{y}" width="10" height="10" rx="1.5"/>"#)
-        })
-        .collect();
-    let caption =
-        if blocks < receipt.tables { "tables, the first 480 drawn" } else { "tables, a block each" };
     view! {
-        <section class=if equal { "slip ok" } else { "slip fail" } aria-labelledby="slip-h">
-            <h2 class="sum" id="slip-h"><Icon name=if equal { "s-proven" } else { "s-fail" }/>{sum}</h2>
-            <p>{text}</p>
-            <div class="wall">
-                <figure>
-                    <svg class="blocks" viewBox=format!("0 0 {} {}", columns * 12, HIGH * 12) role="img" aria-label=format!("{} tables compared", receipt.tables) inner_html=inner></svg>
-                    <figcaption>{caption}</figcaption>
-                </figure>
-            </div>
-            {(!receipt.differences.is_empty())
-                .then(|| {
-                    view! { <ul>{receipt.differences.into_iter().map(|words| view! { <li class="mono">{words}</li> }).collect_view()}</ul> }
-                })}
+        <section class=if equal { "receipt ok" } else { "receipt fail" } aria-labelledby="receipt-h">
+            <h2 class="sum" id="receipt-h"><Icon name=if equal { "s-proven" } else { "s-fail" }/>{title}</h2>
+            <p>{compared}</p>
+            {(equal && receipt.tables > 0).then(|| view! { <Wall tables=receipt.tables/> })}
+            <Differences differences=receipt.differences total=receipt.difference_count/>
         </section>
     }
     .into_any()
+}
+
+/// One block a table. It is drawn only if all of them match, because a receipt does not say which tables differ.
+#[component]
+fn Wall(tables: u64) -> impl IntoView {
+    let blocks = tables.min(MAX_BLOCKS);
+    let (width, height) = (blocks.div_ceil(ROWS) * 12, ROWS * 12);
+    let inner: String = (0..blocks)
+        .map(|n| {
+            let (x, y) = (n / ROWS * 12, n % ROWS * 12);
+            format!(r#"<rect class="p" x="{x}" y="{y}" width="10" height="10" rx="1.5"/>"#)
+        })
+        .collect();
+    let caption = if blocks < tables { "One square per table, 480 shown" } else { "One square per table" };
+    view! {
+        <div class="wall">
+            <figure>
+                <svg class="blocks" viewBox=format!("0 0 {width} {height}") role="img" aria-label=format!("{tables} tables match") inner_html=inner></svg>
+                <figcaption>{caption}</figcaption>
+            </figure>
+        </div>
+    }
+}
+
+#[component]
+fn Differences(differences: Vec<String>, total: u64) -> impl IntoView {
+    let more = total.saturating_sub(differences.len() as u64);
+    (!differences.is_empty()).then(|| {
+        view! {
+            <ul class="differences">
+                {differences.into_iter().map(|difference| view! { <li class="mono">{difference}</li> }).collect_view()}
+                {(more > 0).then(|| view! { <li class="sub">{format!("and {} more", format::count(more))}</li> })}
+            </ul>
+        }
+    })
 }

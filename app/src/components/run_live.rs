@@ -1,4 +1,4 @@
-//! The event stream of one run: its row, its steps and its log as they happen. It resumes behind the last line it has.
+//! The event stream of one run: its row, its steps and its log. It resumes after the last line that was received.
 
 use leptos::prelude::*;
 use model::run::RunDetail;
@@ -6,19 +6,19 @@ use model::run::RunDetail;
 use super::log_window::LogWindow;
 use crate::live::Connection;
 
-/// What the page of a run shows.
+/// The signals of a run's page.
 #[derive(Clone, Copy)]
 pub struct RunSignals {
     /// The run with its steps.
     pub detail: RwSignal<RunDetail>,
     /// Its log.
     pub log: LogWindow,
-    /// How the stream is; [`Connection::None`] before it was opened and after the run has ended.
+    /// The state of the stream; [`Connection::None`] before it is opened and after the run has ended.
     pub connection: RwSignal<Connection>,
 }
 
 impl RunSignals {
-    /// Begins with what the server rendered, and in the browser goes on with the stream.
+    /// Starts with the data that the server rendered; in the browser, the stream updates it.
     #[must_use]
     pub fn start(detail: RunDetail, log: LogWindow) -> Self {
         let signals =
@@ -39,7 +39,7 @@ mod browser {
     use web_sys::{Event, EventSource, MessageEvent};
 
     use super::RunSignals;
-    use crate::components::log_window::MOST;
+    use crate::components::log_window::MAX_DRAWN;
     use crate::live::Connection;
 
     pub(super) fn open(signals: RunSignals) {
@@ -52,7 +52,7 @@ mod browser {
             return;
         }
         let Ok(source) =
-            EventSource::new(&format!("/api/runs/{}/events?after={last}&jump={MOST}", detail.run.id))
+            EventSource::new(&format!("/api/runs/{}/events?after={last}&jump={MAX_DRAWN}", detail.run.id))
         else {
             return;
         };
@@ -105,7 +105,7 @@ mod browser {
             "error",
             Box::new(move |_| {
                 signals.connection.try_set(Connection::Lost);
-                // What the browser gives up for good is opened anew, behind the last line.
+                // A stream that the browser has closed is reopened after the last line.
                 if lost.ready_state() == EventSource::CLOSED && !signals.detail.is_disposed() {
                     set_timeout(move || open(signals), Duration::from_secs(3));
                 }

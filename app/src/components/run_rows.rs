@@ -1,16 +1,17 @@
-//! Runs in tables: the live ones with their progress, the ended ones with what became of them.
+//! Tables of runs: the active ones with their progress, the others with their result.
 
 use leptos::either::Either;
 use leptos::prelude::*;
 use model::Run;
-use model::run::{RunState, step_words};
+use model::run::RunState;
 
-use super::blocks::{Strip, of_run};
-use super::state::{self, State};
-use super::time::{Ago, Took};
+use super::run_progress::Measures;
+use super::status_badge::{self, StatusBadge};
+use super::step_strip::{StepStrip, blocks_of_run};
+use super::time::{Ago, Elapsed};
 use crate::format;
 
-/// The live runs: step, phase, done, rate, left.
+/// Active runs: step, phase, progress, rate, remaining time.
 #[component]
 pub fn LiveRuns(
     /// The runs.
@@ -19,7 +20,7 @@ pub fn LiveRuns(
     view! {
         <div class="wrap">
             <table class="cards" role="table">
-                <caption class="vh">"Live runs with their progress"</caption>
+                <caption class="vh">"Active runs with their progress"</caption>
                 <thead role="rowgroup">
                     <tr role="row">
                         <th scope="col" role="columnheader">"Run"</th>
@@ -27,7 +28,7 @@ pub fn LiveRuns(
                         <th scope="col" role="columnheader">"Phase"</th>
                         <th scope="col" role="columnheader" class="num">"Done"</th>
                         <th scope="col" role="columnheader" class="num">"Rate"</th>
-                        <th scope="col" role="columnheader" class="num">"Left"</th>
+                        <th scope="col" role="columnheader" class="num">"Remaining"</th>
                     </tr>
                 </thead>
                 <tbody role="rowgroup">{runs.into_iter().map(|run| view! { <LiveRun run/> }).collect_view()}</tbody>
@@ -39,51 +40,48 @@ pub fn LiveRuns(
 
 #[component]
 fn LiveRun(run: Run) -> impl IntoView {
-    let progress = run.progress.clone().unwrap_or_default();
-    let step = run.step.as_deref().map(step_words).unwrap_or_default();
-    let done = match (progress.bytes, progress.bytes_total) {
-        (0, None) => None,
-        (bytes, Some(total)) => Some(format::bytes_of(bytes, total)),
-        (bytes, None) => Some(format::bytes(bytes)),
+    // Only a running job makes progress: what a run that rolls back or is stuck last reported is out of date.
+    let progress = run.progress.clone().filter(|_| run.state == RunState::Running).unwrap_or_default();
+    let Measures { bytes, rate, remaining, .. } = Measures::of(&progress);
+    let done = match bytes {
+        Some((done, total)) => Some(format::bytes_of(done, total)),
+        None => (progress.bytes > 0).then(|| format::bytes(progress.bytes)),
     };
-    let rate = progress.rate.filter(|rate| *rate > 0);
-    let left = rate
-        .zip(progress.bytes_total)
-        .map(|(rate, total)| total.saturating_sub(progress.bytes) / rate)
-        .and_then(|seconds| i64::try_from(seconds).ok())
-        .map(|seconds| format::duration(seconds.saturating_mul(1000)));
-    let label = format!("Step {} of {}", run.position + 1, run.steps);
-    let phase = if progress.phase.is_empty() || run.state != RunState::Running {
-        Either::Left(view! { <State look=state::run(run.state)/> })
+    let phase = if progress.phase.is_empty() {
+        Either::Left(view! { <StatusBadge style=status_badge::run(run.state)/> })
     } else {
         Either::Right(progress.phase)
     };
-    let blocks = of_run(&run);
+    let blocks = blocks_of_run(&run);
+    let name = run.step.clone().unwrap_or_default();
+    let position = format!("{} of {}", run.position + 1, run.steps);
+    let label = format!("Step {position}");
+    let step = format!("{position}, {}", run.step_title().unwrap_or_default());
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name" href=format!("/runs/{}", run.id)>{run.title}</a>
+                <a class="name" href=format!("/runs/{}", run.id) title=run.title.clone()>{run.title.clone()}</a>
                 <span class="sub">"by " {run.started_by} ", " <Ago at=run.created_at/></span>
             </th>
             <td role="cell" data-k="Step" class="full">
-                <Strip blocks label/>
-                <span class="sub">{format!("{} of {}, {step}", run.position + 1, run.steps)}</span>
+                <StepStrip blocks label/>
+                <span class="sub" title=name>{step}</span>
             </td>
             <td role="cell" data-k="Phase">{phase}</td>
             <td role="cell" class="num" data-k="Done">{done}</td>
             <td role="cell" class="num" data-k="Rate">{rate.map(format::rate)}</td>
-            <td role="cell" class="num" data-k="Left">{left.map(|left| view! { <b>{left}</b> })}</td>
+            <td role="cell" class="num" data-k="Remaining">{remaining.map(|remaining| view! { <b>{remaining}</b> })}</td>
         </tr>
     }
     .into_any()
 }
 
-/// Runs and what became of them.
+/// Runs with their results.
 #[component]
 pub fn EndedRuns(
     /// The runs.
     runs: Vec<Run>,
-    /// What the table is, for who does not see it.
+    /// The table's label for screen readers.
     caption: &'static str,
 ) -> impl IntoView {
     view! {
@@ -94,7 +92,7 @@ pub fn EndedRuns(
                     <tr role="row">
                         <th scope="col" role="columnheader">"Run"</th>
                         <th scope="col" role="columnheader">"State"</th>
-                        <th scope="col" role="columnheader" class="num">"Took"</th>
+                        <th scope="col" role="columnheader" class="num">"Duration"</th>
                         <th scope="col" role="columnheader">"Ended"</th>
                     </tr>
                 </thead>
@@ -107,22 +105,29 @@ pub fn EndedRuns(
 
 #[component]
 fn EndedRun(run: Run) -> impl IntoView {
-    let look = state::run(run.state);
+    let style = status_badge::run(run.state);
     let by = format!("by {}", run.started_by);
-    let of = run.image_name.map_or(by.clone(), |image| format!("{image}, {by}"));
-    let about = run.error.unwrap_or(of);
+    let details = match (run.error, run.image_name) {
+        (Some(error), _) => error.message(),
+        (None, Some(image)) => format!("{image}, {by}"),
+        (None, None) => by,
+    };
+    // The clock of a stuck run stands still, but when it stopped is not recorded.
+    let timed = run.finished_at.is_some() || run.state != RunState::Stuck;
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name" href=format!("/runs/{}", run.id)>{run.title}</a>
-                <span class="sub two-lines">{about}</span>
+                <a class="name" href=format!("/runs/{}", run.id) title=run.title.clone()>{run.title.clone()}</a>
+                <span class="sub two-lines">{details}</span>
             </th>
-            <td role="cell" data-k="State"><State look/></td>
-            <td role="cell" class="num" data-k="Took"><Took from=run.created_at to=run.finished_at/></td>
+            <td role="cell" data-k="State"><StatusBadge style/></td>
+            <td role="cell" class="num" data-k="Duration">
+                {timed.then(|| view! { <Elapsed from=run.created_at to=run.finished_at/> })}
+            </td>
             <td role="cell" data-k="Ended">
                 {match run.finished_at {
                     Some(at) => Either::Left(view! { <Ago at/> }),
-                    None => Either::Right(view! { <span class="dim">"not yet"</span> }),
+                    None => Either::Right(view! { <span class="dim">{format::DASH}</span> }),
                 }}
             </td>
         </tr>

@@ -1,11 +1,12 @@
-//! The steps of a run: the plan is there from the first second, the rows fill up.
+//! The table of a run's steps. All steps are listed from the start; their rows are filled while the run proceeds.
 
+use chrono::{DateTime, Utc};
 use leptos::prelude::*;
 use model::StepRow;
-use model::run::StepState;
+use model::run::{Progress, StepState};
 
-use super::state::{self, Look, State};
-use super::time::{Ago, Took};
+use super::status_badge::{self, StatusBadge, StatusStyle};
+use super::time::{Due, Elapsed, use_clock};
 use crate::format;
 
 /// The steps, in running order.
@@ -15,27 +16,30 @@ pub fn StepTable(
     #[prop(into)]
     steps: Signal<Vec<StepRow>>,
 ) -> impl IntoView {
+    let clock = use_clock();
+    let span = Memo::new(move |_| {
+        steps.with(|steps| {
+            let active = steps.iter().any(|step| is_active(step.state));
+            Span::of(steps, active.then(|| clock.now()))
+        })
+    });
     view! {
         <div class="wrap">
             <table class="steps cards" role="table">
-                <caption class="vh">"Steps of this run, in the order they run"</caption>
+                <caption class="vh">"Steps of this run, in running order"</caption>
                 <thead role="rowgroup">
                     <tr role="row">
                         <th scope="col" role="columnheader" class="n">"No."</th>
                         <th scope="col" role="columnheader">"Step"</th>
                         <th scope="col" role="columnheader">"State"</th>
-                        <th scope="col" role="columnheader">"What it did"</th>
+                        <th scope="col" role="columnheader">"Result"</th>
                         <th scope="col" role="columnheader" class="num">"Attempt"</th>
-                        <th scope="col" role="columnheader" class="num">"Took"</th>
-                        <th scope="col" role="columnheader">"When"</th>
+                        <th scope="col" role="columnheader" class="num">"Duration"</th>
+                        <th scope="col" role="columnheader">"Timeline"</th>
                     </tr>
                 </thead>
                 <tbody role="rowgroup">
-                    {move || {
-                        let steps = steps.get();
-                        let span = Span::of(&steps);
-                        steps.into_iter().map(|step| view! { <Row step span/> }).collect_view()
-                    }}
+                    {move || steps.get().into_iter().map(|step| view! { <Row step span/> }).collect_view()}
                 </tbody>
             </table>
         </div>
@@ -43,18 +47,23 @@ pub fn StepTable(
     .into_any()
 }
 
-/// From the first beginning to the last end, in milliseconds since 1970.
-#[derive(Clone, Copy)]
+fn is_active(state: StepState) -> bool {
+    matches!(state, StepState::Running | StepState::Waiting | StepState::Retrying | StepState::Undoing)
+}
+
+/// The time that the timeline covers, in milliseconds since 1970.
+#[derive(Clone, Copy, PartialEq)]
 struct Span {
     from: i64,
     to: i64,
 }
 
 impl Span {
-    fn of(steps: &[StepRow]) -> Self {
+    /// From the first start to the last end, or to `now` while a step is active.
+    fn of(steps: &[StepRow], now: Option<DateTime<Utc>>) -> Self {
         let from =
             steps.iter().filter_map(|step| step.started_at).min().map_or(0, |at| at.timestamp_millis());
-        let ends = steps.iter().filter_map(|step| step.finished_at.or(step.started_at));
+        let ends = steps.iter().filter_map(|step| step.finished_at.or(step.started_at)).chain(now);
         Self { from, to: ends.max().map_or(0, |at| at.timestamp_millis()).max(from + 1) }
     }
 
@@ -66,78 +75,97 @@ impl Span {
 }
 
 #[component]
-fn Row(step: StepRow, span: Span) -> impl IntoView {
-    // A step that failed has failed, whether it was undone since or not.
+fn Row(step: StepRow, span: Memo<Span>) -> impl IntoView {
+    // A failed step stays a failed one after it was rolled back.
     let failed = step.state == StepState::Undone && step.error.is_some();
-    let look = match &step.waits_for {
-        _ if failed => Look::new("fail", "s-fail", "failed, undone"),
-        Some(_) => Look::new("warn", "s-wait", "waits"),
-        None => state::step(step.state),
+    let style = match &step.waits_for {
+        _ if failed => StatusStyle::new("fail", "s-fail", "failed, rolled back"),
+        Some(_) => StatusStyle::new("warn", "s-wait", "waiting"),
+        None => status_badge::step(step.state),
     };
+    let bad = failed || matches!(step.state, StepState::Failed | StepState::Stuck);
     let class = match step.state {
-        StepState::Running | StepState::Waiting | StepState::Retrying | StepState::Undoing => "on",
-        StepState::Failed | StepState::Stuck => "bad",
-        _ if failed => "bad",
+        _ if bad => "bad",
+        state if is_active(state) => "on",
         _ => "",
     };
-    let words = step.words();
-    let begun = step.attempt > 0;
-    let took = step.started_at.map(|from| {
-        let over =
-            matches!(step.state, StepState::Done | StepState::Failed | StepState::Undone | StepState::Stuck);
-        let to = step.finished_at.filter(|_| over);
-        view! { <Took from to/> }
-    });
-    let bar = step.started_at.map(|from| {
-        let from = from.timestamp_millis();
-        let x = span.percent(from);
-        let end = step.finished_at.map_or(span.to, |at| at.timestamp_millis());
-        let width = (span.percent(end) - x).max(1.0);
-        let class = if class == "bad" { "bar bad" } else { "bar" };
-        let inner = format!(r#"<rect class="{class}" x="{x:.1}" y="0" width="{width:.1}" height="8" rx="1"/>"#);
-        let after = format::duration(from - span.from);
-        view! {
-            <svg class="chart gantt" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label=format!("began {after} after the first step") inner_html=inner></svg>
-        }
-    });
+    // The end of a step that was rolled back is the end of its rollback: its own duration is not known.
+    let started_at =
+        step.started_at.filter(|_| !matches!(step.state, StepState::Undoing | StepState::Undone));
+    let finished_at = step.finished_at.filter(|_| !is_active(step.state));
     view! {
         <tr role="row" class=class>
             <td role="cell" class="n">{step.position + 1}</td>
-            <th scope="row" role="rowheader">{words}</th>
-            <td role="cell" data-k="State"><State look/></td>
-            <td role="cell" class="what full">{what(&step)}</td>
-            <td role="cell" class="num drop" data-k="Attempt">{begun.then(|| format!("{} of {}", step.attempt, step.attempts))}</td>
-            <td role="cell" class="num drop" data-k="Took">{took}</td>
-            <td role="cell" class="gantt-cell">{bar}</td>
+            <th scope="row" role="rowheader" title=step.name.clone()>{step.title.clone()}</th>
+            <td role="cell" data-k="State"><StatusBadge style/></td>
+            <td role="cell" class="what full">{result(&step)}</td>
+            <td role="cell" class="num drop" data-k="Attempt">
+                {(step.attempt > 0).then(|| format!("{} of {}", step.attempt, step.attempts))}
+            </td>
+            <td role="cell" class="num drop" data-k="Duration">
+                {started_at.map(|from| view! { <Elapsed from to=finished_at/> })}
+            </td>
+            <td role="cell" class="gantt-cell">
+                {started_at.map(|from| view! { <Bar from to=finished_at span bad/> })}
+            </td>
         </tr>
     }
     .into_any()
 }
 
-/// What a step's row says: how far, what went wrong, what happens next.
-fn what(step: &StepRow) -> AnyView {
-    let progress = step.progress.as_ref().filter(|_| step.state != StepState::Undone).map(|progress| {
-        let mut words = vec![progress.phase.clone()];
-        if let Some(total) = progress.total {
-            words.push(format!("{} of {}", format::count(progress.done), format::count(total)));
-        }
-        if progress.bytes > 0 {
-            words.push(match progress.bytes_total {
-                Some(total) if total >= progress.bytes => format::bytes_of(progress.bytes, total),
-                _ => format::bytes(progress.bytes),
-            });
-        }
-        words.retain(|word| !word.is_empty());
-        words.join(", ")
+/// A step's bar on the timeline.
+#[component]
+fn Bar(from: DateTime<Utc>, to: Option<DateTime<Utc>>, span: Memo<Span>, bad: bool) -> impl IntoView {
+    let start = from.timestamp_millis();
+    let bar = move || {
+        let span = span.get();
+        let x = span.percent(start);
+        let end = to.map_or(span.to, |at| at.timestamp_millis());
+        let width = (span.percent(end) - x).max(1.0);
+        let class = if bad { "bar bad" } else { "bar" };
+        format!(r#"<rect class="{class}" x="{x:.1}" y="0" width="{width:.1}" height="8" rx="1"/>"#)
+    };
+    let offset = span.with_untracked(|span| format::duration(start - span.from));
+    view! {
+        <svg class="chart gantt" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label=format!("started {offset} after the first step") inner_html=bar></svg>
+    }
+}
+
+/// The result column: what the step waits for, its error, its next attempt, its progress.
+fn result(step: &StepRow) -> AnyView {
+    let progress = step.progress.as_ref().and_then(|progress| match step.state {
+        StepState::Running | StepState::Waiting => Some(progress_so_far(progress)),
+        StepState::Done => Some(final_amounts(progress)),
+        // What an ended attempt reported is neither a result nor progress.
+        _ => None,
     });
     let next = step.due_at.filter(|_| step.state == StepState::Retrying);
     let error = step.error.clone().filter(|_| step.waits_for.is_none());
     let waits_for = step.waits_for.clone();
     view! {
-        {waits_for.map(|words| view! { <b>"Waits for: "</b><span>{words}</span> })}
-        {error.map(|error| view! { <span>{error}</span> })}
-        {next.map(|at| view! { <span class="sub">" Next try " <Ago at/></span> })}
-        {progress.map(|words| view! { <span class="sub">{words}</span> })}
+        {waits_for.map(|what| view! { <b>"Waiting for: "</b><span>{what.to_string()}</span> })}
+        {error.map(|error| view! { <span>{error.to_string()}</span> })}
+        {next.map(|at| view! { <span class="sub">" Next attempt: " <Due at/></span> })}
+        {progress.map(|text| view! { <span class="sub">{text}</span> })}
     }
     .into_any()
+}
+
+/// `rows, 3 of 7, 120 of 298 MB`.
+fn progress_so_far(progress: &Progress) -> String {
+    let objects =
+        progress.total.map(|total| format!("{} of {}", format::count(progress.done), format::count(total)));
+    let bytes = match progress.bytes_total {
+        Some(total) if total >= progress.bytes && total > 0 => Some(format::bytes_of(progress.bytes, total)),
+        _ => (progress.bytes > 0).then(|| format::bytes(progress.bytes)),
+    };
+    let phase = Some(progress.phase.clone()).filter(|phase| !phase.is_empty());
+    [phase, objects, bytes].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// `7 objects, 233 MB`: what a finished step did. Totals are estimates and are left out.
+fn final_amounts(progress: &Progress) -> String {
+    let objects = (progress.done > 0).then(|| format::quantity(progress.done, "object", "objects"));
+    let bytes = (progress.bytes > 0).then(|| format::bytes(progress.bytes));
+    [objects, bytes].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -1,22 +1,22 @@
-//! What one chooses for an instance to be, as far as the place has it: version, volume, name in DNS.
+//! Form fields for the settings of a new instance: version, volume size, DNS label.
 
 use leptos::prelude::*;
-use model::Place;
+use model::PlatformInfo;
 
-use super::field::{Refused, SelectField, TextField};
+use super::field::{ActionError, SelectField, TextField};
 
-/// The version. The first is chosen unless something was typed before.
+/// The PostgreSQL version.
 #[component]
 pub fn VersionField(
-    /// Major version and the full one, as the place knows them.
+    /// The major and the full version of each installation.
     versions: Vec<(i32, String)>,
-    /// What stands in it at first.
+    /// The initial value.
     #[prop(into)]
     value: String,
-    /// The form's refusal.
+    /// The form's error.
     #[prop(into)]
-    refused: Refused,
-    /// What it means, under it.
+    error: ActionError,
+    /// The hint below the field.
     #[prop(optional, into)]
     hint: Option<String>,
 ) -> impl IntoView {
@@ -25,37 +25,37 @@ pub fn VersionField(
         .map(|(major, version)| (major.to_string(), format!("PostgreSQL {version}")))
         .collect();
     let hint = hint.unwrap_or_default();
-    view! { <SelectField name="major" label="Version" refused options value hint/> }
+    view! { <SelectField name="major" label="Version" error options value hint/> }
 }
 
-/// The volume and the name in DNS; nothing on one machine, where all share a disk and an address.
+/// The volume size and the DNS label. Renders nothing on the local platform, where all instances share a disk and an address.
 #[component]
 pub fn ClusterFields(
-    /// Where the instance will live.
-    place: Place,
-    /// The size that stands there at first, in GiB.
+    /// The platform of the instance.
+    place: PlatformInfo,
+    /// The initial size, in GiB.
     #[prop(into)]
     volume_gib: String,
-    /// What the size is made from.
+    /// The hint below the size.
     #[prop(into)]
     volume_hint: String,
-    /// The DNS label that stands there at first.
+    /// The initial DNS label.
     #[prop(optional, into)]
     dns_label: Option<String>,
-    /// The form's refusal.
+    /// The form's error.
     #[prop(into)]
-    refused: Refused,
+    error: ActionError,
 ) -> impl IntoView {
     place.is_kubernetes().then(|| {
         view! {
-            <TextField name="volume_gib" label="Volume in GiB" refused value=volume_gib mono=true hint=volume_hint/>
+            <TextField name="volume_gib" label="Volume size (GiB)" error value=volume_gib mono=true hint=volume_hint/>
             <TextField
                 name="dns_label"
                 label="DNS label"
-                refused
+                error
                 value=dns_label.unwrap_or_default()
                 mono=true
-                hint="Left empty, the instance is reached from inside the cluster only. A label makes a public load balancer with that name: the internet can reach it."
+                hint="Leave empty to make the instance reachable only inside the cluster. A label creates a public load balancer with that name, reachable from the internet."
             />
         }
     })

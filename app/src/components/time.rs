@@ -1,4 +1,4 @@
-//! Times as people ask for them, "54 min ago", with the exact one on hover; they grow older while the page is open.
+//! Relative times ("54 min ago") with the exact time in a tooltip. They are updated while the page is open.
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
@@ -10,10 +10,10 @@ use crate::format;
 pub struct Clock(RwSignal<DateTime<Utc>>);
 
 impl Clock {
-    /// Starts it; it ticks in the browser only.
+    /// Starts the clock. It ticks once a second in the browser; on the server it stands still.
     #[must_use]
     pub fn start() -> Self {
-        let clock = Self(RwSignal::new(Utc::now()));
+        let clock = Self::at(Utc::now());
         #[cfg(feature = "hydrate")]
         Effect::new(move |_| {
             let _ =
@@ -22,39 +22,51 @@ impl Clock {
         clock
     }
 
-    /// What it shows.
+    /// A clock that stands still, for tests.
+    #[must_use]
+    pub fn at(now: DateTime<Utc>) -> Self {
+        Self(RwSignal::new(now))
+    }
+
+    /// The current time; the caller is updated every second.
     #[must_use]
     pub fn now(self) -> DateTime<Utc> {
         self.0.get()
+    }
+
+    /// The current time, without updates.
+    #[must_use]
+    pub fn now_untracked(self) -> DateTime<Utc> {
+        self.0.get_untracked()
     }
 }
 
 /// The page's clock.
 ///
 /// # Panics
-/// Outside of the app.
+/// If the app provides none.
 #[must_use]
 pub fn use_clock() -> Clock {
     expect_context()
 }
 
-/// A moment, relative to now.
+/// A time, relative to now.
 #[component]
 pub fn Ago(
-    /// When.
+    /// The time.
     at: DateTime<Utc>,
 ) -> impl IntoView {
     let clock = use_clock();
     let text = Memo::new(move |_| format::relative(at, clock.now()));
-    view! { <time datetime=format::machine(at) title=format::exact(at)>{move || text.get()}</time> }
+    view! { <time datetime=format::iso8601(at) title=format::exact(at)>{move || text.get()}</time> }
 }
 
-/// A moment relative to now, or other words where there is none.
+/// A time relative to now, or a text if there is none.
 #[component]
 pub fn AgoOr(
-    /// When, if ever.
+    /// The time.
     at: Option<DateTime<Utc>>,
-    /// The words for never.
+    /// The text without a time.
     #[prop(default = "never")]
     never: &'static str,
 ) -> impl IntoView {
@@ -64,24 +76,29 @@ pub fn AgoOr(
     }
 }
 
-/// How long something has taken, or is taking.
+/// The time until something is due: "in 8 s", or "now" once it is overdue.
 #[component]
-pub fn Took(
-    /// When it began.
+pub fn Due(
+    /// When it is due.
+    at: DateTime<Utc>,
+) -> impl IntoView {
+    let clock = use_clock();
+    let text = Memo::new(move |_| format::until(at, clock.now()));
+    view! { <time datetime=format::iso8601(at) title=format::exact(at)>{move || text.get()}</time> }
+}
+
+/// The duration of something, which grows while it runs.
+#[component]
+pub fn Elapsed(
+    /// The start.
     from: DateTime<Utc>,
-    /// When it ended; it goes on if it has not.
+    /// The end; `None` while it runs.
     to: Option<DateTime<Utc>>,
 ) -> impl IntoView {
     let clock = use_clock();
-    let text = Memo::new(move |_| {
-        let until = to.unwrap_or_else(|| clock.now());
-        // A running one counts whole seconds: tenths would flicker.
-        let milliseconds = (until - from).num_milliseconds();
-        format::duration(if to.is_some() || milliseconds >= 10_000 {
-            milliseconds
-        } else {
-            milliseconds / 1000 * 1000
-        })
+    let text = Memo::new(move |_| match to {
+        Some(to) => format::duration((to - from).num_milliseconds()),
+        None => format::running_duration((clock.now() - from).num_milliseconds()),
     });
     view! { <span title=format::exact(from)>{move || text.get()}</span> }
 }

@@ -2,57 +2,65 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
-use model::{InstanceStatus, Role};
+use model::{Health, InstanceStatus, Role};
 
 use crate::api::instances::{InstanceRow, list_instances};
-use crate::components::days::Legend;
-use crate::components::empty::Empty;
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
+use crate::components::empty_state::EmptyState;
+use crate::components::history_chart::Legend;
 use crate::components::icon::Icon;
 use crate::components::instance_table::InstanceTable;
-use crate::components::shown::shown;
+use crate::components::layout::use_current_user;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::result_view::view_or_error;
 use crate::live::use_live;
 
-/// All instances.
+/// The page of all instances.
 #[component]
 pub fn Instances() -> impl IntoView {
     let live = use_live();
-    let me = use_me();
+    let user = use_current_user();
     let instances = Resource::new(move || live.version(), |_| list_instances());
     view! {
         <Transition>
             {move || Suspend::new(async move {
-                let role = me.role().await;
-                shown(instances.await, move |rows| view! { <List rows role/> })
+                let role = user.role().await;
+                view_or_error(instances.await, move |rows| view! { <InstancesView rows role/> })
             })}
         </Transition>
     }
     .into_any()
 }
 
+/// The view of all instances; those with a problem come first.
 #[component]
-fn List(rows: Vec<InstanceRow>, role: Role) -> impl IntoView {
+pub fn InstancesView(
+    /// The instances.
+    mut rows: Vec<InstanceRow>,
+    /// The user's role.
+    role: Role,
+) -> impl IntoView {
+    rows.sort_by_key(|row| condition(row) != Condition::Down);
     let sub = summary(&rows);
-    let many = rows.len();
-    let rows: Vec<_> = rows.into_iter().map(|row| (row.instance, row.days, row.making)).collect();
+    let count = rows.len();
+    let rows: Vec<_> = rows.into_iter().map(|row| (row.instance, row.days, row.backing_up)).collect();
     view! {
-        <Head title="Instances" sub=move || sub.clone()>
+        <PageHeader title="Instances" sub=move || sub.clone()>
             {(role >= Role::Operator)
                 .then(|| {
                     view! {
                         <a class="btn primary" href="/instances/new"><Icon name="plus"/>"New instance"</a>
-                        <a class="btn" href="/instances/add"><Icon name="link"/>"Add an existing one"</a>
+                        <a class="btn" href="/instances/add"><Icon name="link"/>"Connect existing server"</a>
                     }
                 })}
-        </Head>
-        <Panel id="instances" title="All" note=move || many end=move || (many > 0).then(|| view! { <Legend/> })>
+        </PageHeader>
+        <Panel id="instances" title="All" note=move || count end=move || (count > 0).then(|| view! { <Legend/> })>
             {if rows.is_empty() {
                 Either::Left(
                     view! {
-                        <Empty
+                        <EmptyState
                             title="No instances yet"
-                            text="Toygres can start a PostgreSQL server, or look after one that you already have."
+                            text="Create a PostgreSQL server, or connect an existing one."
                         />
                     },
                 )
@@ -64,12 +72,38 @@ fn List(rows: Vec<InstanceRow>, role: Role) -> impl IntoView {
     .into_any()
 }
 
+/// The conditions that the summary counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Running,
+    Down,
+    Stopped,
+    Other,
+}
+
+fn condition(row: &InstanceRow) -> Condition {
+    match (row.instance.status, row.instance.health) {
+        (InstanceStatus::Running, Health::Down) | (InstanceStatus::Failed, _) => Condition::Down,
+        (InstanceStatus::Running, _) => Condition::Running,
+        (InstanceStatus::Stopped, _) => Condition::Stopped,
+        _ => Condition::Other,
+    }
+}
+
+/// `2 running, 1 down; 2 without a proven image`.
 fn summary(rows: &[InstanceRow]) -> String {
-    let running = rows.iter().filter(|row| row.instance.status == InstanceStatus::Running).count();
-    match rows.iter().filter(|row| row.instance.last_proven_at.is_none()).count() {
-        _ if rows.is_empty() => "None yet.".to_owned(),
-        0 => format!("{running} of {} running; each had an image proven.", rows.len()),
-        1 => format!("{running} of {} running; 1 never had an image proven.", rows.len()),
-        never => format!("{running} of {} running; {never} never had an image proven.", rows.len()),
+    let count = |wanted| rows.iter().filter(|row| condition(row) == wanted).count();
+    let counts = [
+        (count(Condition::Running), "running"),
+        (count(Condition::Down), "down or failed"),
+        (count(Condition::Stopped), "stopped"),
+        (count(Condition::Other), "changing"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, label)| format!("{count} {label}")).collect();
+    let unproven = rows.iter().filter(|row| row.instance.last_proven_at.is_none()).count();
+    match unproven {
+        0 => counts.join(", "),
+        unproven => format!("{}; {unproven} without a proven image", counts.join(", ")),
     }
 }

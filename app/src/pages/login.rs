@@ -1,19 +1,32 @@
-//! The way in.
+//! The login page.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use crate::components::door::{Door, PasswordField, door_error, next_path};
+use crate::components::auth_layout::{AuthLayout, PasswordField, auth_error, next_path};
 
-/// The way in. The server's `POST /login` takes the form.
+/// The login page.
 #[component]
 pub fn Login() -> impl IntoView {
     let query = use_query_map();
     let next = next_path();
-    let error = door_error(words);
-    let name = move || query.read().get_str("username").map(str::to_owned);
+    let error = auth_error(message);
+    let username = Memo::new(move |_| query.read().get_str("username").map(str::to_owned));
+    view! { <LoginView next username error/> }
+}
+
+/// The view of the login page. The server's `POST /login` receives the form.
+#[component]
+pub fn LoginView(
+    /// Where to go after the login.
+    next: Memo<String>,
+    /// The user name of the last attempt.
+    username: Memo<Option<String>>,
+    /// The error of the last attempt.
+    error: Memo<Option<String>>,
+) -> impl IntoView {
     view! {
-        <Door title="Log in" sub="Images of PostgreSQL, restored and proven.">
+        <AuthLayout title="Log in" sub="PostgreSQL backups, proven by restoring them.">
             <form method="post" action="/login" aria-label="Log in">
                 <input type="hidden" name="next" value=move || next.get()/>
                 <p class="field">
@@ -21,7 +34,7 @@ pub fn Login() -> impl IntoView {
                     <input
                         id="username"
                         name="username"
-                        value=name
+                        value=move || username.get()
                         autocomplete="username"
                         autocapitalize="none"
                         spellcheck="false"
@@ -33,22 +46,22 @@ pub fn Login() -> impl IntoView {
                 <button class="btn primary">"Log in"</button>
             </form>
             <details class="aside">
-                <summary class="sub">"First start?"</summary>
+                <summary class="sub">"First login?"</summary>
                 <p class="sub">
-                    "The server printed a one-time password for " <b>"admin"</b>
-                    " where it was started; without a terminal it is in the file that the log names. It is good for one log-in and asks for a new one."
+                    "At its first start, the server printed a one-time password for the user " <b>"admin"</b>
+                    " in its terminal. Without a terminal, the password is in the file that the log names. After the login, you choose a new password."
                 </p>
             </details>
-        </Door>
+        </AuthLayout>
     }
     .into_any()
 }
 
-fn words(code: &str) -> String {
+fn message(code: &str) -> String {
     match code {
-        "too_many" => "Too many tries. Wait a minute, then try again.",
-        "unavailable" => "The server cannot reach its database just now. Try again in a moment.",
-        _ => "User name and password do not go together.",
+        "too_many" => "Too many attempts. Wait a minute, then try again.",
+        "unavailable" => "The server cannot reach its state database. Try again in a moment.",
+        _ => "Incorrect user name or password.",
     }
     .to_owned()
 }

@@ -1,13 +1,14 @@
-//! One page a file: what it fetches, and how it is laid out.
+//! The pages. A page is a component that loads its data, and a view component that renders given data: tests render views
+//! from fixtures without a browser and without a database.
 
 pub mod add_instance;
+mod coverage;
 pub mod errors;
 pub mod image;
 pub mod images;
 pub mod instance;
-pub mod instance_ask;
-pub mod instance_parts;
 pub mod instances;
+mod labels;
 pub mod login;
 pub mod new_instance;
 pub mod overview;
@@ -16,9 +17,4 @@ pub mod restore;
 pub mod run;
 pub mod runs;
 pub mod settings;
-pub mod settings_access;
-pub mod settings_platform;
-pub mod settings_state;
-pub mod settings_store_form;
-pub mod settings_stores;
 pub mod sudo;

@@ -1,56 +1,37 @@
-//! A new instance: a name is enough.
+//! The form that creates an instance; a name is enough.
 
 use leptos::either::Either;
 use leptos::prelude::*;
-use model::{Place, Role};
+use model::{PlatformInfo, Role};
 
+use super::labels;
 use crate::api::instances::{CreateInstance, get_versions};
-use crate::components::field::{CheckField, SelectField, TextField, refused};
-use crate::components::frame::use_me;
-use crate::components::head::{Head, Panel};
-use crate::components::here::use_here;
+use crate::components::field::{ActionError, CheckField, SelectField, TextField, action_error};
+use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
-use crate::components::refusal::Refusal;
-use crate::components::shown::shown;
+use crate::components::layout::use_current_user;
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
+use crate::components::platform_context::use_platform;
+use crate::components::result_view::view_or_error;
 use crate::components::target_fields::{ClusterFields, VersionField};
 
-/// A new instance.
+/// The page of a new instance.
 #[component]
 pub fn NewInstance() -> impl IntoView {
     let versions = Resource::new(|| (), |()| get_versions());
-    let (here, me) = (use_here(), use_me());
+    let (platform, user) = (use_platform(), use_current_user());
+    let action = ServerAction::<CreateInstance>::new();
     view! {
-        <Head
-            title="New instance"
-            crumbs=vec![("/instances".into(), "Instances".into())]
-            sub=move || {
-                view! {
-                    <Suspense>
-                        {move || Suspend::new(async move {
-                            let at = here.place().await.map(|place| place.at()).unwrap_or_default();
-                            format!("Toygres starts a PostgreSQL server {at} and looks after it.")
-                        })}
-                    </Suspense>
-                }
-            }
-        >
-            <a class="btn" href="/instances/add"><Icon name="link"/>"Add an existing one instead"</a>
-        </Head>
         <Transition>
             {move || Suspend::new(async move {
-                let found = match me.at_least(Role::Operator).await.and(versions.await) {
-                    Ok(versions) => here.place().await.map(|place| (place, versions)),
+                let loaded = match user.at_least(Role::Operator).await.and(versions.await) {
+                    Ok(versions) => platform.place().await.map(|place| (place, versions)),
                     Err(error) => Err(error),
                 };
-                shown(
-                    found,
-                    |(place, versions)| {
-                        if versions.is_empty() {
-                            Either::Left(view! { <NoPostgres place/> })
-                        } else {
-                            Either::Right(view! { <NewForm place versions/> })
-                        }
-                    },
+                view_or_error(
+                    loaded,
+                    move |(place, versions)| view! { <NewInstanceView place versions action/> },
                 )
             })}
         </Transition>
@@ -58,40 +39,56 @@ pub fn NewInstance() -> impl IntoView {
     .into_any()
 }
 
+/// The view of a new instance: its form, or how to provide PostgreSQL.
 #[component]
-fn NewForm(place: Place, versions: Vec<(i32, String)>) -> impl IntoView {
-    let action = ServerAction::<CreateInstance>::new();
-    let refused = refused(action);
-    let newest = versions.iter().map(|(major, _)| *major).max();
-    // In a pod loopback is always trusted: nobody but the pod is there.
-    let trust = (!place.is_kubernetes()).then_some(
-        "Whoever has an account on this machine then needs no password for it. pg_durable always has this, for its worker connects that way.",
-    );
-    let types = vec![
-        ("stock".to_owned(), "PostgreSQL as it comes".to_owned()),
-        ("pg_durable".to_owned(), "with pg_durable, which runs work inside the database".to_owned()),
-    ];
+pub fn NewInstanceView(
+    /// The platform that runs the instance.
+    place: PlatformInfo,
+    /// The versions that the platform can run: major version and full version.
+    versions: Vec<(i32, String)>,
+    /// The action that creates the instance.
+    action: ServerAction<CreateInstance>,
+) -> impl IntoView {
+    let at = place.at();
     view! {
-        <Panel id="new" title="What it shall be">
+        <PageHeader
+            title="New instance"
+            crumbs=vec![("/instances".into(), "Instances".into())]
+            sub=move || format!("Toygres starts a PostgreSQL server {at} and manages it.")
+        >
+            <a class="btn" href="/instances/add"><Icon name="link"/>"Connect existing server"</a>
+        </PageHeader>
+        {if versions.is_empty() {
+            Either::Left(view! { <NoPostgres place/> })
+        } else {
+            Either::Right(view! { <NewForm place versions action/> })
+        }}
+    }
+    .into_any()
+}
+
+#[component]
+fn NewForm(
+    place: PlatformInfo,
+    versions: Vec<(i32, String)>,
+    action: ServerAction<CreateInstance>,
+) -> impl IntoView {
+    let error = action_error(action);
+    let newest = versions.iter().map(|(major, _)| *major).max();
+    let newest = newest.map(|major| major.to_string()).unwrap_or_default();
+    let on_kubernetes = place.is_kubernetes();
+    view! {
+        <Panel id="new" title="Configuration">
             <ActionForm action=action attr:class="body form">
-                <Refusal refused fields=&["name", "password", "major", "image_type", "volume_gib", "dns_label"]/>
-                <TextField name="name" label="Name" refused required=true autofocus=true mono=true placeholder="orders-staging" hint="Lowercase letters, digits and hyphens; begins with a letter."/>
-                <VersionField versions refused value=newest.map(|major| major.to_string()).unwrap_or_default()/>
-                <ClusterFields place refused volume_gib="10" volume_hint="As large as the data will be in a year; a volume does not shrink."/>
-                <TextField name="password" label="Password of the superuser" refused kind="password" autocomplete="new-password" hint="Left empty, a long one is made up. You can reveal it later."/>
-                <details class="more-options">
-                    <summary>"More options"</summary>
-                    <div class="form">
-                        <SelectField name="image_type" label="Type" refused options=types value="stock" hint="Kept through back-up and restore."/>
-                        {trust
-                            .map(|hint| {
-                                view! { <CheckField name="trust_loopback" label="Trust connections over loopback" refused hint/> }
-                            })}
-                    </div>
-                </details>
+                <FormError error fields=&["name", "password", "major", "image_type", "volume_gib", "dns_label"]/>
+                <TextField name="name" label="Name" error required=true autofocus=true mono=true placeholder="orders-staging" hint="Lowercase letters, digits and hyphens; starts with a letter."/>
+                <VersionField versions error value=newest/>
+                <ClusterFields place error volume_gib="10" volume_hint="Plan for the growth of the data: a volume cannot shrink."/>
+                <TextField name="password" label="Superuser password" error kind="password" autocomplete="new-password" hint="Leave empty to generate a password. You can reveal it later."/>
+                <MoreOptions on_kubernetes error/>
                 <div class="actions">
-                    <button class="btn primary" disabled=move || action.pending().get()><Icon name="plus"/>"Create the instance"</button>
-                    <a class="btn" href="/instances">"Not now"</a>
+                    <button class="btn primary" disabled=move || action.pending().get()><Icon name="plus"/>"Create instance"</button>
+                    <a class="btn" href="/instances">"Cancel"</a>
                 </div>
             </ActionForm>
         </Panel>
@@ -99,19 +96,41 @@ fn NewForm(place: Place, versions: Vec<(i32, String)>) -> impl IntoView {
     .into_any()
 }
 
-/// There is nothing to start.
 #[component]
-fn NoPostgres(place: Place) -> impl IntoView {
+fn MoreOptions(on_kubernetes: bool, error: ActionError) -> impl IntoView {
+    // A pod always trusts loopback, because only the pod itself can connect over it.
+    let trust_hint = (!on_kubernetes).then_some(
+        "Every account on this machine can then connect without a password. Always on for pg_durable, whose background worker connects over loopback.",
+    );
+    view! {
+        <details class="more-options">
+            <summary>"More options"</summary>
+            <div class="form">
+                <SelectField name="image_type" label="Type" error options=labels::image_type_options() value="stock" hint="Backups and restores keep the type."/>
+                {trust_hint
+                    .map(|hint| {
+                        view! { <CheckField name="trust_loopback" label="Trust connections over loopback" error hint/> }
+                    })}
+            </div>
+        </details>
+    }
+    .into_any()
+}
+
+/// What to do when the platform has no PostgreSQL to start.
+#[component]
+fn NoPostgres(place: PlatformInfo) -> impl IntoView {
     let (title, cause, fix) = match place.is_kubernetes() {
         true => (
-            "No image of PostgreSQL is configured",
-            "The server's table of PostgreSQL images is empty.",
-            view! { "Add an image for each major version to the server's configuration, and restart it." }.into_any(),
+            "No container image of PostgreSQL is configured",
+            "The server's table of PostgreSQL container images is empty.",
+            view! { "Add a container image for each major version to the server's configuration, then restart the server." }
+                .into_any(),
         ),
         false => (
-            "There is no PostgreSQL on this machine to start",
-            "Toygres looked in PATH, asked pg_config, and looked in /usr/lib/postgresql.",
-            view! { "Install a server, on Debian with " <code>"apt install postgresql"</code> ", and load this page again." }
+            "PostgreSQL is not installed on this machine",
+            "PATH, pg_config and /usr/lib/postgresql name no PostgreSQL server.",
+            view! { "Install PostgreSQL, on Debian with " <code>"apt install postgresql"</code> ", then reload this page." }
                 .into_any(),
         ),
     };
@@ -123,8 +142,8 @@ fn NoPostgres(place: Place) -> impl IntoView {
                 <dd>{cause}</dd>
                 <dt>"Fix"</dt>
                 <dd>{fix}</dd>
-                <dt>"Or"</dt>
-                <dd><a href="/instances/add">"Add a server that runs elsewhere"</a>"."</dd>
+                <dt>"Alternative"</dt>
+                <dd><a href="/instances/add">"Connect existing server"</a></dd>
             </dl>
         </section>
     }

@@ -1,49 +1,65 @@
-//! A new password for oneself.
+//! The page that changes the user's own password.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use crate::components::door::{OwnName, PasswordField, door_error, next_path};
-use crate::components::head::{Head, Panel};
+use crate::components::auth_layout::{PasswordField, UsernameField, auth_error, next_path};
+use crate::components::page_header::PageHeader;
+use crate::components::panel::Panel;
 
-/// A new password for oneself. The server's `POST /password` takes the form, for the session changes with it.
+/// The page that changes the user's own password.
 #[component]
 pub fn Password() -> impl IntoView {
     let query = use_query_map();
     let next = next_path();
-    let error = door_error(words);
-    // The log-in comes here only with a one-time password, and says where to go on.
-    let first = Memo::new(move |_| query.read().get_str("next").is_some());
-    let current_error =
-        Memo::new(move |_| (query.read().get_str("field") != Some("new")).then(|| error.get()).flatten());
-    let new_error =
-        Memo::new(move |_| (query.read().get_str("field") == Some("new")).then(|| error.get()).flatten());
+    let error = auth_error(message);
+    // The login opens this page with `next` after a one-time password only.
+    let is_first = Memo::new(move |_| query.read().get_str("next").is_some());
+    let is_new = Memo::new(move |_| query.read().get_str("field") == Some("new"));
+    let old_error = Memo::new(move |_| error.get().filter(|_| !is_new.get()));
+    let new_error = Memo::new(move |_| error.get().filter(|_| is_new.get()));
+    view! { <PasswordView next is_first old_error new_error><UsernameField/></PasswordView> }
+}
+
+/// The view that changes the user's own password. The server's `POST /password` receives the form, because the session
+/// changes with the password.
+#[component]
+pub fn PasswordView(
+    /// Where to go afterwards.
+    next: Memo<String>,
+    /// Whether a one-time password must be replaced.
+    is_first: Memo<bool>,
+    /// The error of the current password.
+    old_error: Memo<Option<String>>,
+    /// The error of the new password.
+    new_error: Memo<Option<String>>,
+    /// The hidden field with the user name, for password managers.
+    children: Children,
+) -> impl IntoView {
+    let sub = move || {
+        if is_first.get() {
+            "Choose a new password to continue. The one-time password is no longer valid afterwards."
+        } else {
+            "Changing the password logs out all of your other sessions."
+        }
+    };
     view! {
-        <Head
-            title="Change password"
-            sub=move || move || {
-                if first.get() {
-                    "The one-time password has done its work. Choose one of your own to go on."
-                } else {
-                    "All your other sessions are logged out when it changes."
-                }
-            }
-        />
+        <PageHeader title="Change password" sub=move || sub/>
         <Panel id="password" title="New password">
             <form class="body form" method="post" action="/password">
                 <input type="hidden" name="next" value=move || next.get()/>
-                <OwnName/>
-                <PasswordField name="old" label="Password until now" error=current_error autofocus=true/>
+                {children()}
+                <PasswordField name="old" label="Current password" error=old_error autofocus=true/>
                 <PasswordField
                     name="new"
                     label="New password"
                     autocomplete="new-password"
                     error=new_error
-                    hint="8 characters or more. Length counts, odd signs do not."
+                    hint="At least 8 characters."
                 />
                 <div class="actions">
                     <button class="btn primary">"Change password"</button>
-                    {move || (!first.get()).then(|| view! { <a class="btn" href="/settings">"Keep the old one"</a> })}
+                    {move || (!is_first.get()).then(|| view! { <a class="btn" href="/settings">"Cancel"</a> })}
                 </div>
             </form>
         </Panel>
@@ -51,12 +67,12 @@ pub fn Password() -> impl IntoView {
     .into_any()
 }
 
-fn words(code: &str) -> String {
+fn message(code: &str) -> String {
     match code {
-        "too_many" => "Too many tries. Wait a minute, then try again.",
-        "short" => "A password has 8 characters or more.",
-        "same" => "That is the old one.",
-        _ => "That is not your password until now.",
+        "too_many" => "Too many attempts. Wait a minute, then try again.",
+        "short" => "The password must have at least 8 characters.",
+        "same" => "The new password must differ from the current one.",
+        _ => "Incorrect current password.",
     }
     .to_owned()
 }

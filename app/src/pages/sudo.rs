@@ -1,38 +1,51 @@
-//! The password once more, before something that cannot be taken back.
+//! The page that asks for the password again before an action that is destructive or reveals a secret.
 
 use leptos::prelude::*;
 
-use crate::components::door::{Door, OwnName, PasswordField, door_error, next_path};
+use crate::components::auth_layout::{AuthLayout, PasswordField, UsernameField, auth_error, next_path};
 
-/// The password once more. The server's `POST /sudo` takes the form.
+/// The page that asks for the password again.
 #[component]
 pub fn Sudo() -> impl IntoView {
     let next = next_path();
-    let error = door_error(words);
-    // The way back is the page without the question.
+    let error = auth_error(message);
+    view! { <SudoView next error><UsernameField/></SudoView> }
+}
+
+/// The view that asks for the password again. The server's `POST /sudo` receives the form.
+#[component]
+pub fn SudoView(
+    /// Where to go afterwards.
+    next: Memo<String>,
+    /// The error of the last attempt.
+    error: Memo<Option<String>>,
+    /// The hidden field with the user name, for password managers.
+    children: Children,
+) -> impl IntoView {
+    // Cancel returns to the page without its dialog.
     let back = move || next.get().split('?').next().unwrap_or("/").to_owned();
     view! {
-        <Door
-            title="Your password, once more"
-            sub="What comes next deletes something or shows a secret. The answer is good for 5 minutes; what you do is written to the audit."
+        <AuthLayout
+            title="Confirm your password"
+            sub="The next action is destructive or reveals a secret. You will not be asked again for 5 minutes. This action is recorded in the audit log."
         >
-            <form method="post" action="/sudo" aria-label="Your password, once more">
+            <form method="post" action="/sudo" aria-label="Confirm your password">
                 <input type="hidden" name="next" value=move || next.get()/>
-                <OwnName/>
+                {children()}
                 <PasswordField label="Password" error autofocus=true/>
-                <button class="btn primary">"Go on"</button>
-                <a class="btn" href=back>"Leave it"</a>
+                <button class="btn primary">"Confirm password"</button>
+                <a class="btn" href=back>"Cancel"</a>
             </form>
-        </Door>
+        </AuthLayout>
     }
     .into_any()
 }
 
-fn words(code: &str) -> String {
+fn message(code: &str) -> String {
     match code {
-        "too_many" => "Too many tries. Wait a minute, then try again.",
-        "unavailable" => "The server cannot reach its database just now. Try again in a moment.",
-        _ => "That is not your password.",
+        "too_many" => "Too many attempts. Wait a minute, then try again.",
+        "unavailable" => "The server cannot reach its state database. Try again in a moment.",
+        _ => "Incorrect password.",
     }
     .to_owned()
 }

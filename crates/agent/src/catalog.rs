@@ -1,39 +1,34 @@
-//! Reads what a server holds from its catalogs: databases, tables whose rows pg_dump would copy, sequences, extensions.
-//! It changes nothing and knows no image.
+//! Reads a server's catalogs: databases, tables whose rows pg_dump would copy, sequences, extensions. It changes nothing.
 
 use anyhow::{Context as _, Result};
 use model::{Database, Extension};
 use tokio_postgres::{Client, GenericClient};
 
-/// Settings under which text written by one server is read by another without loss; the same as pg_dump's, and
-/// `lc_monetary`, by which even values of type money stay what they are. A server that waits for a lock looks now and then
-/// whether we are still there, where it can: whoever was cancelled leaves nobody in the queue.
-pub(crate) const PORTABLE_SETTINGS: &str = "set search_path = ''; set datestyle = 'ISO'; set intervalstyle = 'postgres'; \
-     set extra_float_digits = 3; set lc_monetary = 'C'; set xmloption = 'content'; set row_security = off; set statement_timeout = 0; \
-     set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set synchronize_seqscans = off; set standard_conforming_strings = on; \
-     set client_min_messages = warning; set check_function_bodies = off; set quote_all_identifiers = off; set bytea_output = 'hex'; \
-     select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name in ('transaction_timeout', 'idle_session_timeout'); \
-     select pg_catalog.set_config(name, '5s', false) from pg_catalog.pg_settings where name = 'client_connection_check_interval' \
-     and pg_catalog.version() ~* 'linux|darwin|bsd'";
+use crate::sql::qualified;
 
-/// What a server says about itself.
+/// Properties of a server and of the connected role.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
+    /// The full version, such as `15.20 (Debian 15.20-0+deb12u1)`.
     pub(crate) version: String,
     pub(crate) major: i32,
+    /// Whether the role is a superuser.
     pub(crate) superuser: bool,
-    /// Whether the user may read all rows, those under row security too.
+    /// Whether the role may read all rows, also in tables with row-level security.
     pub(crate) reads_all: bool,
-    /// The role that initdb made.
+    /// The role that initdb created.
     pub(crate) bootstrap: String,
+    /// The entries of `shared_preload_libraries`.
     pub(crate) preload: Vec<String>,
+    /// Tablespaces other than PostgreSQL's own.
     pub(crate) tablespaces: Vec<String>,
 }
 
-/// A database that can be copied, and one that cannot.
+/// The databases of a server.
 pub(crate) struct Databases {
+    /// Those that accept connections.
     pub(crate) open: Vec<Database>,
-    /// Names of those that allow no connections or are broken.
+    /// The names of those that accept no connections or are invalid.
     pub(crate) closed: Vec<String>,
 }
 
@@ -43,21 +38,21 @@ pub(crate) struct TableRow {
     pub(crate) oid: u32,
     pub(crate) schema: String,
     pub(crate) name: String,
-    /// Its columns in order, without generated ones.
+    /// The names of its columns in order, without generated columns.
     pub(crate) columns: Vec<String>,
-    /// Which of an extension's rows are the user's: empty or `WHERE …`; none for other tables.
+    /// The condition of an extension's configuration table: empty or `WHERE …`. None for other tables.
     pub(crate) condition: Option<String>,
-    /// Bytes of its main fork and its TOAST table.
+    /// The size of the table and its TOAST table in bytes.
     pub(crate) bytes: u64,
-    /// Blocks of its main fork.
+    /// The number of blocks of its main fork.
     pub(crate) blocks: u64,
-    /// Whether it is an ordinary heap, which can be read by ranges of blocks.
+    /// Whether it uses the access method heap, which can be read in ranges of blocks.
     pub(crate) heap: bool,
-    /// Where rows must be put instead when they might belong to another partition now: the root's schema and name.
+    /// The partition root (schema, name) into which rows are loaded if a restore may assign them to another partition.
     pub(crate) root: Option<(String, String)>,
 }
 
-/// A sequence and where it stands.
+/// A sequence and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SequenceRow {
     pub(crate) schema: String,
@@ -66,22 +61,7 @@ pub(crate) struct SequenceRow {
     pub(crate) is_called: bool,
 }
 
-/// A name as SQL writes it.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A schema's object as SQL writes it.
-pub(crate) fn qualified(schema: &str, name: &str) -> String {
-    format!("{}.{}", quoted(schema), quoted(name))
-}
-
-/// A text as SQL writes it.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// Asks a server what it is.
+/// Reads the properties of a server.
 pub(crate) async fn server(client: &Client) -> Result<Server> {
     let row = client
         .query_one(
@@ -92,7 +72,7 @@ pub(crate) async fn server(client: &Client) -> Result<Server> {
             &[],
         )
         .await
-        .context("cannot ask the server for its version")?;
+        .context("cannot read the server's version")?;
     let preload: Option<String> = row.get(5);
     Ok(Server {
         version: row.get(0),
@@ -112,7 +92,7 @@ fn split_list(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Lists the databases, template0 never among them, template1 only where somebody changed it.
+/// Lists the databases except template0, by name.
 pub(crate) async fn databases(client: &Client) -> Result<Databases> {
     let rows = client
         .query(
@@ -158,8 +138,8 @@ pub(crate) async fn databases(client: &Client) -> Result<Databases> {
     Ok(databases)
 }
 
-/// Whether anybody put something of their own into the connected database, or changed its access or settings. Asked of
-/// template1, which is copied only then.
+/// Whether the connected database differs from what initdb creates: it has objects, privileges or settings. template1 is copied
+/// only if it does.
 pub(crate) async fn is_customised(client: &Client) -> Result<bool> {
     client
         .query_one(
@@ -174,10 +154,10 @@ pub(crate) async fn is_customised(client: &Client) -> Result<bool> {
         )
         .await
         .map(|row| row.get(0))
-        .context("cannot look into template1")
+        .context("cannot read the catalogs of template1")
 }
 
-/// Installed extensions, by name.
+/// Lists the installed extensions, by name.
 pub(crate) async fn extensions(client: &impl GenericClient) -> Result<Vec<Extension>> {
     let rows = client
         .query("select extname::text, extversion from pg_catalog.pg_extension order by extname", &[])
@@ -186,23 +166,23 @@ pub(crate) async fn extensions(client: &impl GenericClient) -> Result<Vec<Extens
     Ok(rows.into_iter().map(|row| Extension { name: row.get(0), version: row.get(1) }).collect())
 }
 
-/// How many large objects there are.
+/// Counts the large objects.
 pub(crate) async fn large_objects(client: &impl GenericClient) -> Result<u64> {
     let row = client
         .query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[])
         .await
-        .context("cannot count large objects")?;
+        .context("cannot count the large objects")?;
     Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
-/// An object is the user's own, or an extension's whose rows the extension says are the user's.
+/// The condition for objects whose content is copied: those of the user, and the configuration tables of extensions.
 const OF_USER: &str = "n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and e.oid is null or coalesce(array_position(e.extconfig, c.oid), 0) > 0";
 const WITH_EXTENSION: &str = "pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
      left join pg_catalog.pg_depend x on x.classid = 'pg_catalog.pg_class'::regclass and x.objid = c.oid and x.objsubid = 0 \
        and x.refclassid = 'pg_catalog.pg_extension'::regclass and x.deptype = 'e' \
      left join pg_catalog.pg_extension e on e.oid = x.refobjid";
 
-/// Every table whose rows pg_dump would copy, the largest first.
+/// Lists the tables whose rows pg_dump would copy, the largest first.
 pub(crate) async fn tables(client: &impl GenericClient) -> Result<Vec<TableRow>> {
     let sql = format!(
         "select c.oid, n.nspname::text, c.relname::text, \
@@ -230,7 +210,7 @@ pub(crate) async fn tables(client: &impl GenericClient) -> Result<Vec<TableRow>>
             name: row.get(2),
             columns: row.get(3),
             condition: row.get(4),
-            // A table that was dropped since has no size.
+            // A table that was dropped in the meantime has no size.
             bytes: row.get::<_, Option<i64>>(5).unwrap_or(0).cast_unsigned(),
             blocks: row.get::<_, Option<i64>>(6).unwrap_or(0).cast_unsigned(),
             heap: row.get(7),
@@ -239,10 +219,10 @@ pub(crate) async fn tables(client: &impl GenericClient) -> Result<Vec<TableRow>>
         .collect())
 }
 
-/// How many sequences one statement asks at once.
+/// How many sequences one statement reads.
 const SEQUENCES_AT_ONCE: usize = 200;
 
-/// Every sequence whose value pg_dump would copy, with that value.
+/// Lists the sequences whose value pg_dump would copy, with their values.
 pub(crate) async fn sequences(client: &impl GenericClient) -> Result<Vec<SequenceRow>> {
     let sql = format!(
         "select n.nspname::text, c.relname::text from {WITH_EXTENSION} \

@@ -1,19 +1,19 @@
-//! The command line: what can be asked of the agent, and how it is explained. It does nothing.
+//! The command line: its commands, arguments and help.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Backs PostgreSQL servers up into images and restores them.
+/// Backs up PostgreSQL servers into images and restores them.
 ///
-/// Toygres starts it as a job (`run`). It also works alone, without server and database, on any image in a store: `inspect`
-/// shows what an image holds, `verify` reads every byte of it back, `restore` makes a data directory of it.
+/// Toygres starts it as a job (`run`). It also works without a Toygres server on any image in a store: `inspect` prints what an
+/// image contains, `verify` reads all of its bytes and compares them with its manifest, `restore` creates a data directory from it.
 #[derive(Debug, Parser)]
 #[command(
     name = "toygres-agent",
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 10 configuration, 11 authentication, 12 unreachable, 13 not what was written, 20 try again, 143 stopped."
+    after_help = "Exit codes: 0 success, 10 configuration error, 11 authentication error, 12 unreachable, 13 verification failed, 20 transient error, 143 cancelled."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -22,27 +22,27 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Do one task, as Toygres starts it.
+    /// Execute one task, as Toygres starts it.
     ///
     /// The task is a JSON file, secrets are files in a directory; events go to standard output, one JSON object a line; the result
-    /// goes to a file. The exit code says how it ended: 0 done, 10 configuration, 11 authentication, 12 unreachable, 13
-    /// verification failed, 20 transient (try again), 143 cancelled.
+    /// goes to a file. Exit codes: 0 success, 10 configuration error, 11 authentication error, 12 unreachable, 13 verification
+    /// failed, 20 transient error (retry), 143 cancelled.
     Run(RunArgs),
-    /// Show what an image holds.
+    /// Print what an image contains.
     Inspect(ImageArgs),
-    /// Read every byte of an image back and compare it with its manifest.
+    /// Read every byte of an image and compare it with its manifest.
     Verify(ImageArgs),
-    /// Make a PostgreSQL data directory of an image.
+    /// Create a PostgreSQL data directory from an image.
     ///
-    /// The directory must be missing or empty. It is handed over, stopped, only when every table holds the rows that the image
-    /// says. Start it with `postgres -D DIR`.
+    /// The directory must be missing or empty. It is completed only if every table has as many rows as the image. The server is
+    /// stopped then: start it with `postgres -D DIR`.
     Restore(RestoreArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The job's directory: locked while the job works, so that it is done once; also the place of task.json, secrets/ and
-    /// result.json unless the environment names others.
+    /// The job's directory. It is locked while the job works, so that the job is executed once. It also holds task.json, secrets/
+    /// and result.json unless other paths are given.
     #[arg(long, value_name = "DIR")]
     pub(crate) job_dir: Option<PathBuf>,
     /// The file that holds the task.
@@ -51,19 +51,19 @@ pub(crate) struct RunArgs {
     /// The directory that holds the secrets, one file each.
     #[arg(long, value_name = "DIR", env = model::agent::ENV_SECRETS)]
     pub(crate) secrets: Option<PathBuf>,
-    /// The file that the result goes to.
+    /// The file that the result is written to.
     #[arg(long, value_name = "FILE", env = model::agent::ENV_RESULT)]
     pub(crate) result: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    /// Where the image is: the prefix that holds its manifest.json, as path or URL (file:///…, az://ACCOUNT/CONTAINER/…,
-    /// s3://BUCKET/…). Remote stores are opened with what the environment has: AZURE_STORAGE_ACCOUNT_KEY,
-    /// AZURE_STORAGE_SAS_TOKEN or a workload identity (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_FEDERATED_TOKEN_FILE);
-    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE; AWS_REGION.
+    /// The prefix that holds the image's manifest.json, as path or URL (file:///…, az://ACCOUNT/CONTAINER/…, s3://BUCKET/…).
+    /// Credentials of remote stores are read from the environment: AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN or a
+    /// workload identity (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_FEDERATED_TOKEN_FILE); AWS_ACCESS_KEY_ID and
+    /// AWS_SECRET_ACCESS_KEY, or AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE; AWS_REGION.
     pub(crate) url: String,
-    /// Print JSON: the manifest, or events one a line.
+    /// Print JSON: the manifest, or one event a line.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -72,19 +72,19 @@ pub(crate) struct ImageArgs {
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(crate) image: ImageArgs,
-    /// The data directory to make.
+    /// The data directory to create.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Where postgres, initdb and pg_restore are; found where PostgreSQL is usually installed if not given.
+    /// The directory of postgres, initdb and pg_restore [default: the usual directories of PostgreSQL are searched].
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
-    /// The superuser that you will log in as; made if the image has none of that name. The source's if not given.
+    /// The superuser of the restored server, created if the image has no role of this name [default: the source's].
     #[arg(long, value_name = "NAME")]
     pub(crate) superuser: Option<String>,
-    /// A file that holds that superuser's password. Otherwise TOYGRES_PASSWORD is taken, or you are asked.
+    /// A file that holds the superuser's password [default: TOYGRES_PASSWORD, or a prompt].
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// How many connections load rows at once.
+    /// How many connections load rows in parallel.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) streams: usize,
 }

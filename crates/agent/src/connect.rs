@@ -1,177 +1,185 @@
-//! Connections to servers, and what it means when there is none: in a sentence that names cause and fix. It asks a server
-//! nothing.
+//! Connections to PostgreSQL servers.
 
-use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Result;
-use model::{Connection, ExitClass, TlsMode};
+use model::{Connection, Failure, FailureCode, TlsMode};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::failure::{class_of_sql, fail};
+use crate::connect_error;
+use crate::job::Job;
 use crate::tls;
 
-/// How long one address may take to answer.
-const WITHIN: Duration = Duration::from_secs(30);
-/// A dead peer is noticed after about two minutes.
+/// The time limit for one address.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The interval of keepalives; a peer that stopped responding is noticed after about two minutes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Connects to a database of a server.
-pub(crate) async fn connect(to: &Connection, password: Option<&str>, database: &str) -> Result<Client> {
+/// Connects to a database of a server with the job's password.
+///
+/// # Errors
+/// A failure on the server's address, with the code of the cause.
+pub(crate) async fn connect(job: &Job, to: &Connection, database: &str) -> Result<Client, Failure> {
     let mut config = Config::new();
     config
         .port(to.port)
         .user(&to.username)
         .dbname(database)
         .application_name("toygres")
-        .connect_timeout(WITHIN)
+        .connect_timeout(TIMEOUT)
         .tcp_user_timeout(KEEPALIVE)
         .keepalives_idle(KEEPALIVE);
-    if let Some(password) = password {
+    if let Some(password) = job.password() {
         config.password(password);
     }
-    let explained = |error: tokio_postgres::Error| explain(&error, to, database);
-    if to.host.starts_with('/') {
-        // A socket needs no TLS, and none is offered there.
+    let failure = |error: tokio_postgres::Error| {
+        let failure = connect_error::failure(&error, is_socket(to));
+        Failure { detail: job.redactor().clean(&failure.detail), ..failure }.on(address(to))
+    };
+    if is_socket(to) {
+        // PostgreSQL does not use TLS on sockets.
         config.host_path(&to.host).ssl_mode(SslMode::Disable);
-        let (client, connection) = config.connect(NoTls).await.map_err(explained)?;
+        let (client, connection) = config.connect(NoTls).await.map_err(failure)?;
         tokio::spawn(connection);
         return Ok(client);
     }
-    config.host(&to.host).ssl_mode(match to.tls {
+    for ip in resolve(to).await? {
+        config.host(&to.host).hostaddr(ip);
+    }
+    config.ssl_mode(match to.tls {
         TlsMode::Disable => SslMode::Disable,
         TlsMode::Prefer => SslMode::Prefer,
         TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
     });
-    let (client, connection) = config.connect(tls::connector(to.tls)?).await.map_err(explained)?;
+    let (client, connection) = config.connect(tls::connector(to.tls)?).await.map_err(failure)?;
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// Says what an error of connecting means.
-fn explain(error: &tokio_postgres::Error, to: &Connection, database: &str) -> anyhow::Error {
-    let place = place(to);
-    if let Some(refusal) = error.as_db_error() {
-        return refused(refusal, to, database, &place);
+/// The addresses of the host.
+async fn resolve(to: &Connection) -> Result<Vec<IpAddr>, Failure> {
+    if let Ok(ip) = to.host.parse() {
+        return Ok(vec![ip]);
     }
-    let words = words(error);
-    if let Some(io) = io_cause(error) {
-        return unreachable(io, &words, to, &place);
+    let unresolved =
+        |reason: String| Failure::new(FailureCode::HostNotResolved, reason).on(to.host.clone());
+    let found = tokio::net::lookup_host((to.host.as_str(), to.port)).await;
+    let found = found.map_err(|error| unresolved(format!("the host name does not resolve: {error}")))?;
+    let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    if addresses.is_empty() {
+        return Err(unresolved("the host name does not resolve: it has no address".to_owned()));
     }
-    let lower = words.to_lowercase();
-    let (class, fix) = if lower.contains("password missing") {
-        (ExitClass::Authentication, "the server asks for a password and none was given: enter one")
-    } else if lower.contains("does not support tls") {
-        (ExitClass::Configuration, "switch TLS on at the server, or choose the TLS mode prefer or disable")
-    } else if lower.contains("certificate") {
-        (
-            ExitClass::Configuration,
-            "the certificate must be valid for this host name and signed by an authority that this system trusts; or choose the TLS mode require, which checks neither",
-        )
-    } else if lower.contains("timed out") || lower.contains("timeout") {
-        (ExitClass::Unreachable, "is a firewall in between, or the address wrong?")
-    } else {
-        (ExitClass::Transient, "is it a PostgreSQL server?")
-    };
-    fail(class, format!("cannot connect to {place}: {words}; {fix}"))
+    Ok(addresses)
 }
 
-fn refused(
-    refusal: &tokio_postgres::error::DbError,
-    to: &Connection,
-    database: &str,
-    place: &str,
-) -> anyhow::Error {
-    let (words, user) = (refusal.message(), &to.username);
-    let (class, fix) = match refusal.code() {
-        code if *code == SqlState::INVALID_PASSWORD => (
-            ExitClass::Authentication,
-            format!("the password of user {user:?} is wrong (or the user does not exist): correct it"),
-        ),
-        code if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (
-            ExitClass::Authentication,
-            format!(
-                "the server does not let user {user:?} in from here: look at its pg_hba.conf, the user and the TLS mode"
-            ),
-        ),
-        code if *code == SqlState::INVALID_CATALOG_NAME => (
-            ExitClass::Configuration,
-            format!("database {database:?} does not exist there: name one that does"),
-        ),
-        code if *code == SqlState::CANNOT_CONNECT_NOW => (
-            ExitClass::Unreachable,
-            "it is starting, stopping or recovering: try again in a moment".to_owned(),
-        ),
-        code if *code == SqlState::TOO_MANY_CONNECTIONS => (
-            ExitClass::Transient,
-            "all its connections are taken: raise max_connections, or end some".to_owned(),
-        ),
-        code => (class_of_sql(code), "the server refused the connection".to_owned()),
-    };
-    fail(class, format!("cannot connect to {place}: {words}; {fix}"))
+fn is_socket(to: &Connection) -> bool {
+    to.host.starts_with('/')
 }
 
-fn unreachable(error: &std::io::Error, words: &str, to: &Connection, place: &str) -> anyhow::Error {
-    let fix = match error.kind() {
-        ErrorKind::ConnectionRefused => "no server listens there: is it running, and is the port right?",
-        ErrorKind::NotFound if to.host.starts_with('/') => {
-            "there is no such socket: is the server running, and are directory and port right?"
-        }
-        ErrorKind::PermissionDenied => {
-            let words =
-                format!("cannot connect to {place}: {words}; this user may not open it: run as one who may");
-            return fail(ExitClass::Configuration, words);
-        }
-        ErrorKind::TimedOut => "it does not answer: is a firewall in between, or the address wrong?",
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            "no way leads there from here: look at the network"
-        }
-        ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => {
-            "it closed the connection: is it starting or stopping, or no PostgreSQL server?"
-        }
-        _ if words.contains("lookup address") => {
-            "its name does not resolve: is it spelt right, and in the DNS already?"
-        }
-        _ => "it could not be reached",
-    };
-    fail(ExitClass::Unreachable, format!("cannot connect to {place}: {words}; {fix}"))
+/// Whether DNS resolves the host; addresses and sockets need no DNS.
+pub(crate) fn has_host_name(to: &Connection) -> bool {
+    !is_socket(to) && to.host.parse::<IpAddr>().is_err()
 }
 
-/// Where a server is, in words.
-pub(crate) fn place(to: &Connection) -> String {
-    if to.host.starts_with('/') {
+/// The address of a server: host and port, or the path of its socket.
+pub(crate) fn address(to: &Connection) -> String {
+    if is_socket(to) {
         format!("{}/.s.PGSQL.{}", to.host, to.port)
     } else {
         format!("{}:{}", to.host, to.port)
     }
 }
 
-/// The innermost words: those around it say only that connecting failed.
-fn words(error: &tokio_postgres::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+    use uuid::Uuid;
 
-fn io_cause(error: &tokio_postgres::Error) -> Option<&std::io::Error> {
-    let mut cause = std::error::Error::source(error);
-    let mut found = None;
-    while let Some(error) = cause {
-        // TLS wraps its own errors in one of input and output: those are no news of the network.
-        if error.is::<rustls::Error>() {
-            return None;
-        }
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            if io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some() {
-                return None;
-            }
-            found = Some(io);
-        }
-        cause = error.source();
+    use super::*;
+    use crate::events::{Events, OutputMode};
+    use crate::secret::Secrets;
+    use crate::segments::Segments;
+
+    fn target(host: &str, port: u16, tls: TlsMode) -> Connection {
+        Connection { host: host.into(), port, username: "u".into(), database: "d".into(), tls }
     }
-    found
+
+    /// The failure to connect, without a password unless given.
+    async fn failure(to: Connection, password: Option<&str>) -> Failure {
+        let events = Events::new(OutputMode::Text, Segments::none());
+        let secrets = Secrets { password: password.map(Into::into), ..Secrets::default() };
+        let job = Job::new(events, Uuid::nil(), secrets, CancellationToken::new());
+        connect(&job, &to, "d").await.err().expect("no connection")
+    }
+
+    /// A server that answers the first message of each connection and closes it.
+    async fn server(answer: &'static [u8]) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut buffer = [0; 512];
+                let _ = socket.read(&mut buffer).await;
+                let _ = socket.write_all(answer).await;
+            }
+        });
+        port
+    }
+
+    /// An ErrorResponse with these fields.
+    fn error_response(fields: &[(char, &str)]) -> &'static [u8] {
+        let mut body = String::new();
+        for (name, value) in [&[('S', "FATAL")], fields].concat() {
+            body += &format!("{name}{value}\0");
+        }
+        body.push('\0');
+        let length = u32::try_from(body.len() + 4).expect("short");
+        [b"E", &length.to_be_bytes()[..], body.as_bytes()].concat().leak()
+    }
+
+    #[tokio::test]
+    async fn refusals_of_the_server_have_the_code_of_their_sqlstate() {
+        for (state, routine, code) in [
+            ("28P01", "auth_failed", FailureCode::PasswordRejected),
+            ("28000", "ClientAuthentication", FailureCode::ConnectionNotAdmitted),
+            ("28000", "InitializeSessionUserId", FailureCode::LoginDenied),
+            ("3D000", "InitPostgres", FailureCode::DatabaseMissing),
+            ("53300", "InitProcess", FailureCode::TooManyConnections),
+            ("57P03", "ProcessStartupPacket", FailureCode::ServerNotReady),
+            ("57P01", "ProcessInterrupts", FailureCode::ConnectionLost),
+            ("XX000", "x", FailureCode::Other),
+        ] {
+            let port = server(error_response(&[('C', state), ('M', "refused: s3cret-pw"), ('R', routine)])).await;
+            let failure = failure(target("127.0.0.1", port, TlsMode::Disable), Some("s3cret-pw")).await;
+            assert_eq!(failure.code, code, "{state}");
+            assert_eq!(failure.subject, Some(format!("127.0.0.1:{port}")));
+            assert_eq!(failure.detail, "refused: [secret]");
+        }
+    }
+
+    #[tokio::test]
+    async fn failures_without_an_answer_of_postgresql_have_codes() {
+        let http = server(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let closes = server(b"").await;
+        let without_tls = server(b"N").await;
+        let asks_for_password = server(b"R\0\0\0\x08\0\0\0\x03").await;
+        let asks_for_kerberos = server(b"R\0\0\0\x08\0\0\0\x07").await;
+        let is_closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("a port").port();
+        for (host, port, tls, code) in [
+            ("127.0.0.1", http, TlsMode::Disable, FailureCode::NotPostgres),
+            ("127.0.0.1", closes, TlsMode::Disable, FailureCode::ConnectionLost),
+            ("127.0.0.1", without_tls, TlsMode::Require, FailureCode::TlsUnsupported),
+            ("localhost", asks_for_password, TlsMode::Disable, FailureCode::PasswordMissing),
+            ("127.0.0.1", asks_for_kerberos, TlsMode::Disable, FailureCode::ConnectionNotAdmitted),
+            ("127.0.0.1", is_closed, TlsMode::Prefer, FailureCode::ConnectionRefused),
+            ("/nonexistent", 5432, TlsMode::Prefer, FailureCode::ConnectionRefused),
+            ("nowhere.invalid", 5432, TlsMode::Prefer, FailureCode::HostNotResolved),
+        ] {
+            let failure = failure(target(host, port, tls), None).await;
+            assert_eq!(failure.code, code, "{failure:?}");
+        }
+    }
 }

@@ -1,85 +1,76 @@
-//! A job's events: numbered, secrets taken out, one line of JSON each on standard output and in the log's segments. A reader
-//! that went away stops nothing.
+//! The events of a job: numbered, one line of JSON each, on standard output and in the segments of the log. A closed standard
+//! output does not stop the job.
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
 use model::agent::MAX_MESSAGE;
-use model::{AgentEvent, AgentResult, EventBody, Level, Progress};
+use model::{AgentEvent, AgentResult, EventBody, Failure, Level, Progress};
 
-use crate::secret::Redactor;
 use crate::segments::Segments;
 
-/// How events are shown.
+/// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Show {
+pub(crate) enum OutputMode {
     /// One JSON object a line on standard output: the contract with the server.
     Json,
-    /// Words on standard error, for whoever started the agent by hand.
-    Words,
+    /// Text on standard error, for commands that a user starts.
+    Text,
 }
 
-/// The way out for events. Clones are the same way.
+/// The writer of events. Clones write to the same log.
 #[derive(Clone)]
 pub(crate) struct Events(Arc<Inner>);
 
 struct Inner {
-    show: Show,
-    redactor: Redactor,
+    mode: OutputMode,
     segments: Segments,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// The number of the last event.
     seq: u64,
-    /// A line was cut by an error: the next one must not be glued to it.
-    cut: bool,
+    /// Whether the last line was written in part: the next one must begin on a new line.
+    is_cut: bool,
     last_phase: String,
 }
 
 impl Events {
-    /// Begins with number 1.
-    pub(crate) fn new(show: Show, redactor: Redactor, segments: Segments) -> Self {
-        Self(Arc::new(Inner { show, redactor, segments, state: Mutex::default() }))
+    /// Starts with number 1.
+    pub(crate) fn new(mode: OutputMode, segments: Segments) -> Self {
+        Self(Arc::new(Inner { mode, segments, state: Mutex::default() }))
     }
 
-    /// A line for people.
+    /// Emits a log line, shortened to [`MAX_MESSAGE`].
     pub(crate) fn log(&self, level: Level, message: impl Into<String>) {
-        let message = self.line(&message.into(), MAX_MESSAGE);
+        let message = one_line(&message.into(), MAX_MESSAGE);
         self.emit(EventBody::Log { level, message });
     }
 
-    /// How far the job is.
+    /// Emits the progress.
     pub(crate) fn progress(&self, progress: Progress) {
         self.emit(EventBody::Progress(progress));
     }
 
-    /// The last event; `result.events` is filled in. What was shown is given back.
+    /// Emits the last event and returns the result as it was emitted: with the number of events, shortened to fit.
     pub(crate) fn result(&self, mut result: AgentResult) -> AgentResult {
-        result.error = result.error.map(|error| self.line(&error, MAX_MESSAGE));
+        result.failure = result.failure.map(|failure| Failure {
+            subject: failure.subject.map(|subject| one_line(&subject, MAX_MESSAGE)),
+            detail: one_line(&failure.detail, MAX_MESSAGE),
+            ..failure
+        });
         result.events = self.0.state.lock().unwrap_or_else(PoisonError::into_inner).seq;
         let result = crate::result::fitted(result);
         self.emit(EventBody::Result(result.clone()));
         result
     }
 
-    /// Waits until the store has all lines, or cannot have them.
+    /// Waits until the store has all lines, or until a time limit.
     pub(crate) async fn flush(&self) {
         self.0.segments.flush().await;
-    }
-
-    /// One line without secrets and control characters, cut where it is too long.
-    fn line(&self, text: &str, most: usize) -> String {
-        let clean = self.0.redactor.clean(text);
-        let mut line = clean.trim_end().replace(['\n', '\r', '\t'], " ");
-        line.retain(|c| !c.is_control());
-        if line.len() > most {
-            line.truncate(line.floor_char_boundary(most - '…'.len_utf8()));
-            line.push('…');
-        }
-        line
     }
 
     fn emit(&self, body: EventBody) {
@@ -88,27 +79,38 @@ impl Events {
         let event = AgentEvent { seq: state.seq, at: Utc::now(), body };
         let Ok(mut line) = serde_json::to_vec(&event) else { return };
         line.push(b'\n');
-        match self.0.show {
-            Show::Json => write_line(&mut state, &line),
-            Show::Words => say(&mut state, &event.body),
+        match self.0.mode {
+            OutputMode::Json => write_line(&mut state, &line),
+            OutputMode::Text => write_text(&mut state, &event.body),
         }
         self.0.segments.add(&line);
     }
 }
 
-/// Whoever read our output may be gone, and the disk below it full: the job goes on, and the store has the line.
-fn write_line(state: &mut State, line: &[u8]) {
-    let mut out = std::io::stdout().lock();
-    if state.cut && out.write_all(b"\n").is_err() {
-        return;
+/// One line without control characters, at most `most` bytes long.
+fn one_line(text: &str, most: usize) -> String {
+    let mut line = text.trim_end().replace(['\n', '\r', '\t'], " ");
+    line.retain(|c| !c.is_control());
+    if line.len() > most {
+        line.truncate(line.floor_char_boundary(most - '…'.len_utf8()));
+        line.push('…');
     }
-    state.cut = out.write_all(line).and_then(|()| out.flush()).is_err();
+    line
 }
 
-fn say(state: &mut State, body: &EventBody) {
-    let words = match body {
+/// Writes a line to standard output. Errors are ignored: the job continues, and the store has the line.
+fn write_line(state: &mut State, line: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    if state.is_cut && out.write_all(b"\n").is_err() {
+        return;
+    }
+    state.is_cut = out.write_all(line).and_then(|()| out.flush()).is_err();
+}
+
+fn write_text(state: &mut State, body: &EventBody) {
+    let text = match body {
         EventBody::Log { level: Level::Info, message } => message.clone(),
-        EventBody::Log { level: Level::Debug, .. } | EventBody::Result(_) => return,
+        EventBody::Log { level: Level::Debug, .. } | EventBody::Waiting(_) | EventBody::Result(_) => return,
         EventBody::Log { level, message } => format!("{level}: {message}"),
         EventBody::Progress(progress) if progress.phase != state.last_phase => {
             state.last_phase.clone_from(&progress.phase);
@@ -116,21 +118,17 @@ fn say(state: &mut State, body: &EventBody) {
         }
         EventBody::Progress(_) => return,
     };
-    // Nobody listens: fine.
-    let _ = writeln!(std::io::stderr(), "{words}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
 
     #[test]
-    fn a_line_is_one_line_without_secrets_and_not_too_long() {
-        let secret = Secret::new("canary-1".to_owned());
-        let events = Events::new(Show::Words, Redactor::new([&secret]), Segments::none());
-        assert_eq!(events.line("a\nb canary-1\u{1b}[31m\n", 100), "a b [secret][31m");
-        let cut = events.line(&"ä".repeat(MAX_MESSAGE), MAX_MESSAGE);
+    fn message_is_one_line_of_limited_length() {
+        assert_eq!(one_line("a\nb \u{1b}[31m\n", 100), "a b [31m");
+        let cut = one_line(&"ä".repeat(MAX_MESSAGE), MAX_MESSAGE);
         assert!(cut.len() <= MAX_MESSAGE && cut.ends_with("ä…"), "{}", cut.len());
     }
 }

@@ -1,77 +1,107 @@
-//! How a job fails: a class, which decides what happens next, and a sentence for people. It prints nothing.
+//! How the errors of a job become its [`Failure`]: the code of the innermost cause that has one, and the chain of causes as text.
 
 use std::io::ErrorKind;
 
-use model::{ExitClass, Outcome};
-use tokio_postgres::error::SqlState;
+use model::{ExitClass, Failure, FailureCode, Outcome};
+use tokio_postgres::error::DbError;
 
-/// A failure whose class is known.
+use crate::redact::Redactor;
+use crate::sqlstate;
+
+/// Creates an error with a code. `detail` is what happened.
+pub(crate) fn fail(code: FailureCode, detail: impl Into<String>) -> anyhow::Error {
+    Failure::new(code, detail).into()
+}
+
+/// A failure of a job that has an outcome nevertheless, such as the receipt of a restore that differs.
 #[derive(Debug, thiserror::Error)]
-#[error("{words}")]
-pub(crate) struct Failure {
-    class: ExitClass,
-    words: String,
-    /// What was found out all the same, such as the receipt of a restore that is not equal.
-    outcome: Option<Box<Outcome>>,
+#[error("{failure}")]
+pub(crate) struct FailureWithOutcome {
+    #[source]
+    pub(crate) failure: Failure,
+    pub(crate) outcome: Box<Outcome>,
 }
 
-/// Makes an error of a class.
-pub(crate) fn fail(class: ExitClass, words: impl Into<String>) -> anyhow::Error {
-    Failure { class, words: words.into(), outcome: None }.into()
-}
-
-/// The same, with what was found out.
-pub(crate) fn fail_with(class: ExitClass, words: impl Into<String>, outcome: Outcome) -> anyhow::Error {
-    Failure { class, words: words.into(), outcome: Some(outcome.into()) }.into()
-}
-
-/// What was found out by what failed.
+/// The outcome that an error carries.
 pub(crate) fn outcome_of(error: &anyhow::Error) -> Option<Outcome> {
-    error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.outcome.as_deref().cloned())
+    error.chain().find_map(|cause| Some((*cause.downcast_ref::<FailureWithOutcome>()?.outcome).clone()))
 }
 
-/// The class of any error: the first in its chain that has one; what nobody classified may work the next time.
-pub(crate) fn class_of(error: &anyhow::Error) -> ExitClass {
-    error.chain().find_map(class_of_cause).unwrap_or(ExitClass::Transient)
+/// The failure that ends a job. `unspecific` is the code if no cause has one of its own but PostgreSQL reported an error.
+pub(crate) fn failure_of(error: &anyhow::Error, unspecific: FailureCode, redactor: &Redactor) -> Failure {
+    let known = error.chain().find_map(failure_of_cause);
+    let from_postgres = error.chain().any(|cause| cause.is::<tokio_postgres::Error>());
+    let code = known.as_ref().map_or(
+        if from_postgres { unspecific } else { FailureCode::Other },
+        |failure| failure.code,
+    );
+    Failure { code, subject: known.and_then(|failure| failure.subject), detail: describe(error, redactor) }
 }
 
-fn class_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<ExitClass> {
+/// Code and subject of one cause, if it has a code. The detail is not used.
+fn failure_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Failure> {
     if let Some(failure) = cause.downcast_ref::<Failure>() {
-        return Some(failure.class);
+        return Some(failure.clone());
     }
     if let Some(error) = cause.downcast_ref::<image::Error>() {
-        return Some(error.class());
+        return Some(image_failure(error));
     }
-    if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
-        return error.code().map(class_of_sql);
-    }
-    match cause.downcast_ref::<std::io::Error>()?.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem => {
-            Some(ExitClass::Configuration)
+    let code = if let Some(error) = cause.downcast_ref::<DbError>() {
+        sqlstate::code_of(error)?
+    } else if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
+        connection_lost(error)?
+    } else {
+        code_of_io(cause.downcast_ref::<std::io::Error>()?.kind())?
+    };
+    Some(Failure::new(code, ""))
+}
+
+/// The failure of a store or an image.
+fn image_failure(error: &image::Error) -> Failure {
+    use image::Error;
+
+    match error {
+        Error::Missing(key) => Failure::new(FailureCode::ObjectMissing, error.to_string()).on(key),
+        Error::NoImage(key) => Failure::new(FailureCode::ManifestMissing, error.to_string()).on(key),
+        Error::Corrupt { key, .. } => Failure::new(FailureCode::ObjectDamaged, error.to_string()).on(key),
+        other => {
+            let code = match other.class() {
+                ExitClass::Authentication => FailureCode::StoreAccessDenied,
+                ExitClass::Unreachable => FailureCode::StoreUnreachable,
+                ExitClass::Transient => FailureCode::StoreUnavailable,
+                _ => FailureCode::StoreSettingsInvalid,
+            };
+            Failure::new(code, error.to_string())
         }
+    }
+}
+
+/// Whether an error of the connection, not of the server, means that the connection was lost.
+fn connection_lost(error: &tokio_postgres::Error) -> Option<FailureCode> {
+    let is_io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    (error.is_closed() || is_io).then_some(FailureCode::ConnectionLost)
+}
+
+/// The code of an error on the agent's own files.
+fn code_of_io(kind: ErrorKind) -> Option<FailureCode> {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(FailureCode::DiskFull),
+        ErrorKind::ReadOnlyFilesystem => Some(FailureCode::PlatformSettingsInvalid),
         _ => None,
     }
 }
 
-/// The class of a server's refusal.
-pub(crate) fn class_of_sql(code: &SqlState) -> ExitClass {
-    match code.code() {
-        "28P01" | "28000" => ExitClass::Authentication,
-        // No such database; no right; no such feature or configuration.
-        "3D000" | "42501" | "0A000" | "58P01" => ExitClass::Configuration,
-        _ => ExitClass::Transient,
-    }
-}
-
-/// The whole chain as one line.
-pub(crate) fn sentence(error: &anyhow::Error) -> String {
+/// An error and its causes in one line. Text of PostgreSQL and of stores is redacted.
+pub(crate) fn describe(error: &anyhow::Error, redactor: &Redactor) -> String {
     let mut parts: Vec<String> = Vec::new();
     for cause in error.chain() {
-        let words = cause.to_string();
-        // What says nothing, or nothing that was not just said.
-        let empty = matches!(words.as_str(), "db error" | "error communicating with the server");
-        if !empty && parts.last().is_none_or(|last| !last.ends_with(&words)) {
-            parts.push(words);
+        let is_foreign = cause.is::<DbError>() || cause.is::<image::Error>();
+        let text = if is_foreign { redactor.clean(&cause.to_string()) } else { cause.to_string() };
+        // The error of the server is its source, with all of its text.
+        let says_nothing =
+            cause.downcast_ref::<tokio_postgres::Error>().is_some_and(|error| error.as_db_error().is_some());
+        if !says_nothing && parts.last().is_none_or(|last| !last.ends_with(&text)) {
+            parts.push(text);
         }
     }
     parts.join(": ")
@@ -83,21 +113,35 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_class_survives_what_is_said_around_it() {
-        let error =
-            Err::<(), _>(fail(ExitClass::Unreachable, "no answer")).context("cannot copy a").context("job");
-        let error = error.expect_err("failed");
-        assert_eq!(class_of(&error), ExitClass::Unreachable);
-        assert_eq!(sentence(&error), "job: cannot copy a: no answer");
+    fn failure(error: &anyhow::Error) -> Failure {
+        failure_of(error, FailureCode::DumpFailed, &Redactor::default())
     }
 
     #[test]
-    fn what_nobody_classified_may_work_the_next_time() {
-        assert_eq!(class_of(&anyhow::anyhow!("odd")), ExitClass::Transient);
+    fn code_and_subject_survive_context() {
+        let refused = Failure::new(FailureCode::ConnectionRefused, "connection refused").on("db:5432");
+        let error = Err::<(), _>(refused).context("cannot copy a").context("job").expect_err("failed");
+        let failure = failure(&error);
+        assert_eq!(
+            (failure.code, failure.subject.as_deref()),
+            (FailureCode::ConnectionRefused, Some("db:5432"))
+        );
+        assert_eq!(failure.detail, "job: cannot copy a: db:5432: connection refused");
+    }
+
+    #[test]
+    fn errors_without_a_code_may_succeed_later() {
+        assert_eq!(failure(&anyhow::anyhow!("odd")).code, FailureCode::Other);
         let full = anyhow::Error::from(std::io::Error::from(ErrorKind::StorageFull)).context("cannot write");
-        assert_eq!(class_of(&full), ExitClass::Configuration);
-        let damaged = anyhow::Error::from(image::Error::Missing("k".to_owned()));
-        assert_eq!(class_of(&damaged), ExitClass::Verification);
+        assert_eq!(failure(&full).code, FailureCode::DiskFull);
+    }
+
+    #[test]
+    fn error_of_an_image_keeps_its_code_and_object() {
+        let missing = failure(&anyhow::Error::from(image::Error::Missing("k".to_owned())));
+        assert_eq!(
+            (missing.code, missing.subject.as_deref()),
+            (FailureCode::ObjectMissing, Some("k"))
+        );
     }
 }

@@ -1,63 +1,84 @@
-//! What every kind of work is given: the way out for events, the secrets, the run's id. It does no work itself.
+//! What every kind of work needs: events, secrets, the run's id, and cancellation.
 
+use anyhow::Result;
 use image::StoreOptions;
-use model::{ExitClass, Level, Progress};
+use model::{FailureCode, Level, Progress};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::events::Events;
-use crate::failure::fail;
-use crate::secret::{Secret, Secrets};
-use crate::tools::level_of;
+use crate::failure::{describe, fail};
+use crate::redact::Redactor;
+use crate::secret::Secrets;
+use crate::tool_errors::level_of;
+use crate::tools::Running;
 
-/// A job at work.
+/// The execution of one task.
 pub(crate) struct Job {
     events: Events,
     run: Uuid,
     secrets: Secrets,
+    redactor: Redactor,
     cancel: CancellationToken,
 }
 
 impl Job {
+    /// Creates a job that `cancel` stops.
     pub(crate) fn new(events: Events, run: Uuid, secrets: Secrets, cancel: CancellationToken) -> Self {
-        Self { events, run, secrets, cancel }
+        let redactor = secrets.redactor();
+        Self { events, run, secrets, redactor, cancel }
     }
 
-    /// Waits until somebody asks the job to stop: the error to stop with.
+    /// Waits for the cancellation of the job and returns the error that ends it.
     pub(crate) async fn cancelled(&self) -> anyhow::Error {
         self.cancel.cancelled().await;
-        fail(ExitClass::Cancelled, "cancelled")
+        fail(FailureCode::Cancelled, "cancelled")
     }
 
-    /// The run, which names what the job makes.
+    /// The run, after which the job names its directories.
     pub(crate) fn run(&self) -> Uuid {
         self.run
     }
 
-    /// The password of the task's connection, or of the instance to be.
+    /// The password of the task's connection, or of the restored instance's superuser.
     pub(crate) fn password(&self) -> Option<&str> {
-        self.secrets.password.as_ref().map(Secret::reveal)
+        self.secrets.password.as_ref().map(SecretString::expose_secret)
     }
 
-    /// How the task's store is opened.
-    pub(crate) fn store(&self) -> &StoreOptions {
+    /// The options of the task's store.
+    pub(crate) fn store_options(&self) -> &StoreOptions {
         &self.secrets.store
     }
 
-    /// Says something.
+    /// Removes the job's secrets from foreign text.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Emits a log line. Foreign text in it must be redacted already.
     pub(crate) fn log(&self, level: Level, message: impl Into<String>) {
         self.events.log(level, message);
     }
 
-    /// Says how far it is.
+    /// Logs an error that does not end the job.
+    pub(crate) fn warn(&self, error: &anyhow::Error) {
+        self.log(Level::Warn, describe(error, &self.redactor));
+    }
+
+    /// Emits the progress.
     pub(crate) fn progress(&self, progress: Progress) {
         self.events.progress(progress);
     }
 
-    /// Passes on what a program said that ended well.
-    pub(crate) fn tool_said(&self, lines: &[String]) {
-        for line in lines {
-            self.log(level_of(line), line.as_str());
+    /// Waits for a program and logs its messages.
+    ///
+    /// # Errors
+    /// It did not exit with 0.
+    pub(crate) async fn finish(&self, program: Running) -> Result<()> {
+        for line in program.finish(&self.redactor).await? {
+            self.log(level_of(&line), line);
         }
+        Ok(())
     }
 }

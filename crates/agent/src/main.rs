@@ -1,27 +1,37 @@
-//! `toygres-agent`: the program inside a job. It copies PostgreSQL servers into images, restores, verifies and probes; it
-//! knows no Toygres server, only the task that it is given.
+//! `toygres-agent`: the program of a job. It backs up, restores, verifies and probes PostgreSQL servers as its task says, and
+//! reports events and a result. It knows no Toygres server.
 
-mod alone;
 mod backup;
 mod catalog;
 mod cli;
 mod connect;
+mod connect_error;
 mod events;
 mod failure;
+mod image_url;
 mod job;
 mod job_dir;
-mod private;
+mod log_test;
 mod probe;
 mod probe_store;
 mod programs;
+mod progress;
+mod queue;
+mod redact;
 mod restore;
 mod result;
 mod run;
 mod run_as;
+mod scratch_server;
 mod secret;
 mod segments;
-mod talk;
+mod signals;
+mod sql;
+mod sqlstate;
+mod standalone;
+mod stderr;
 mod tls;
+mod tool_errors;
 mod tools;
 mod verify;
 mod work_dir;
@@ -30,14 +40,15 @@ use std::path::PathBuf;
 
 use clap::Parser as _;
 use cli::{Cli, Command, RunArgs};
-use job_dir::{JobDir, Taken};
-use model::ExitClass;
-use run::{Files, complain};
+use job_dir::{Claim, JobDir};
+use model::{ExitClass, FailureCode};
+use run::Files;
 use rustix::fs::Mode;
+use stderr::log_stderr;
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    // Images hold password verifiers, data directories everything: both are for their owner alone.
+    // Images hold password verifiers and data directories hold all data: only their owner may read them.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let code = start(&cli).code();
     std::process::ExitCode::from(u8::try_from(code).unwrap_or(1))
@@ -46,61 +57,61 @@ fn main() -> std::process::ExitCode {
 fn start(cli: &Cli) -> ExitClass {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)))
-        // Each may keep some freed memory to itself.
+        // The allocator may keep freed memory for each thread.
         .max_blocking_threads(4)
         .enable_all()
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("cannot start: {error}"));
-            return ExitClass::Transient;
+            log_stderr(&format!("cannot start: {error}"));
+            return FailureCode::Internal.into();
         }
     };
     let class = match &cli.command {
-        Command::Run(args) => match begin(args) {
-            Ok((held, files)) => {
+        Command::Run(args) => match prepare(args) {
+            Ok((lock, files)) => {
                 let class = runtime.block_on(run::from_files(&files));
-                // The lock goes last: whoever finds it free finds the result.
-                drop(held);
+                // The lock is released last: a free lock means that the result is complete.
+                drop(lock);
                 class
             }
             Err(class) => class,
         },
-        Command::Inspect(args) => runtime.block_on(alone::inspect(args)),
-        Command::Verify(args) => runtime.block_on(alone::verify(args)),
-        Command::Restore(args) => runtime.block_on(alone::restore(args)),
+        Command::Inspect(args) => runtime.block_on(standalone::inspect(args)),
+        Command::Verify(args) => runtime.block_on(standalone::verify(args)),
+        Command::Restore(args) => runtime.block_on(standalone::restore(args)),
     };
-    // All that counts was waited for: a name that is still being resolved does not keep us.
+    // The result is complete: a DNS lookup that still blocks a thread must not delay the exit.
     runtime.shutdown_background();
     class
 }
 
-/// Takes the job's directory, if it has one, and finds its files.
-fn begin(args: &RunArgs) -> Result<(Option<JobDir>, Files), ExitClass> {
-    let held = match args.job_dir.as_deref().map(JobDir::take).transpose() {
+/// Locks the job's directory, if it has one, and determines the paths of its files.
+fn prepare(args: &RunArgs) -> Result<(Option<JobDir>, Files), ExitClass> {
+    let lock = match args.job_dir.as_deref().map(JobDir::claim).transpose() {
         Ok(None) => None,
-        Ok(Some(Taken::Ours(dir))) => {
-            // The job outlives whoever started it; where we lead a group already, we are free of it already.
+        Ok(Some(Claim::Held(dir))) => {
+            // The job outlives the process that started it. It fails for a group leader, which is independent already.
             let _ = rustix::process::setsid();
             Some(dir)
         }
-        Ok(Some(Taken::Another(words))) => {
-            complain(&words);
+        Ok(Some(Claim::Taken(reason))) => {
+            log_stderr(&reason);
             return Err(ExitClass::Ok);
         }
         Err(error) => {
-            complain(&failure::sentence(&error));
-            return Err(ExitClass::Configuration);
+            log_stderr(&format!("{error:#}"));
+            return Err(FailureCode::TaskInvalid.into());
         }
     };
     let below = |name: &str| args.job_dir.as_ref().map(|dir| dir.join(name));
     let task: Option<PathBuf> = args.task.clone().or_else(|| below("task.json"));
     let Some(task) = task else {
-        complain("there is no task: set TOYGRES_TASK, or give --task or --job-dir");
-        return Err(ExitClass::Configuration);
+        log_stderr("no task: set TOYGRES_TASK, or pass --task or --job-dir");
+        return Err(FailureCode::TaskInvalid.into());
     };
     let secrets = args.secrets.clone().or_else(|| below("secrets"));
     let result = args.result.clone().or_else(|| below("result.json"));
-    Ok((held, Files { task, secrets, result }))
+    Ok((lock, Files { task, secrets, result }))
 }

@@ -1,6 +1,5 @@
-//! The connection test: the real way, through DNS and the network, to a server's facts. It changes nothing there.
+//! The connection test: connects as clients do, by DNS and network, and reads the server's properties. It changes nothing.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -8,62 +7,40 @@ use model::{Connection, ExitClass, Level, Outcome};
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use crate::connect::{connect, place};
-use crate::failure::{class_of, fail, sentence};
+use crate::connect::{address, connect, has_host_name};
 use crate::job::Job;
 
-/// How often to try while a name is not there yet.
-const EVERY: Duration = Duration::from_secs(2);
-/// How many names a result lists.
+/// The pause between attempts to reach a server.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// The maximum number of names in each list of the result.
 const LISTED: usize = 50;
 
-/// Goes on resolving and connecting until `dns_seconds` are over; whatever is no matter of reaching the server ends it at
-/// once, a wrong password above all.
+/// Connects and reads the server's properties. While a host name does not lead to a server, it retries for `dns_seconds`; any
+/// other failure, such as a wrong password, ends the probe at once.
 pub(crate) async fn probe(job: &Job, target: &Connection, dns_seconds: u64) -> Result<Outcome> {
     let deadline = Instant::now() + Duration::from_secs(dns_seconds);
-    let mut said = String::new();
+    let mut logged = None;
     loop {
-        let error = match reach(job, target).await {
+        let failure = match connect(job, target, &target.database).await {
             Ok(client) => {
-                return facts(&client).await.with_context(|| format!("connected to {}", place(target)));
+                return properties(&client).await.with_context(|| format!("connected to {}", address(target)));
             }
-            Err(error) => error,
+            Err(failure) => failure,
         };
-        if class_of(&error) != ExitClass::Unreachable
-            || !is_name(&target.host)
-            || Instant::now() + EVERY > deadline
-        {
-            return Err(error);
+        let may_appear =
+            has_host_name(target) && ExitClass::from(failure.code) == ExitClass::Unreachable;
+        if !may_appear || Instant::now() + INTERVAL > deadline {
+            return Err(failure.into());
         }
-        let words = sentence(&error);
-        if words != said {
-            job.log(Level::Info, format!("not yet: {words}"));
-            said = words;
+        if logged.as_ref() != Some(&failure) {
+            job.log(Level::Info, format!("not reachable, retrying: {failure}"));
+            logged = Some(failure);
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
-/// Whether a name stands there, for which DNS may be late; addresses and sockets are there or not.
-fn is_name(host: &str) -> bool {
-    !host.starts_with('/') && host.parse::<IpAddr>().is_err()
-}
-
-async fn reach(job: &Job, target: &Connection) -> Result<Client> {
-    if is_name(&target.host) {
-        let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-        if found.map_or(true, |mut addresses| addresses.next().is_none()) {
-            let words = format!(
-                "{} does not resolve; is it spelt right? A new load balancer's name takes a minute or two to appear in the DNS",
-                target.host
-            );
-            return Err(fail(ExitClass::Unreachable, words));
-        }
-    }
-    connect(target, job.password(), &target.database).await
-}
-
-async fn facts(client: &Client) -> Result<Outcome> {
+async fn properties(client: &Client) -> Result<Outcome> {
     let server = client
         .query_one(
             "select current_setting('server_version'), current_setting('server_version_num')::int4 / 10000, \
@@ -73,9 +50,9 @@ async fn facts(client: &Client) -> Result<Outcome> {
             &[],
         )
         .await
-        .context("cannot ask the server for its version")?;
+        .context("cannot read the server's version")?;
     let list = async |sql: &str| -> Result<Vec<String>> {
-        let rows = client.query(sql, &[]).await.context("cannot list databases and workers")?;
+        let rows = client.query(sql, &[]).await.context("cannot list databases and background workers")?;
         Ok(rows.iter().take(LISTED).map(|row| row.get(0)).collect())
     };
     Ok(Outcome::Probe {

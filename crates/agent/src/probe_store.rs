@@ -1,4 +1,4 @@
-//! Whether jobs can use a store: an object is written, read, listed and deleted. It knows no server.
+//! Tests whether jobs can use a store: writes, reads, lists and deletes an object.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use model::{Level, Outcome};
 
 use crate::job::Job;
 
-/// Somebody waits for the answer.
+/// How long requests are retried: a user waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tries the store.
+/// Tests a store.
 pub(crate) async fn probe(job: &Job, store: &str) -> Result<Outcome> {
-    let options = job.store().clone().with_patience(PATIENCE);
+    let options = job.store_options().clone().with_patience(PATIENCE);
     Store::open(store, &options)?.probe().await?;
-    job.log(Level::Info, format!("{store}: an object was written, read, listed and deleted"));
+    job.log(Level::Info, format!("{store}: wrote, read, listed and deleted an object"));
     Ok(Outcome::ProbeStore)
 }

@@ -1,16 +1,15 @@
-//! Finds PostgreSQL's own programs of a major version on this machine. It starts none of them but to ask its version.
+//! Finds the programs of a PostgreSQL major version on this machine. It starts them only to read their version.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use model::ExitClass;
+use model::{Failure, FailureCode};
 use tokio::process::Command;
-
-use crate::failure::fail;
 
 /// The programs of one PostgreSQL installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Programs {
+    /// The directory that contains them.
     dir: PathBuf,
     /// Their major version.
     pub(crate) major: i32,
@@ -18,64 +17,67 @@ pub(crate) struct Programs {
     pub(crate) version: String,
 }
 
-/// Which of several installations will do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    /// The major version that is best; a newer one will do, an older one never.
-    pub(crate) major: i32,
-    /// The programs that must be there, side by side; the first one's version counts.
-    pub(crate) programs: &'static [&'static str],
-}
-
-/// What a backup needs.
+/// The programs that a backup needs. The version of the first one counts.
 pub(crate) const FOR_BACKUP: &[&str] = &["pg_dump", "pg_dumpall"];
-/// What a restore needs.
+/// The programs that a restore needs. The version of the first one counts.
 pub(crate) const FOR_RESTORE: &[&str] = &["postgres", "initdb", "pg_restore"];
 
 impl Programs {
-    /// Where a program is.
+    /// The path of a program.
     pub(crate) fn path(&self, program: &str) -> PathBuf {
         self.dir.join(program)
     }
 
-    /// Finds the programs in `bin_dir`, or else wherever PostgreSQL is usually installed.
-    pub(crate) async fn find(bin_dir: Option<&str>, wanted: Wanted) -> Result<Self> {
+    /// Finds the programs in `bin_dir`, or else in the directories in which PostgreSQL is usually installed. Of several
+    /// installations it takes the one whose major version is `major`, or else the next newer one.
+    ///
+    /// # Errors
+    /// No installation has all of the programs, or all are older than `major`.
+    pub(crate) async fn find(
+        bin_dir: Option<&str>,
+        major: i32,
+        programs: &'static [&'static str],
+    ) -> Result<Self> {
         let dirs = match bin_dir {
             Some(dir) => vec![PathBuf::from(dir)],
             None => usual_dirs().await,
         };
         let mut found = Vec::new();
         for dir in dirs {
-            if let Some(programs) = look(&dir, wanted.programs).await? {
-                found.push(programs);
+            if let Some(installed) = look(&dir, programs).await? {
+                found.push(installed);
             }
         }
-        choose(found, wanted, bin_dir)
+        Ok(choose(found, major, programs, bin_dir)?)
     }
 }
 
-fn choose(mut found: Vec<Programs>, wanted: Wanted, bin_dir: Option<&str>) -> Result<Programs> {
-    let Wanted { major, programs } = wanted;
-    let program = programs.first().copied().unwrap_or_default();
+fn choose(
+    mut found: Vec<Programs>,
+    major: i32,
+    programs: &[&str],
+    bin_dir: Option<&str>,
+) -> Result<Programs, Failure> {
     found.sort_by_key(|p| p.major);
-    let place = bin_dir.map_or_else(|| "on this machine".to_owned(), |dir| format!("in {dir}"));
     if let Some(best) = found.iter().find(|p| p.major >= major) {
         return Ok(best.clone());
     }
-    let there = match found.last() {
-        Some(p) => format!("the newest {program} {place} is {}", p.version),
-        None => format!("there is no {program} {place}"),
-    };
-    Err(fail(
-        ExitClass::Configuration,
-        format!(
-            "the server is PostgreSQL {major}, and {there}: install PostgreSQL {major} (Debian: apt-get install postgresql-{major})"
+    let place = bin_dir.unwrap_or("the usual directories");
+    let failure = match found.last() {
+        Some(newest) => Failure::new(
+            FailureCode::ProgramsOutdated,
+            format!("the server's major version is {major}, the newest programs in {place} are {}", newest.version),
         ),
-    ))
+        None => Failure::new(
+            FailureCode::ProgramsMissing,
+            format!("{place} do not contain {} of PostgreSQL {major} or newer", programs.join(", ")),
+        ),
+    };
+    Err(failure.on(format!("PostgreSQL {major}")))
 }
 
-/// The installation that `dir` leads to; none where a program is missing. Debian's wrappers in /usr/bin are not the
-/// programs: what they start depends on which clusters exist.
+/// The installation to which the programs in `dir` belong, symbolic links resolved; none if a program is missing. The wrappers
+/// in Debian's /usr/bin do not count: which version they start depends on the clusters of the machine.
 async fn look(dir: &Path, programs: &[&str]) -> Result<Option<Programs>> {
     let Some(first) = programs.first() else { return Ok(None) };
     let Ok(path) = tokio::fs::canonicalize(dir.join(first)).await else { return Ok(None) };
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_as_the_programs_print_them() {
+    fn version_is_parsed_from_program_output() {
         assert_eq!(
             parse_version("pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)"),
             Some((15, "15.20 (Debian 15.20-0+deb12u1)".to_owned()))
@@ -140,21 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn an_older_program_is_refused_and_the_nearest_newer_one_taken() {
-        let wanted = Wanted { major: 16, programs: FOR_BACKUP };
-        let taken = choose(vec![programs(18), programs(15), programs(17)], wanted, None).expect("17 will do");
+    fn older_programs_are_refused_and_the_next_newer_version_is_chosen() {
+        let taken = choose(vec![programs(18), programs(15), programs(17)], 16, FOR_BACKUP, None).expect("17 is newer");
         assert_eq!(taken.major, 17);
-        let refused = choose(vec![programs(15)], wanted, None).expect_err("15 cannot read 16");
-        assert!(refused.to_string().contains("install PostgreSQL 16"), "{refused}");
+        let refused = choose(vec![programs(15)], 16, FOR_BACKUP, None).expect_err("15 is older");
+        assert_eq!(refused.code, FailureCode::ProgramsOutdated);
     }
 
     #[tokio::test]
-    async fn a_directory_without_programs_is_named() {
+    async fn directory_without_programs_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().to_str().expect("text");
-        let refused = Programs::find(Some(dir), Wanted { major: 15, programs: FOR_RESTORE })
-            .await
-            .expect_err("nothing there");
-        assert!(refused.to_string().contains(dir), "{refused}");
+        let refused = Programs::find(Some(dir), 15, FOR_RESTORE).await.expect_err("an empty directory");
+        let failure = refused.downcast_ref::<Failure>().expect("a failure");
+        assert_eq!(failure.code, FailureCode::ProgramsMissing);
+        assert!(failure.detail.contains(dir), "{failure}");
     }
 }

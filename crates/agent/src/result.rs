@@ -1,4 +1,4 @@
-//! The job's result: small enough for a termination message, written so that a reader sees all of it or nothing.
+//! The result of a job: shortened to fit a termination message, and written atomically.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use model::agent::MAX_RESULT;
 use model::{AgentResult, Outcome};
 
-/// The result, cut where it is larger than its place.
+/// The result, shortened to [`MAX_RESULT`].
 pub(crate) fn fitted(mut result: AgentResult) -> AgentResult {
     while size(&result) > MAX_RESULT && shorten(&mut result) {}
     result
@@ -16,7 +16,7 @@ fn size(result: &AgentResult) -> usize {
     serde_json::to_vec(result).map_or(0, |bytes| bytes.len())
 }
 
-/// Makes it shorter: lists first, the sentence last. False if there is nothing left to cut.
+/// Shortens the lists of the outcome, then the longer text of the failure. False if nothing is left to shorten.
 fn shorten(result: &mut AgentResult) -> bool {
     let shorter = match &mut result.outcome {
         Some(Outcome::Restore { receipt, .. }) => receipt.differences.pop().is_some(),
@@ -28,17 +28,18 @@ fn shorten(result: &mut AgentResult) -> bool {
     if shorter {
         return true;
     }
-    match &mut result.error {
-        Some(error) if error.len() > 8 => {
-            error.truncate(error.floor_char_boundary(error.len() * 9 / 10 - 3));
-            error.push('…');
-            true
-        }
-        _ => false,
+    let Some(failure) = &mut result.failure else { return false };
+    let subject = failure.subject.get_or_insert_default();
+    let text = if subject.len() > failure.detail.len() { subject } else { &mut failure.detail };
+    if text.len() <= 8 {
+        return false;
     }
+    text.truncate(text.floor_char_boundary(text.len() * 9 / 10 - 3));
+    text.push('…');
+    true
 }
 
-/// Writes the result. A file that is there already is one that somebody mounted for us and is written in place.
+/// Writes the result. A file that exists is written in place: it is a mount, such as a container's termination message.
 pub(crate) fn write(path: &Path, result: &AgentResult) -> std::io::Result<()> {
     let bytes = serde_json::to_vec(result)?;
     if path.exists() {
@@ -55,22 +56,24 @@ pub(crate) fn write(path: &Path, result: &AgentResult) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use model::{ExitClass, Receipt};
+    use model::{Failure, FailureCode, Receipt};
 
     use super::*;
 
     #[test]
-    fn a_result_fits_its_place_and_stays_whole() {
+    fn long_result_is_shortened_to_fit() {
         let differences: Vec<String> =
             (0..20).map(|n| format!("{n} {}", "\u{1F418}\"".repeat(100))).collect();
         let receipt = Receipt { difference_count: 20, differences, ..Receipt::default() };
         let outcome = Outcome::Restore { receipt, version: "15.20".into(), major: 15 };
-        let error = Some("\u{1F418}".repeat(4000));
-        let result = AgentResult { class: ExitClass::Verification, error, events: 7, outcome: Some(outcome) };
+        let failure = Failure::new(FailureCode::RestoreDiffers, "\u{1F418}".repeat(4000)).on("x".repeat(9000));
+        let result = AgentResult { failure: Some(failure), events: 7, outcome: Some(outcome) };
         assert!(size(&result) > MAX_RESULT);
         let fitted = fitted(result);
         assert!(size(&fitted) <= MAX_RESULT);
-        assert!(fitted.error.as_deref().is_some_and(|e| e.len() > 1000 && e.ends_with('…')));
+        let failure = fitted.failure.clone().expect("a failure");
+        assert!(failure.detail.len() > 500 && failure.detail.ends_with('…'), "{failure:?}");
+        assert!(failure.subject.is_some_and(|subject| subject.len() > 500 && subject.ends_with('…')));
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("result.json");
         for _ in 0..2 {

@@ -1,12 +1,9 @@
-//! Whom PostgreSQL's server programs run as: they refuse root, so a root agent lends them an unprivileged user.
+//! The user that PostgreSQL's server programs run as. They refuse root, so an agent that is root runs them as another user.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anyhow::Result;
-use model::ExitClass;
-
-use crate::failure::fail;
+use model::{Failure, FailureCode};
 
 /// A user and group for a child process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +13,12 @@ pub(crate) struct RunAs {
 }
 
 impl RunAs {
-    /// Whom to lend for work in `dir`: nobody unless the agent is root; else the owner of the directory (or of the
-    /// nearest one above it that exists), else the user `postgres`.
-    pub(crate) fn for_dir(dir: &Path) -> Result<Option<Self>> {
+    /// The user for work in `dir`; none unless the agent is root. It is the owner of the directory, or of its nearest ancestor
+    /// that exists; or the user `postgres` if root owns that.
+    ///
+    /// # Errors
+    /// The agent is root, and there is no such user.
+    pub(crate) fn for_dir(dir: &Path) -> Result<Option<Self>, Failure> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
@@ -30,17 +30,15 @@ impl RunAs {
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         match named(&passwd, "postgres") {
             Some(user) => Ok(Some(user)),
-            None => Err(fail(
-                ExitClass::Configuration,
-                format!(
-                    "PostgreSQL does not run as root, and there is no user postgres: give {} to an unprivileged user",
-                    dir.display()
-                ),
-            )),
+            None => {
+                let detail = "the agent is root, root owns the directory, and there is no user postgres";
+                let failure = Failure::new(FailureCode::PlatformSettingsInvalid, detail);
+                Err(failure.on(dir.display().to_string()))
+            }
         }
     }
 
-    /// Gives a path to this user.
+    /// Makes a user the owner of a path.
     pub(crate) fn own(user: Option<Self>, path: &Path) -> std::io::Result<()> {
         match user {
             Some(user) => std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)),
@@ -60,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_found_by_its_whole_name() {
+    fn user_is_found_by_its_complete_name() {
         let passwd = "root:x:0:0::/root:/bin/sh\npostgresx:x:5:5::/:/bin/sh\npostgres:x:101:104::/var/lib/postgresql:/bin/bash\n";
         assert_eq!(named(passwd, "postgres"), Some(RunAs { uid: 101, gid: 104 }));
         assert_eq!(named(passwd, "post"), None);

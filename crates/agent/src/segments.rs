@@ -1,5 +1,6 @@
-//! The log's way into the store: lines gathered into `log-<k>.jsonl`, one every few seconds, because standard output may be
-//! forgotten. It knows no events; a store that is slow makes whoever speaks wait, one that fails does not stop the job.
+//! Writes the log to the store in segments, `log-<k>.jsonl`, one every few seconds: standard output may be lost.
+//!
+//! A slow store blocks the writers of the log; a failing store does not stop the job. It knows no events.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,75 +8,76 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use image::Store;
 
-use crate::run::complain;
+use crate::redact::Redactor;
+use crate::stderr::log_stderr;
 
-/// How long a line waits at most before it is on its way.
-const EVERY: Duration = Duration::from_secs(5);
-/// How many bytes wait at most before they are.
-const FULL: usize = 256 * 1024;
-/// With so many bytes waiting, whoever has more to say waits too.
-const KEPT: usize = 1024 * 1024;
-/// For so long. A store that took nothing in that time loses the oldest lines, which shows as a gap.
+/// The longest time before a line is written.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The number of pending bytes that are written at once.
+const SEGMENT: usize = 256 * 1024;
+/// The maximum number of pending bytes. Writers of the log wait while there are more.
+const CAPACITY: usize = 1024 * 1024;
+/// How long writers wait. If the store accepted nothing for this time, the oldest lines are lost, which the numbers show as a gap.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long one try to write a segment may take.
-const TRY: Duration = Duration::from_secs(20);
-/// How long to leave a store alone that failed.
+/// The time limit of one attempt to write a segment.
+const ATTEMPT: Duration = Duration::from_secs(20);
+/// The pause after a failed attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long the end of a job waits for the store.
-const LAST: Duration = Duration::from_secs(10);
+const FLUSH: Duration = Duration::from_secs(10);
 
-/// Where lines go. Clones go to the same place.
+/// The writer of segments. Clones write to the same log.
 #[derive(Clone)]
 pub(crate) struct Segments(Option<Arc<Inner>>);
 
 struct Inner {
     state: Mutex<State>,
-    /// Something changed that the writer, or somebody who waits for it, is to look at.
+    /// Signals a change of the state to the writer and to those that wait for it.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Whole lines that no segment holds yet.
+    /// Complete lines that are not in a segment yet.
     pending: Vec<u8>,
-    /// Since when the store has had a segment to take that it has not taken.
+    /// Since when the current segment is being written.
     writing: Option<Instant>,
-    /// Somebody waits for the end: what waits goes at once.
+    /// Whether pending lines are written without delay.
     flushing: bool,
 }
 
 impl Segments {
-    /// Nowhere.
+    /// A log that is not written to a store.
     pub(crate) fn none() -> Self {
         Self(None)
     }
 
-    /// Below a prefix of a store; starts the thread that writes them.
-    pub(crate) fn start(store: Store, prefix: String) -> Self {
+    /// Starts a thread that writes segments below a prefix of a store.
+    pub(crate) fn start(store: Store, prefix: String, redactor: Redactor) -> Self {
         let inner = Arc::new(Inner { state: Mutex::default(), changed: Condvar::new() });
-        let mut writer = Writer { store, prefix, next: 0 };
+        let mut writer = Writer { store, prefix, redactor, next: 0 };
         let shared = Arc::clone(&inner);
-        // Not a task: whoever waits for it may hold the last thread of the job's runtime.
+        // Not a task: those that wait for it may block all threads of the job's runtime.
         let started = std::thread::Builder::new().name("segments".to_owned()).spawn(move || {
             match tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build() {
                 Ok(runtime) => shared.write_all(&mut writer, &runtime),
-                Err(error) => complain(&format!("the log goes to standard output only: {error}")),
+                Err(error) => log_stderr(&format!("the log is written to standard output only: {error}")),
             }
         });
         match started {
             Ok(_) => Self(Some(inner)),
             Err(error) => {
-                complain(&format!("the log goes to standard output only: {error}"));
+                log_stderr(&format!("the log is written to standard output only: {error}"));
                 Self::none()
             }
         }
     }
 
-    /// Takes a line; waits while the store has too much to do.
+    /// Adds a line; blocks while too many bytes are pending.
     pub(crate) fn add(&self, line: &[u8]) {
         let Some(inner) = &self.0 else { return };
         let mut state = inner.state();
-        while state.pending.len() + line.len() > KEPT {
+        while state.pending.len() + line.len() > CAPACITY {
             if state.writing.is_some_and(|since| since.elapsed() > PATIENCE) {
                 state.drop_oldest();
                 break;
@@ -84,25 +86,25 @@ impl Segments {
         }
         let first = state.pending.is_empty();
         state.pending.extend_from_slice(line);
-        if first || state.pending.len() >= FULL {
+        if first || state.pending.len() >= SEGMENT {
             inner.changed.notify_all();
         }
     }
 
-    /// Waits until the store has what was said, or took too long.
+    /// Waits until the store has all lines, or until a time limit.
     pub(crate) async fn flush(&self) {
         let Some(inner) = self.0.clone() else { return };
         let flushed = tokio::task::spawn_blocking(move || inner.flush()).await;
         if !flushed.unwrap_or(false) {
-            complain("the store took too long to take the end of the log");
+            log_stderr("the end of the log was not written to the store in time");
         }
     }
 }
 
 impl State {
-    /// Half of what waits goes, by whole lines.
+    /// Drops the older half of the pending bytes, by complete lines.
     fn drop_oldest(&mut self) {
-        let from = self.pending.len().saturating_sub(KEPT / 2);
+        let from = self.pending.len().saturating_sub(CAPACITY / 2);
         let line = self.pending[from..].iter().position(|byte| *byte == b'\n');
         self.pending.drain(..line.map_or(self.pending.len(), |at| from + at + 1));
     }
@@ -113,20 +115,21 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until something changed, or so long.
+    /// Waits for a change, at most `most`.
     fn wait<'a>(&self, state: MutexGuard<'a, State>, most: Duration) -> MutexGuard<'a, State> {
         self.changed.wait_timeout(state, most).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Writes segment after segment, for ever: the process' end is its own.
+    /// Writes segments until the process ends.
     fn write_all(&self, writer: &mut Writer, runtime: &tokio::runtime::Runtime) {
         loop {
             let lines = self.gather();
             let mut uncertain = false;
             while let Err(error) = runtime.block_on(writer.write(&lines, uncertain)) {
-                // Once: it is tried again and again.
+                // Logged once for each segment: it is retried until it succeeds.
                 if !std::mem::replace(&mut uncertain, true) {
-                    complain(&format!("the log cannot be written to the store yet: {error}"));
+                    let error = writer.redactor.clean(&error.to_string());
+                    log_stderr(&format!("cannot write the log to the store, retrying: {error}"));
                 }
                 std::thread::sleep(PAUSE);
             }
@@ -135,25 +138,25 @@ impl Inner {
         }
     }
 
-    /// What the next segment holds: whichever comes first, enough lines or enough time.
+    /// Waits for the content of the next segment: enough bytes, or the interval.
     fn gather(&self) -> Bytes {
         let mut state = self.state();
         let mut due: Option<Instant> = None;
         loop {
             let now = Instant::now();
             if !state.pending.is_empty() {
-                let due = *due.get_or_insert(now + EVERY);
-                if state.flushing || state.pending.len() >= FULL || now >= due {
+                let due = *due.get_or_insert(now + INTERVAL);
+                if state.flushing || state.pending.len() >= SEGMENT || now >= due {
                     state.writing = Some(now);
                     return std::mem::take(&mut state.pending).into();
                 }
             }
-            state = self.wait(state, due.map_or(EVERY, |due| due - now));
+            state = self.wait(state, due.map_or(INTERVAL, |due| due - now));
         }
     }
 
     fn flush(&self) -> bool {
-        let deadline = Instant::now() + LAST;
+        let deadline = Instant::now() + FLUSH;
         let mut state = self.state();
         state.flushing = true;
         self.changed.notify_all();
@@ -165,29 +168,31 @@ impl Inner {
     }
 }
 
-/// Knows the store and the number of the next segment.
+/// Writes segments to a store.
 struct Writer {
     store: Store,
     prefix: String,
+    redactor: Redactor,
+    /// The number of the next segment.
     next: u32,
 }
 
 impl Writer {
-    /// Writes a segment once. After a try that failed, `uncertain`, it may be there already.
+    /// Writes a segment once. After a failed attempt (`uncertain`), it may exist already.
     async fn write(&mut self, lines: &Bytes, uncertain: bool) -> image::Result<()> {
         loop {
             let key = format!("{}/log-{}.jsonl", self.prefix, self.next);
-            let create = tokio::time::timeout(TRY, self.store.create(&key, lines.clone())).await;
+            let create = tokio::time::timeout(ATTEMPT, self.store.create(&key, lines.clone())).await;
             match create {
                 Ok(Err(image::Error::Exists(_))) if uncertain && self.store.get(&key).await? == lines => {}
-                // An attempt that was started anew by hand goes on behind what is there.
+                // A job that a user started again continues after the existing segments.
                 Ok(Err(image::Error::Exists(_))) => {
                     self.next += 1;
                     continue;
                 }
                 Ok(written) => written?,
                 Err(_) => {
-                    let cause = format!("no answer within {} s", TRY.as_secs());
+                    let cause = format!("no answer within {} s", ATTEMPT.as_secs());
                     return Err(image::Error::Transient { key, cause });
                 }
             }
@@ -202,11 +207,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_dead_store_loses_is_whole_lines_and_the_oldest() {
+    fn oldest_complete_lines_are_dropped_first() {
         let mut state = State::default();
         for n in 0.. {
             let line = format!("line {n} {}\n", "x".repeat(n % 300));
-            if state.pending.len() + line.len() > KEPT {
+            if state.pending.len() + line.len() > CAPACITY {
                 break;
             }
             state.pending.extend_from_slice(line.as_bytes());
@@ -214,6 +219,6 @@ mod tests {
         let before = state.pending.clone();
         state.drop_oldest();
         assert!(before.ends_with(&state.pending) && state.pending.starts_with(b"line "));
-        assert!(state.pending.len() <= KEPT / 2 && state.pending.len() > KEPT / 2 - 400);
+        assert!(state.pending.len() <= CAPACITY / 2 && state.pending.len() > CAPACITY / 2 - 400);
     }
 }

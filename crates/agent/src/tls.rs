@@ -1,36 +1,29 @@
-//! TLS as libpq's `sslmode` means it: what of the server's certificate is checked. It opens no connection.
+//! TLS with the meaning of libpq's `sslmode`: which properties of the server's certificate are checked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
-use model::{ExitClass, TlsMode};
+use model::{Failure, FailureCode, TlsMode};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::failure::fail;
-
-/// Where systems keep the certificates of the authorities that they trust.
-const BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-];
-
 /// The connector for a mode.
-pub(crate) fn connector(mode: TlsMode) -> Result<MakeRustlsConnect> {
+///
+/// # Errors
+/// The mode is `verify-full` and this system trusts no certificate.
+pub(crate) fn connector(mode: TlsMode) -> Result<MakeRustlsConnect, Failure> {
+    let internal = |error: &dyn std::error::Error| Failure::new(FailureCode::Internal, error.to_string());
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match mode {
         TlsMode::VerifyFull => {
             let roots = Arc::new(system_roots()?);
             WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                 .build()
-                .context("cannot use the system's certificate authorities")?
+                .map_err(|error| internal(&error))?
         }
         TlsMode::Disable | TlsMode::Prefer | TlsMode::Require => {
             Arc::new(AnyCertificate(Arc::clone(&provider)))
@@ -38,30 +31,34 @@ pub(crate) fn connector(mode: TlsMode) -> Result<MakeRustlsConnect> {
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .context("cannot set TLS up")?
+        .map_err(|error| internal(&error))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn system_roots() -> Result<RootCertStore> {
-    let named = std::env::var("SSL_CERT_FILE").ok();
-    let path = named.as_deref().into_iter().chain(BUNDLES).find(|path| std::path::Path::new(path).exists());
-    let Some(path) = path else {
-        return Err(fail(
-            ExitClass::Configuration,
-            "TLS mode verify-full needs the system's certificate authorities, and there are none: install ca-certificates",
-        ));
-    };
-    let certificates = CertificateDer::pem_file_iter(path).with_context(|| format!("cannot read {path}"))?;
+/// The certificates that this system trusts, or those of SSL_CERT_FILE and SSL_CERT_DIR.
+fn system_roots() -> Result<RootCertStore, Failure> {
+    let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // One that rustls cannot read is one that nothing is trusted by.
-    roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-    Ok(roots)
+    // Certificates that rustls cannot parse are not trusted.
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(roots);
+    }
+    let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+    let reason = if errors.is_empty() { "none are installed".to_owned() } else { errors.join("; ") };
+    let detail = format!("no trusted root certificates: {reason}");
+    Err(Failure::new(FailureCode::CertificateUntrusted, detail))
 }
 
-/// Takes any certificate, as `prefer` and `require` do: what is sent is hidden, who reads it is not known.
+/// The file with the certificates that this system trusts, for libpq.
+pub(crate) fn root_certificate_file() -> Option<PathBuf> {
+    openssl_probe::probe().cert_file
+}
+
+/// Accepts any certificate, as `prefer` and `require` do: the connection is encrypted, the server is not authenticated.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,5 +1,5 @@
-//! Runs PostgreSQL's programs: argument vectors, a cleared environment, an own process group, both ends of every pipe.
-//! It does not know what any of them does.
+//! Runs PostgreSQL's programs: with an argument vector, a cleared environment, and a process group of their own. It does not
+//! know what any of them does.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -7,40 +7,44 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
-use model::{ExitClass, Level};
+use model::{Failure, FailureCode};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use crate::failure::fail;
+use crate::redact::Redactor;
 use crate::run_as::RunAs;
+use crate::tool_errors;
 
-/// What a program inherits from the agent's environment; all else is taken away. The last one tells whose it is: should the
-/// agent be killed, the platform finds by it what is left at work.
-const PASSED_ON: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", model::agent::ENV_RESULT];
-/// How many of a program's last complaints an error keeps.
+/// The variables that a program inherits. By the last one the platform finds the programs of a job whose agent was killed.
+const INHERITED: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", model::agent::ENV_RESULT];
+/// How many of the last lines of standard error are kept.
 const KEPT_LINES: usize = 12;
-/// The longest complaint that is kept, in bytes.
+/// The longest line that is kept, in bytes.
 const KEPT_BYTES: u64 = 2048;
+/// Bytes that are read from a program's output at once.
+const BUFFER: usize = 64 * 1024;
 
 /// A program to be started.
 pub(crate) struct Tool {
     name: String,
     command: Command,
+    unspecific: FailureCode,
 }
 
 impl Tool {
-    /// Prepares `path`; as `run_as` where the agent is root and the program must not be.
-    pub(crate) fn new(path: &Path, run_as: Option<RunAs>) -> Self {
+    /// Prepares the program at `path`, to be run as `run_as` where the agent is root and the program refuses root.
+    /// `unspecific` is the code of a failure for which the program's messages name no known cause.
+    pub(crate) fn new(path: &Path, run_as: Option<RunAs>, unspecific: FailureCode) -> Self {
         let mut command = Command::new(path);
-        command.env_clear().envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.env_clear().envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.env("LC_ALL", "C").process_group(0).kill_on_drop(true).current_dir("/");
         if let Some(user) = run_as {
             command.uid(user.uid).gid(user.gid);
         }
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self { name, command }
+        Self { name, command, unspecific }
     }
 
     /// Adds arguments.
@@ -55,19 +59,19 @@ impl Tool {
         self
     }
 
-    /// Starts it with a pipe on its output, nothing on its input.
+    /// Starts it with its output in a pipe and without input.
     pub(crate) fn reading(mut self) -> Result<(Running, ChildStdout)> {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut running = self.start()?;
-        let stdout = running.child.stdout.take().context("no pipe on its output")?;
+        let stdout = running.child.stdout.take().context("standard output is not a pipe")?;
         Ok((running, stdout))
     }
 
-    /// Starts it with a pipe on its input, its output thrown away.
+    /// Starts it with its input from a pipe, and discards its output.
     pub(crate) fn writing(mut self) -> Result<(Running, ChildStdin)> {
         self.command.stdin(Stdio::piped()).stdout(Stdio::null());
         let mut running = self.start()?;
-        let stdin = running.child.stdin.take().context("no pipe on its input")?;
+        let stdin = running.child.stdin.take().context("standard input is not a pipe")?;
         Ok((running, stdin))
     }
 
@@ -77,7 +81,7 @@ impl Tool {
         self.start()
     }
 
-    /// Starts it with its complaints going to a file, and leaves it to the caller.
+    /// Starts it with its output and standard error in a file. The caller ends it.
     pub(crate) fn daemon(mut self, log: std::fs::File) -> Result<Child> {
         self.command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.command.spawn().with_context(|| format!("cannot start {}", self.name))
@@ -90,48 +94,71 @@ impl Tool {
             .spawn()
             .with_context(|| format!("cannot start {}", self.name))?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let stderr = child.stderr.take().context("no pipe for its complaints")?;
-        let complaints = tokio::spawn(collect(stderr));
-        Ok(Running { name: self.name, child, group, complaints: Some(complaints) })
+        let stderr = child.stderr.take().context("standard error is not a pipe")?;
+        let messages = tokio::spawn(last_lines(stderr));
+        Ok(Running { name: self.name, child, group, messages: Some(messages), unspecific: self.unspecific })
     }
 }
 
-/// A program at work. Dropped before it ended, it is killed with all that it started.
+/// A running program. If it is dropped before it ended, it is killed with its process group.
 pub(crate) struct Running {
     name: String,
     child: Child,
     group: Option<Pid>,
-    complaints: Option<JoinHandle<Vec<String>>>,
+    messages: Option<JoinHandle<Vec<String>>>,
+    unspecific: FailureCode,
 }
 
 impl Running {
-    /// Waits for it; fine only if it exited 0. Its warnings are given back.
-    pub(crate) async fn finish(mut self) -> Result<Vec<String>> {
+    /// Waits for its end and returns its warnings, redacted.
+    ///
+    /// # Errors
+    /// It did not exit with 0. The failure has its messages.
+    pub(crate) async fn finish(mut self, redactor: &Redactor) -> Result<Vec<String>> {
         let status = self.child.wait().await.with_context(|| format!("cannot wait for {}", self.name))?;
         self.group = None;
-        let lines = match self.complaints.take() {
+        let lines = match self.messages.take() {
             Some(task) => task.await.unwrap_or_default(),
             None => Vec::new(),
         };
+        let clean: Vec<String> = lines.iter().map(|line| redactor.clean(line)).collect();
         if status.success() {
-            return Ok(lines);
+            return Ok(clean);
         }
-        let words = if lines.is_empty() { status.to_string() } else { lines.join("; ") };
-        Err(fail(classify(&words), format!("{} failed: {words}", self.name)))
+        let reported = tool_errors::read(&lines);
+        let text = if clean.is_empty() { format!("{}: {status}", self.name) } else { clean.join("; ") };
+        let failure = Failure::new(reported.code.unwrap_or(self.unspecific), text);
+        let subject = reported.subject.map(|subject| redactor.clean(&subject));
+        Err(Failure { subject, ..failure }.into())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(group) = self.group {
-            // Nothing to do where it is gone already.
+            // It fails if the process group has ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
-/// The last lines of what a program complains of.
-async fn collect(stderr: impl AsyncRead + Unpin) -> Vec<String> {
+/// Passes everything that `from` provides to `to`, in parts.
+pub(crate) async fn for_each_part(
+    from: &mut (impl AsyncRead + Unpin),
+    mut to: impl AsyncFnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n = from.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        to(&buffer[..n]).await?;
+    }
+}
+
+/// The last lines of a program's standard error.
+async fn last_lines(stderr: impl AsyncRead + Unpin) -> Vec<String> {
     let mut reader = BufReader::new(stderr);
     let mut lines = VecDeque::with_capacity(KEPT_LINES);
     let mut line = Vec::new();
@@ -152,36 +179,37 @@ async fn collect(stderr: impl AsyncRead + Unpin) -> Vec<String> {
     }
 }
 
-/// What kind of failure a program's words mean.
-pub(crate) fn classify(words: &str) -> ExitClass {
-    const KNOWN: [(&str, ExitClass); 18] = [
-        ("password authentication failed", ExitClass::Authentication),
-        ("no password supplied", ExitClass::Authentication),
-        ("no pg_hba.conf entry", ExitClass::Authentication),
-        ("could not translate host name", ExitClass::Unreachable),
-        ("Connection refused", ExitClass::Unreachable),
-        ("server closed the connection", ExitClass::Transient),
-        ("terminating connection", ExitClass::Transient),
-        ("lock timeout", ExitClass::Transient),
-        ("permission denied", ExitClass::Configuration),
-        ("row-level security", ExitClass::Configuration),
-        ("server version mismatch", ExitClass::Configuration),
-        ("unsupported version", ExitClass::Configuration),
-        ("is not available", ExitClass::Configuration),
-        ("could not access file", ExitClass::Configuration),
-        ("max_locks_per_transaction", ExitClass::Configuration),
-        ("invalid locale name", ExitClass::Configuration),
-        ("extension control file", ExitClass::Configuration),
-        ("No space left on device", ExitClass::Configuration),
-    ];
-    KNOWN.iter().find(|(part, _)| words.contains(part)).map_or(ExitClass::Transient, |(_, class)| *class)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The level that a program's line has in the log.
-pub(crate) fn level_of(line: &str) -> Level {
-    if line.contains("warning:") || line.contains("WARNING:") || line.contains("error:") {
-        Level::Warn
-    } else {
-        Level::Debug
+    async fn run(script: &str, secrets: &[&str]) -> Result<Vec<String>> {
+        let shell = Tool::new(Path::new("/bin/sh"), None, FailureCode::DumpFailed).args(["-c", script]);
+        shell.silent().expect("started").finish(&Redactor::new(secrets.iter().copied())).await
+    }
+
+    #[tokio::test]
+    async fn failure_of_a_program_has_its_messages_and_their_code() {
+        let script = "echo 'pg_restore: error: could not execute query: ERROR:  relation \"a\" does not exist' >&2; exit 1";
+        let error = run(script, &[]).await.expect_err("exit 1");
+        let failure = error.downcast_ref::<Failure>().expect("a failure");
+        assert_eq!(
+            (failure.code, failure.subject.as_deref()),
+            (FailureCode::StatementInvalid, Some("a"))
+        );
+        let error = run("exit 3", &[]).await.expect_err("exit 3");
+        let failure = error.downcast_ref::<Failure>().expect("a failure");
+        assert_eq!(
+            (failure.code, failure.detail.as_str()),
+            (FailureCode::DumpFailed, "sh: exit status: 3")
+        );
+    }
+
+    #[tokio::test]
+    async fn messages_are_redacted() {
+        let warnings = run("echo 'warning: password=user canary-77' >&2", &["user", "canary-77"]).await;
+        assert_eq!(warnings.expect("exit 0"), ["warning: password=[secret] [secret]"]);
+        let error = run("echo 'error: \"canary-77\"' >&2; exit 1", &["canary-77"]).await.expect_err("exit 1");
+        assert_eq!(error.to_string(), "error: \"[secret]\"");
     }
 }

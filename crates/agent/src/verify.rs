@@ -1,15 +1,15 @@
-//! Reads an image back and compares every byte with its manifest. It changes nothing.
+//! Reads an image and compares every byte with its manifest. It changes nothing.
 
 use anyhow::Result;
 use image::{ImageReader, Store, Verified};
 use model::{Level, Location, Outcome};
 
-use crate::backup::Meter;
 use crate::job::Job;
+use crate::progress::Meter;
 
-/// Verifies the image at a place.
+/// Verifies an image.
 pub(crate) async fn verify(job: &Job, from: &Location) -> Result<Outcome> {
-    let image = ImageReader::open(Store::existing(&from.store, job.store())?, &from.prefix).await?;
+    let image = ImageReader::open(Store::existing(&from.store, job.store_options())?, &from.prefix).await?;
     let manifest = &image.manifest;
     job.log(
         Level::Info,
@@ -21,8 +21,8 @@ pub(crate) async fn verify(job: &Job, from: &Location) -> Result<Outcome> {
             manifest.stored_bytes()
         ),
     );
-    let tell = |progress| job.progress(progress);
-    let meter = Meter::new(&tell, "verify", 0);
+    let report = |progress| job.progress(progress);
+    let meter = Meter::new(&report, "verify", 0);
     meter.begin(manifest.objects.len() as u64, manifest.stored_bytes(), 0);
     let mut before = Verified::default();
     let read = image
@@ -37,7 +37,7 @@ pub(crate) async fn verify(job: &Job, from: &Location) -> Result<Outcome> {
     meter.phase("verified");
     job.log(
         Level::Info,
-        format!("every byte is as it was written: {} objects, {} bytes", read.objects, read.bytes),
+        format!("all checksums match: {} objects, {} bytes", read.objects, read.bytes),
     );
     Ok(Outcome::Verify { objects: read.objects, bytes: read.bytes })
 }

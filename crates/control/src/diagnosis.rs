@@ -1,94 +1,74 @@
-//! Known failures: what their words mean, and what to do. It reads errors and changes nothing.
+//! What a failure means to the user: its cause and fix by its code, and the consequence by what the run was doing.
 
-mod cluster;
-mod servers;
-mod stores;
+use model::run::Diagnosis;
+use model::{Failure, RunState, WorkflowName};
 
-use model::run::{Diagnosis, RunState};
-
-/// A kind of failure.
-struct Known {
-    /// Any of these, in lowercase, tells it.
-    words: &'static [&'static str],
-    /// Why it happens, in a sentence.
-    cause: &'static str,
-    /// What to do, in a sentence or two.
-    fix: &'static str,
+/// The diagnosis of a failed or waiting run; none if the code explains nothing.
+pub(crate) fn of_run(
+    workflow: WorkflowName,
+    state: RunState,
+    waits: bool,
+    failure: &Failure,
+) -> Option<Diagnosis> {
+    diagnosis(failure, consequence(workflow, state, waits))
 }
 
-/// What is known about an error of a run of this workflow, or about what it waits for.
-pub(crate) fn of(workflow: &str, state: RunState, waits: bool, error: &str) -> Option<Diagnosis> {
-    let known = find(error)?;
-    let meaning = match workflow {
-        _ if state == RunState::Running && waits => {
-            "The run goes on by itself when this is mended, as long as its step has time."
-        }
-        _ if state == RunState::Running => {
-            "It is tried again. When its tries are used up, what was done is undone."
-        }
-        _ if state == RunState::Undoing => "What was done is being undone.",
-        "create-image" => "No image was made; the source was only read, and older images are as they were.",
-        "restore-image" => {
-            "No instance was made, and nothing of the attempt is left. The image is as it was."
-        }
-        "create-instance" => "No instance was made, and nothing of the attempt is left.",
-        "verify-image" => "The image must not be relied on until a verification succeeds.",
-        _ => "What was done was undone.",
-    };
-    Some(diagnosis(known, meaning))
-}
-
-/// What is known about the words that an instance is down with, or waits with.
+/// The diagnosis of an instance that is not healthy.
 #[must_use]
-pub fn of_instance(words: &str) -> Option<Diagnosis> {
-    find(words).map(|known| diagnosis(known, "Toygres goes on looking, and changes nothing by itself."))
+pub fn of_instance(failure: &Failure) -> Option<Diagnosis> {
+    diagnosis(failure, "Toygres continues to check the instance and changes nothing.")
 }
 
-fn diagnosis(known: &Known, meaning: &str) -> Diagnosis {
-    Diagnosis { cause: known.cause.to_owned(), fix: known.fix.to_owned(), meaning: meaning.to_owned() }
+fn diagnosis(failure: &Failure, consequence: &str) -> Option<Diagnosis> {
+    let explanation = failure.code.explanation()?;
+    Some(Diagnosis {
+        cause: explanation.cause.to_owned(),
+        fix: explanation.fix.to_owned(),
+        meaning: consequence.to_owned(),
+    })
 }
 
-/// The first that matches: what a cluster says of a pod is closer to the cause than what the pod says, and a store's
-/// refusal is not a server's.
-fn find(error: &str) -> Option<&'static Known> {
-    let error = error.to_lowercase();
-    let all = cluster::KNOWN.iter().chain(&stores::KNOWN).chain(&servers::KNOWN);
-    all.into_iter().find(|known| known.words.iter().any(|words| error.contains(words)))
-}
-
-#[cfg(test)]
-fn is_told(error: &str, cause: &str, fix: &str) {
-    let known = find(error).unwrap_or_else(|| panic!("nothing is known about: {error}"));
-    assert!(known.cause.contains(cause), "{error}\n is told as: {}", known.cause);
-    assert!(known.fix.contains(fix), "{error}\n is to be mended by: {}", known.fix);
+fn consequence(workflow: WorkflowName, state: RunState, waits: bool) -> &'static str {
+    match (state, workflow) {
+        (RunState::Running, _) if waits => "The run continues automatically when this is resolved before the step's deadline.",
+        (RunState::Running, _) => "The step will be retried. After the last attempt the run rolls back.",
+        (RunState::Undoing, _) => "The run is rolling back.",
+        (RunState::Stuck, _) => "The rollback is incomplete. The run still holds its locks.",
+        (_, WorkflowName::CreateImage) => "No image was created. The source was only read, and earlier images are unchanged.",
+        (_, WorkflowName::RestoreImage) => "No instance was created, and everything that the run created was removed. The image is unchanged.",
+        (_, WorkflowName::CreateInstance) => "No instance was created, and everything that the run created was removed.",
+        (_, WorkflowName::VerifyImage) => "Do not rely on the image until a verification succeeds.",
+        (_, WorkflowName::DeleteImage | WorkflowName::DeleteInstance) => "The deletion is incomplete and can be repeated.",
+        (
+            _,
+            WorkflowName::StartInstance
+            | WorkflowName::StopInstance
+            | WorkflowName::TestPlatform
+            | WorkflowName::Unknown,
+        ) => "The run was rolled back.",
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use model::FailureCode;
+
     use super::*;
 
     #[test]
-    fn words_are_looked_for_in_lowercase() {
-        for known in cluster::KNOWN.iter().chain(&stores::KNOWN).chain(&servers::KNOWN) {
-            for words in known.words {
-                assert_eq!(*words, words.to_lowercase());
-            }
-        }
+    fn consequence_depends_on_workflow_and_state() {
+        let failure = Failure::new(FailureCode::StoreFull, "no space left on device");
+        let backup = of_run(WorkflowName::CreateImage, RunState::Failed, false, &failure).expect("known");
+        let restore = of_run(WorkflowName::RestoreImage, RunState::Failed, false, &failure).expect("known");
+        assert_eq!(backup.cause, restore.cause);
+        assert_ne!(backup.meaning, restore.meaning);
+        let waiting = of_run(WorkflowName::RestoreImage, RunState::Running, true, &failure).expect("known");
+        assert_ne!(waiting.meaning, restore.meaning);
     }
 
     #[test]
-    fn what_nobody_knows_is_not_explained() {
-        assert_eq!(of("create-image", RunState::Failed, false, "something nobody has seen"), None);
-    }
-
-    #[test]
-    fn what_it_means_depends_on_what_was_done() {
-        let of_backup = of("create-image", RunState::Failed, false, "the store is full").expect("known");
-        let of_restore = of("restore-image", RunState::Failed, false, "the store is full").expect("known");
-        assert_eq!(of_backup.cause, of_restore.cause);
-        assert!(of_backup.meaning.contains("No image was made"));
-        assert!(of_restore.meaning.contains("No instance was made"));
-        let waiting = of("restore-image", RunState::Running, true, "the store is full").expect("known");
-        assert!(waiting.meaning.contains("goes on"), "nothing was decided yet");
+    fn failure_without_a_code_has_no_diagnosis() {
+        let failure = Failure::new(FailureCode::Other, "extension, lock timeout, is damaged");
+        assert_eq!(of_run(WorkflowName::CreateImage, RunState::Failed, false, &failure), None);
     }
 }

@@ -1,53 +1,56 @@
-//! The one error of this crate: what the person who asked is told. REST and pages map it and add nothing.
+//! The one error of this crate: why a request was not carried out. The REST API and the pages map it and add nothing.
 
-use model::RunId;
+use model::{Failure, FailureCode, RunId};
 use serde::Serialize;
 
-/// Shorthand.
+/// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something was not done. `Display` is a sentence for the person who asked.
+/// Why a request was not carried out. `Display` is a sentence for the user.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such thing.
+    /// The object does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// What was typed cannot be; the field is named.
+    /// The value of a field is invalid.
     #[error("{message}")]
     Invalid {
-        /// The form's or the body's field.
+        /// The field of the form or the body.
         field: &'static str,
-        /// What is wrong with it and what would be right.
+        /// What is wrong and what is accepted.
         message: String,
     },
-    /// It does not go together with what is there, or with what is going on.
+    /// The state of an object, or a running operation, does not allow it.
     #[error("{0}")]
     Conflict(String),
-    /// The role is too small.
+    /// The role of the user does not allow it.
     #[error("{0}")]
     Forbidden(String),
-    /// The password must be given again first.
-    #[error("This needs your password again.")]
+    /// The user must confirm the password first.
+    #[error("Confirm your password first.")]
     SudoRequired,
-    /// Nobody is logged in, or the name and password are not right.
-    #[error("The name or the password is not right.")]
+    /// The caller is not logged in, or user name and password do not match.
+    #[error("Incorrect user name or password.")]
     Unauthenticated,
-    /// Too many tries.
-    #[error("Too many tries. Wait {retry_after_seconds} s and try again.")]
+    /// Too many failed attempts.
+    #[error("Too many attempts. Try again in {retry_after_seconds} s.")]
     TooMany {
-        /// How long to wait.
+        /// The time to wait, in seconds.
         retry_after_seconds: i64,
     },
-    /// Something that this needs does not answer; it may later.
+    /// The state database is unavailable.
     #[error("{0}")]
     Unavailable(String),
-    /// Our fault. The cause is logged where it is handled, never shown.
-    #[error("Something went wrong on our side.")]
+    /// A store, a server, the platform or a job reported a failure.
+    #[error("{0}")]
+    Failed(Failure),
+    /// A defect. The cause is logged where it is handled and never shown.
+    #[error("Something went wrong in Toygres.")]
     Internal(anyhow::Error),
 }
 
 impl Error {
-    /// A word that does not change, for programs.
+    /// The code, for programs. It never changes.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -59,23 +62,21 @@ impl Error {
             Self::Unauthenticated => "unauthenticated",
             Self::TooMany { .. } => "too_many",
             Self::Unavailable(_) => "unavailable",
+            Self::Failed(failure) => failure.code.as_str(),
             Self::Internal(_) => "internal",
         }
     }
 
-    /// The HTTP status.
+    /// The failure as it is stored with an instance, an image or a run.
     #[must_use]
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::NotFound(_) => 404,
-            Self::Invalid { .. } => 422,
-            Self::Conflict(_) => 409,
-            Self::Forbidden(_) | Self::SudoRequired => 403,
-            Self::Unauthenticated => 401,
-            Self::TooMany { .. } => 429,
-            Self::Unavailable(_) => 503,
-            Self::Internal(_) => 500,
-        }
+    pub fn failure(&self) -> Failure {
+        let code = match self {
+            Self::Failed(failure) => return failure.clone(),
+            Self::Unavailable(_) => FailureCode::StateDatabaseUnavailable,
+            Self::Internal(_) => FailureCode::Internal,
+            _ => FailureCode::Refused,
+        };
+        Failure::new(code, self.to_string())
     }
 
     pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
@@ -86,41 +87,80 @@ impl Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if workflow::database_is_unavailable(&error) {
-            return Self::Unavailable(
-                "Toygres' own database does not answer. Try again in a moment.".to_owned(),
-            );
+            return Self::Unavailable("The state database is unavailable. Try again in a moment.".to_owned());
         }
         Self::Internal(error.into())
     }
 }
 
 impl From<anyhow::Error> for Error {
+    /// Recovers the typed cause, where the error is one.
     fn from(error: anyhow::Error) -> Self {
-        match error.downcast::<sqlx::Error>() {
-            Ok(error) => error.into(),
-            Err(error) => Self::Internal(error),
+        fn typed<E>(error: anyhow::Error) -> Result<Error, anyhow::Error>
+        where
+            E: std::error::Error + Send + Sync + 'static,
+            Error: From<E>,
+        {
+            error.downcast::<E>().map(Error::from)
         }
+        typed::<sqlx::Error>(error)
+            .or_else(typed::<Failure>)
+            .or_else(typed::<image::Error>)
+            .or_else(typed::<platform::Error>)
+            .unwrap_or_else(Self::Internal)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }
 
 impl From<platform::Error> for Error {
     fn from(error: platform::Error) -> Self {
-        match error {
-            platform::Error::Foreign(words) | platform::Error::Impossible(words) => Self::Conflict(words),
-            platform::Error::Transient(error) => Self::Internal(error),
-        }
+        Self::Failed(error.failure().clone())
     }
 }
 
-/// What was started: the body of a 202.
+impl From<image::Error> for Error {
+    fn from(error: image::Error) -> Self {
+        Self::Failed(error.failure())
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+/// What an error means for a step: a permanent failure is not retried, an unavailable state database counts no attempt.
+impl From<Error> for workflow::Failure {
+    fn from(error: Error) -> Self {
+        if let Error::Internal(cause) = &error {
+            return Self::retry(FailureCode::Internal.as_str(), format!("{cause:#}"));
+        }
+        let failure = error.failure();
+        let code = failure.code.as_str();
+        let step = match error {
+            Error::Unavailable(_) => Self::outage(code, failure.detail),
+            _ if failure.code.is_permanent() => Self::fatal(code, failure.detail),
+            _ => Self::retry(code, failure.detail),
+        };
+        step.on(failure.subject)
+    }
+}
+
+/// What was started: the body of a response with status 202.
 #[derive(Clone, Debug, Serialize)]
 pub struct Started<T> {
-    /// The id of the thing that will be there, or will be gone.
+    /// The id of the object that the run creates, changes or deletes.
     pub id: T,
     /// Its name.
     pub name: String,
-    /// Where it stands now.
+    /// Its present status.
     pub status: &'static str,
-    /// The run that does it.
+    /// The run.
     pub run_id: RunId,
 }

@@ -1,45 +1,39 @@
-//! Looks after instances: whether each answers, and now and then how large it is and what is in it. It repairs nothing.
+//! Health checks of instances: whether each responds, and at intervals its size and content. It repairs nothing.
 
 use std::time::Duration;
 
-use model::agent::{Connection, Outcome};
-use model::{Instance, InstanceStatus, Origin};
-use platform::{Secret, ServerState};
+use model::agent::Outcome;
+use model::{Failure, FailureCode, Health, Instance, InstanceStatus, Origin};
+use platform::ServerState;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::secret_refs::SecretRef;
-use crate::secrets::Kind;
+use crate::instances::{self, access};
 use crate::services::Services;
 
-/// How often the platform is asked about its servers.
-const LOOK: Duration = Duration::from_secs(10);
-/// How often a server is connected to, in looks.
+/// How often the platform is asked for the state of its servers.
+const CHECK: Duration = Duration::from_secs(10);
+/// How often a server is connected to, in checks.
 const PROBE_EVERY: u64 = 18;
 
-/// What is said of a server that somebody else turned off, or took away.
-const STOPPED: &str =
-    "The server was stopped from outside: its process was ended, or its StatefulSet scaled to 0.";
-const GONE: &str = "The server is gone: its files, or the objects that it is made of.";
-
-/// Looks until `stop` ends; one worker of a platform at a time.
+/// Checks instances until `stop` is cancelled; one worker of a platform at a time.
 pub(crate) async fn run(services: Services, worker: String, stop: CancellationToken) {
     let mut round = 0;
     loop {
         if on_duty(&services, &worker).await {
-            if let Err(error) = look(&services, round).await {
-                tracing::warn!(%error, "instances could not be looked after; trying again");
+            if let Err(error) = check(&services, round).await {
+                tracing::warn!(%error, "health checks failed; trying again");
             }
             round += 1;
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(CHECK) => {}
         }
     }
 }
 
-/// Takes or keeps the duty for this platform.
+/// Takes or renews the health-check duty of this platform.
 async fn on_duty(services: &Services, worker: &str) -> bool {
     let taken = sqlx::query_scalar!(
         "insert into toygres.duty as d (name, worker, lease_until) values ($1, $2, clock_timestamp() + interval '45 seconds')
@@ -51,8 +45,8 @@ async fn on_duty(services: &Services, worker: &str) -> bool {
     matches!(taken.fetch_optional(services.db()).await, Ok(Some(_)))
 }
 
-async fn look(services: &Services, round: u64) -> crate::Result<()> {
-    for instance in crate::instances::list(services).await? {
+async fn check(services: &Services, round: u64) -> crate::Result<()> {
+    for instance in instances::list(services).await? {
         if instance.platform != services.platform_id() || instance.status != InstanceStatus::Running {
             continue;
         }
@@ -61,99 +55,122 @@ async fn look(services: &Services, round: u64) -> crate::Result<()> {
             Origin::Managed => services.platform().observe_server(instance.id).await?,
             Origin::External => ServerState::Running,
         };
+        let down = async |failure: Failure| record(services, &instance, Health::Down, Some(&failure)).await;
         match state {
-            ServerState::Running if probe => probe_one(services, &instance, None).await?,
+            ServerState::Running if probe => probe_instance(services, &instance, None).await?,
             ServerState::Running if instance.origin == Origin::Managed => {
-                seen(services, &instance, "ok", None).await?;
+                record(services, &instance, Health::Ok, None).await?;
             }
             ServerState::Running => {}
-            ServerState::Endangered(words) if probe => probe_one(services, &instance, Some(&words)).await?,
-            ServerState::Endangered(words) => seen(services, &instance, "ok", Some(&words)).await?,
-            ServerState::Starting(words) | ServerState::Waiting(words) | ServerState::Failed(words) => {
-                seen(services, &instance, "down", Some(&words)).await?;
+            ServerState::Endangered(danger) if probe => {
+                probe_instance(services, &instance, Some(&danger)).await?;
             }
+            ServerState::Endangered(danger) => record(services, &instance, Health::Ok, Some(&danger)).await?,
+            ServerState::Starting(progress) => {
+                down(Failure::new(FailureCode::ServerNotReady, progress)).await?;
+            }
+            ServerState::Waiting(failure) | ServerState::Failed(failure) => down(failure).await?,
             ServerState::Stopped => {
-                seen(services, &instance, "down", Some(STOPPED)).await?;
+                down(Failure::new(FailureCode::ServerStopped, "the server is stopped")).await?;
             }
             ServerState::Absent => {
-                seen(services, &instance, "down", Some(GONE)).await?;
+                down(Failure::new(FailureCode::ServerMissing, "the server does not exist")).await?;
             }
         }
     }
-    sqlx::query!("select toygres.keep_logs(90)").fetch_one(services.db()).await?;
     Ok(())
 }
 
-async fn seen(
+async fn record(
     services: &Services,
     instance: &Instance,
-    health: &str,
-    detail: Option<&str>,
+    health: Health,
+    failure: Option<&Failure>,
 ) -> crate::Result<()> {
     sqlx::query!(
-        "update toygres.instance set health = $2, health_detail = $3, health_at = clock_timestamp()
+        "update toygres.instance set health = $2, health_detail = $3, health_code = $4, health_subject = $5,
+             health_at = clock_timestamp()
          where id = $1 and status = 'running'",
         instance.id.0,
-        health,
-        detail
+        health.as_str(),
+        failure.map(|failure| failure.detail.as_str()),
+        failure.map(|failure| failure.code.as_str()),
+        failure.and_then(|failure| failure.subject.as_deref())
     )
     .execute(services.db())
     .await?;
     Ok(())
 }
 
-/// Connects to a server; `danger` is what its data are in.
-async fn probe_one(services: &Services, instance: &Instance, danger: Option<&str>) -> crate::Result<()> {
-    let password = match password(services, instance).await {
+/// Connects to a server and records its facts; `danger` is what threatens its data.
+async fn probe_instance(
+    services: &Services,
+    instance: &Instance,
+    danger: Option<&Failure>,
+) -> crate::Result<()> {
+    let password = match access::password(services, instance).await {
         Ok(password) => password,
-        Err(Error::Unavailable(words)) => return seen(services, instance, "unknown", Some(&words)).await,
-        Err(error @ (Error::Invalid { .. } | Error::Conflict(_) | Error::NotFound(_))) => {
-            return seen(services, instance, "unknown", Some(&error.to_string())).await;
-        }
-        Err(error) => return Err(error),
+        Err(error @ (Error::Internal(_) | Error::Unavailable(_))) => return Err(error),
+        Err(error) => return record(services, instance, Health::Unknown, Some(&error.failure())).await,
     };
-    match crate::jobs::probe(services, connection(instance), password).await {
+    match crate::jobs::probe(services, access::connection(instance), password).await {
         Ok(Outcome::Probe { version, major, bytes, databases, workers, .. }) => {
             sqlx::query!(
-                "update toygres.instance set health = 'ok', health_detail = $7, health_at = clock_timestamp(), version = $2,
-                     major = $3, size_bytes = $4, databases = $5, workers = $6 where id = $1 and status = 'running'",
+                "update toygres.instance set health = 'ok', health_detail = $7, health_code = $8, health_subject = $9,
+                     health_at = clock_timestamp(), version = $2, major = $3, size_bytes = $4, databases = $5, workers = $6
+                 where id = $1 and status = 'running'",
                 instance.id.0,
                 version,
                 major,
                 bytes,
                 &databases,
                 &workers,
-                danger
+                danger.map(|danger| danger.detail.as_str()),
+                danger.map(|danger| danger.code.as_str()),
+                danger.and_then(|danger| danger.subject.as_deref())
             )
             .execute(services.db())
             .await?;
             Ok(())
         }
         Ok(_) => Ok(()),
-        Err(Error::Conflict(words)) => seen(services, instance, "down", Some(&words)).await,
+        Err(Error::Failed(failure)) if is_about_the_platform(failure.code) => Err(failure.into()),
+        Err(Error::Failed(failure)) => {
+            let health = if is_about_the_server(failure.code) { Health::Down } else { Health::Unknown };
+            record(services, instance, health, Some(&failure)).await
+        }
         Err(error) => Err(error),
     }
 }
 
-/// How to reach an instance.
-pub(crate) fn connection(instance: &Instance) -> Connection {
-    Connection {
-        host: instance.host.clone().unwrap_or_default(),
-        port: instance.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(5432),
-        username: instance.username.clone(),
-        database: instance.database.clone(),
-        tls: instance.tls,
-    }
+/// Whether a probe failed before it could try to connect, for a reason that says nothing about the instance.
+fn is_about_the_platform(code: FailureCode) -> bool {
+    matches!(code, FailureCode::ClusterUnreachable | FailureCode::PlatformUnavailable)
 }
 
-/// The password of an instance, which every instance that is used has: kept here, or read where it is kept.
-///
-/// # Errors
-/// There is none, or the Secret that holds it cannot be read.
-pub(crate) async fn password(services: &Services, instance: &Instance) -> crate::Result<Secret> {
-    if let Some(reference) = &instance.secret_ref {
-        return reference.parse::<SecretRef>()?.read(&**services.platform()).await;
-    }
-    let password = services.keys().read(services.db(), Kind::InstancePassword, instance.id.0).await?;
-    password.ok_or_else(|| Error::NotFound(format!("No password is kept for {}.", instance.name)))
+/// Whether a probe's failure means that clients cannot use the server. Any other failure is the probe's own.
+fn is_about_the_server(code: FailureCode) -> bool {
+    use FailureCode as Code;
+    matches!(
+        code,
+        Code::HostNotResolved
+            | Code::ConnectionRefused
+            | Code::ConnectionTimedOut
+            | Code::ConnectionLost
+            | Code::SocketDenied
+            | Code::ServerNotReady
+            | Code::NotPostgres
+            | Code::TlsUnsupported
+            | Code::CertificateUntrusted
+            | Code::CertificateInvalid
+            | Code::PasswordMissing
+            | Code::PasswordRejected
+            | Code::ConnectionNotAdmitted
+            | Code::DatabaseMissing
+            | Code::TooManyConnections
+            | Code::PermissionDenied
+            | Code::StatementTimeout
+            | Code::DiskFull
+            | Code::ServerOutOfMemory
+    )
 }

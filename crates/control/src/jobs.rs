@@ -1,35 +1,35 @@
-//! One attempt, one job: launching it or finding it, and what its end means for the step. The collector follows it.
+//! Launches or re-attaches to a step's job and maps its result to the step's outcome. One attempt is one job; the collector
+//! follows it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
 use model::agent::{AgentResult, Connection, Location, Outcome, SECRET_PASSWORD, SECRET_STORE, Work};
-use model::{AgentEvent, AgentTask, EventBody, ExitClass, InstanceId, StoreId};
+use model::{AgentTask, EventBody, Failure, FailureCode, InstanceId, StoreId};
 use platform::{JobSpec, JobState, Secret, job_name};
 use uuid::Uuid;
-use workflow::{StepContext, Failure, StepOutcome, Workflow};
+use workflow::{StepContext, StepOutcome, Workflow};
 
 use crate::error::{Error, Result};
 use crate::services::Services;
 use crate::stores::access::{self, Opening};
-use crate::stores::sentence;
 
-/// How long a step waits for a job before it looks by itself; the collector wakes it when the job has ended.
-const LOOK: Duration = Duration::from_secs(20);
-/// How long a job that is asked to stop may take.
+/// How long a step waits before it checks its job itself; the collector wakes it when the job has ended.
+const POLL: Duration = Duration::from_secs(20);
+/// How long a job may take to stop after SIGTERM.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long a probe goes on while a name does not resolve: a new load balancer's takes 60 to 90 s.
+/// How long a probe waits for a name to resolve: that of a new load balancer takes 60 to 90 s.
 pub(crate) const DNS_SECONDS: u64 = 120;
 
-/// Where the logs of jobs are that write no image, below their store.
+/// The prefix of the logs of jobs that write no image, in their store.
 pub(crate) const OWN_LOGS: &str = "logs/";
 
-/// What a step wants done.
-pub(crate) struct Plan {
+/// The job that a step requests.
+pub(crate) struct JobRequest {
     pub(crate) work: Work,
     pub(crate) password: Option<Secret>,
-    /// The store that the work and the log are in.
+    /// The store of the work and of the log.
     pub(crate) store: Option<StoreId>,
     pub(crate) volume: Option<InstanceId>,
     pub(crate) major: Option<i32>,
@@ -37,62 +37,64 @@ pub(crate) struct Plan {
     pub(crate) deadline: Duration,
 }
 
-/// Runs the step's job: launches it or finds it, waits until its end was harvested, and says what it found out.
+/// Runs the step's job: launches or finds it, waits until the collector has harvested it, and returns its outcome.
 pub(crate) async fn run<W, P>(
     cx: &StepContext<W>,
-    plan: impl FnOnce() -> P,
-) -> std::result::Result<StepOutcome<Outcome>, Failure>
+    request: impl FnOnce() -> P,
+) -> std::result::Result<StepOutcome<Outcome>, workflow::Failure>
 where
     W: Workflow<Services = Services>,
-    P: Future<Output = std::result::Result<Plan, Failure>>,
+    P: Future<Output = std::result::Result<JobRequest, workflow::Failure>>,
 {
     let name = job_name(cx.run.0, cx.step, cx.attempt);
     let row = sqlx::query!(
-        r#"select ended_at is not null as "ended!", result as "result: sqlx::types::Json<AgentResult>", reason, fatal
+        r#"select ended_at is not null as "ended!", result as "result: sqlx::types::Json<AgentResult>", reason, error_code,
+               error_subject
            from toygres.job where name = $1"#,
         name
     )
     .fetch_optional(cx.services.db())
     .await?;
-    if let Some(row) = &row
+    let launched_before = row.is_some();
+    if let Some(row) = row
         && row.ended
     {
-        let result = row.result.as_ref().map(|result| &result.0);
-        return ended(result, row.reason.as_deref(), row.fatal).map(StepOutcome::Done);
+        let code = row.error_code;
+        let failure =
+            row.reason.map(|reason| Failure::from_columns(code.as_deref(), row.error_subject, reason));
+        let outcome = outcome_of(row.result.map(|result| result.0), failure);
+        return outcome.map(StepOutcome::Done).map_err(|failure| Error::Failed(failure).into());
     }
-    match async { launch(cx, &name, plan().await?).await }.await {
-        // A platform or a store that does not answer now says nothing of a job that was launched before: it works on, and
-        // a second one beside it would do harm. What becomes of it the collector finds out.
-        Err(failure) if row.is_some() && !failure.is_fatal() => {
-            tracing::warn!(
-                job.name = name,
-                error = failure.message(),
-                "a job cannot be looked for; trying again"
-            );
+    match async { launch(cx, &name, request().await?).await }.await {
+        // A platform or a store that is unavailable says nothing about a job that was launched before: it continues, and a
+        // second one beside it would do harm. The collector finds out how it ends.
+        Err(failure) if launched_before && !failure.is_fatal() => {
+            let error = failure.detail();
+            tracing::warn!(job.name = name, error, "cannot look up a job; trying again");
         }
         launched => launched?,
     }
-    Ok(StepOutcome::Wait(LOOK))
+    Ok(StepOutcome::Wait(POLL))
 }
 
 async fn launch<W: Workflow<Services = Services>>(
     cx: &StepContext<W>,
     name: &str,
-    plan: Plan,
-) -> std::result::Result<(), Failure> {
+    request: JobRequest,
+) -> std::result::Result<(), workflow::Failure> {
     let services = &cx.services;
-    let opening = match plan.store {
-        Some(store) => Some(access::opening(services, store).await.map_err(of_control)?),
+    let opening = match request.store {
+        Some(store) => Some(access::opening(services, store).await?),
         None => None,
     };
-    // A job whose objects keep no log has one of its own in the store, until its end is written down.
-    let log = plan.log.or_else(|| {
+    // A job that writes no image keeps its log in the store until its end is recorded.
+    let log = request.log.or_else(|| {
         let name = Uuid::new_v5(&cx.run.0, name.as_bytes());
         opening
             .as_ref()
             .map(|opening| Location { store: opening.url.clone(), prefix: format!("{OWN_LOGS}{name}") })
     });
-    // The intent first: whatever happens from here on, somebody knows of the job.
+    // The row first: a crash after this line leaves a job that the collector and the undo know.
     let mut tx = cx.fenced().await?;
     sqlx::query!(
         "insert into toygres.job (name, platform, run_id, step, attempt, position, store, log_prefix)
@@ -103,84 +105,57 @@ async fn launch<W: Workflow<Services = Services>>(
         cx.run.0,
         cx.step,
         cx.attempt,
-        plan.store.map(|store| store.0),
+        request.store.map(|store| store.0),
         log.as_ref().map(|log| &*log.prefix)
     )
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
     let task =
-        AgentTask { run: cx.run.0, step: cx.step.to_owned(), attempt: cx.attempt, work: plan.work, log };
+        AgentTask { run: cx.run.0, step: cx.step.to_owned(), attempt: cx.attempt, work: request.work, log };
     let job = JobSpec {
         name: name.to_owned(),
         task,
-        secrets: secrets(plan.password, opening.as_ref()),
-        volume: plan.volume,
-        major: plan.major,
+        secrets: secrets(request.password, opening.as_ref()),
+        volume: request.volume,
+        major: request.major,
         identity: opening.and_then(|opening| opening.identity),
-        deadline: plan.deadline,
+        deadline: request.deadline,
     };
-    services.platform().launch(&job).await.map_err(of_platform)
+    services.platform().launch(&job).await.map_err(|error| Error::from(error).into())
 }
 
-/// The files that a job is given.
+/// The secret files of a job.
 fn secrets(password: Option<Secret>, opening: Option<&Opening>) -> BTreeMap<String, Secret> {
     let password = password.map(|password| (SECRET_PASSWORD.to_owned(), password));
     let store = opening.and_then(Opening::secret).map(|store| (SECRET_STORE.to_owned(), store));
     password.into_iter().chain(store).collect()
 }
 
-/// What is impossible is not tried again.
-pub(crate) fn of_platform(error: platform::Error) -> Failure {
-    match error {
-        platform::Error::Transient(error) => Failure::retry(error),
-        other => Failure::fatal(anyhow::anyhow!("{other}")),
-    }
-}
-
-/// What a person or a place refuses, or a row that says what cannot be, is not tried again; what does not answer is waited
-/// for.
-pub(crate) fn of_control(error: Error) -> Failure {
-    match error {
-        Error::Unavailable(_) => Failure::outage(anyhow::anyhow!("{error}")),
-        Error::Internal(_) => Failure::retry(anyhow::anyhow!("{error}")),
-        other => Failure::fatal(anyhow::anyhow!("{other}")),
-    }
-}
-
-/// Whether another attempt would end the same way.
-pub(crate) fn is_final(class: ExitClass) -> bool {
-    matches!(class, ExitClass::Configuration | ExitClass::Authentication | ExitClass::Verification)
-}
-
-/// What the end of a job means for its step: its own result counts, and where it left none, what the platform knows.
-fn ended(
-    result: Option<&AgentResult>,
-    reason: Option<&str>,
-    fatal: bool,
-) -> std::result::Result<Outcome, Failure> {
-    let failed = |fatal: bool, words: &str| {
-        let error = anyhow::anyhow!("{}", sentence(words));
-        Err(if fatal { Failure::fatal(error) } else { Failure::retry(error) })
+/// The outcome of an ended job: its own result counts; where it left none, what the platform reports.
+fn outcome_of(result: Option<AgentResult>, reported: Option<Failure>) -> std::result::Result<Outcome, Failure> {
+    let Some(result) = result else {
+        let unknown = || Failure::new(FailureCode::JobWithoutResult, "the job left no result");
+        return Err(reported.unwrap_or_else(unknown));
     };
-    let Some(result) = result else { return failed(fatal, reason.unwrap_or("the job left no result")) };
-    let words = result.error.as_deref().unwrap_or("the job failed without a word");
-    match (result.class, &result.outcome) {
-        (ExitClass::Ok, Some(outcome)) => Ok(outcome.clone()),
-        (ExitClass::Ok, None) => failed(true, "the job says that it succeeded, and not at what"),
-        // Not by its run, which would not ask: a machine that is emptied, a deadline.
-        (ExitClass::Cancelled, _) => failed(fatal, reason.unwrap_or("somebody stopped the job")),
-        (class, _) => failed(is_final(class), words),
+    match (result.failure, result.outcome) {
+        (None, Some(outcome)) => Ok(outcome),
+        (None, None) => Err(Failure::new(FailureCode::Internal, "the job succeeded without an outcome")),
+        // A run does not ask for the result of a job that it cancels itself: something else stopped this one.
+        (Some(failure), _) if failure.code == FailureCode::Cancelled => {
+            Err(reported.unwrap_or_else(|| Failure::new(FailureCode::JobKilled, "the job was stopped by SIGTERM")))
+        }
+        (Some(failure), _) => Err(failure),
     }
 }
 
-/// Stops the jobs of all attempts of this step and takes away what they left on the platform.
-pub(crate) async fn undo<W: Workflow<Services = Services>>(cx: &StepContext<W>) -> std::result::Result<(), Failure> {
+/// Stops the jobs of all attempts of this step and removes what they left on the platform.
+pub(crate) async fn undo<W: Workflow<Services = Services>>(cx: &StepContext<W>) -> std::result::Result<(), workflow::Failure> {
     for attempt in 1..=cx.attempt {
         let name = job_name(cx.run.0, cx.step, attempt);
         let platform = cx.services.platform();
-        platform.stop(&name, GRACE).await.map_err(of_platform)?;
-        // The collector reads the last lines and removes the job; without a row there is nobody to do it.
+        platform.stop(&name, GRACE).await.map_err(Error::from)?;
+        // The collector reads the last lines and removes the job; a job without a row has no collector.
         let open = sqlx::query_scalar!(
             r#"select ended_at is null as "open!" from toygres.job where name = $1"#,
             name
@@ -190,13 +165,13 @@ pub(crate) async fn undo<W: Workflow<Services = Services>>(cx: &StepContext<W>) 
         match open {
             Some(true) => wait_for_harvest(cx.services.db(), &name).await?,
             Some(false) => {}
-            None => platform.remove(&name).await.map_err(of_platform)?,
+            None => platform.remove(&name).await.map_err(Error::from)?,
         }
     }
     Ok(())
 }
 
-async fn wait_for_harvest(db: &sqlx::PgPool, name: &str) -> std::result::Result<(), Failure> {
+async fn wait_for_harvest(db: &sqlx::PgPool, name: &str) -> std::result::Result<(), workflow::Failure> {
     for _ in 0..300 {
         let open = sqlx::query_scalar!(
             r#"select ended_at is null as "open!" from toygres.job where name = $1"#,
@@ -209,16 +184,17 @@ async fn wait_for_harvest(db: &sqlx::PgPool, name: &str) -> std::result::Result<
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Err(Failure::retry(anyhow::anyhow!("the last lines of the job {name} were not collected yet")))
+    let failure = Failure::new(FailureCode::PlatformUnavailable, "the last log lines are not collected yet");
+    Err(Error::Failed(failure.on(name)).into())
 }
 
-/// Connects to a server by a job of its own, outside of any run, and waits for what it finds out.
+/// Connects to a server in a job outside of any run, and returns what it found.
 pub(crate) async fn probe(services: &Services, target: Connection, password: Secret) -> Result<Outcome> {
-    alone(services, Work::Probe { target, dns_seconds: 0 }, Some(password), None).await
+    run_alone(services, Work::Probe { target, dns_seconds: 0 }, Some(password), None).await
 }
 
-/// Does work by a job of its own, outside of any run, and waits for what it finds out.
-pub(crate) async fn alone(
+/// Does work in a job outside of any run, and returns its outcome.
+pub(crate) async fn run_alone(
     services: &Services,
     work: Work,
     password: Option<Secret>,
@@ -237,43 +213,33 @@ pub(crate) async fn alone(
     };
     let platform = services.platform();
     platform.launch(&job).await?;
-    let wait = async {
-        let mut events = platform.events(&name, 0).await?;
-        while let Some(event) = events.next().await {
-            if let Some(words) = event.ok().and_then(missing_claim) {
-                return Err(Error::Conflict(words));
-            }
-        }
-        Ok(platform.observe(&name).await?)
-    };
-    let state = tokio::time::timeout(job.deadline, wait).await;
-    let waits_for = match platform.observe(&name).await {
-        Ok(JobState::Pending(words)) if state.is_err() => words,
-        _ => String::new(),
+    let ended = tokio::time::timeout(job.deadline, end_of(services, &name)).await;
+    let waiting = match platform.observe(&name).await {
+        Ok(JobState::Pending(waiting)) if ended.is_err() => waiting,
+        _ => None,
     };
     platform.stop(&name, Duration::ZERO).await?;
     platform.remove(&name).await?;
-    let Ok(state) = state else {
-        let words = format!("No answer came within a minute. {waits_for}");
-        return Err(Error::Conflict(words.trim_end().to_owned()));
+    let Ok(ended) = ended else {
+        let unknown = || Failure::new(FailureCode::JobDeadline, "the job did not end within one minute");
+        return Err(waiting.unwrap_or_else(unknown).into());
     };
-    let JobState::Ended(end) = state? else {
-        return Err(Error::Internal(anyhow::anyhow!("a probe vanished")));
+    let JobState::Ended(end) = ended? else {
+        return Err(Failure::new(FailureCode::JobDeleted, "the job disappeared").on(name).into());
     };
-    ended(end.result.as_ref(), end.reason.as_deref(), end.fatal)
-        .map_err(|failure| Error::Conflict(failure.message()))
+    Ok(outcome_of(end.result, end.failure)?)
 }
 
-/// What a job says that waits for a claim that nobody made: whoever waits for the job need not.
-fn missing_claim(event: AgentEvent) -> Option<String> {
-    match event.body {
-        EventBody::Log { message, .. }
-            if event.seq == 0
-                && message.contains("persistentvolumeclaim \"")
-                && message.contains("not found") =>
+/// Waits until a job has ended. A claim that does not exist ends the wait: it will not appear within the deadline.
+async fn end_of(services: &Services, name: &str) -> Result<JobState> {
+    let platform = services.platform();
+    let mut events = platform.events(name, 0).await?;
+    while let Some(event) = events.next().await {
+        if let Ok(EventBody::Waiting(failure)) = event.map(|event| event.body)
+            && failure.code == FailureCode::ClaimMissing
         {
-            Some(message)
+            return Err(failure.into());
         }
-        _ => None,
     }
+    Ok(platform.observe(name).await?)
 }

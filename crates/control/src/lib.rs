@@ -1,19 +1,20 @@
-//! What the product does: a noun is a file of queries and commands, a verb is a file in `workflows/`. It knows no HTTP and
-//! no pages.
+//! What the product does. A noun is a module of queries (`images`, `instances`, `runs`, `stores`); a verb is a command that a
+//! user gives (`commands`) or a workflow that carries it out (`workflows`). This crate knows no HTTP and no pages.
 
 pub mod audit;
 mod collector;
+pub mod commands;
 pub mod diagnosis;
 mod error;
 mod health;
 pub mod images;
 pub mod instances;
 mod jobs;
+mod locks;
 mod logs;
 mod migrate;
 pub mod overview;
-pub mod test_platform;
-mod restore_plan;
+pub mod restore_plan;
 pub mod runs;
 mod search;
 mod secret_refs;

@@ -1,29 +1,40 @@
-//! The log of a run: lines numbered from 1 without gaps, kept in chunks. It knows nothing of where lines come from.
+//! The log of a run: lines numbered from 1 without gaps, stored in chunks. It does not know where lines come from.
+
+mod events;
 
 use chrono::{DateTime, Utc};
 use model::{Level, LogFilter, LogLine, LogPage, LogStretch, RunId};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 
+use self::events::Event;
 use crate::error::Result;
 use crate::services::Services;
 
-/// A line before it has a number.
+/// A line without its number: the text of a job or the platform, or an event of the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) at: DateTime<Utc>,
     pub(crate) level: Level,
     pub(crate) step: String,
     pub(crate) message: String,
+    #[serde(flatten)]
+    pub(crate) event: Option<Event>,
 }
 
 impl Line {
+    /// A line of text.
+    pub(crate) fn new(level: Level, step: &str, message: impl Into<String>) -> Self {
+        Self { at: Utc::now(), level, step: step.to_owned(), message: message.into(), event: None }
+    }
+
     fn numbered(self, n: i64) -> LogLine {
-        LogLine { n, at: self.at, level: self.level, step: self.step, message: self.message }
+        let message = self.event.map_or(self.message, |event| event.to_string());
+        LogLine { n, at: self.at, level: self.level, step: self.step, message }
     }
 }
 
-/// Adds lines to a run's log, in the caller's transaction: numbers are given under the run's row lock.
+/// Appends lines to a run's log in the caller's transaction; a row lock serializes the numbers.
 pub(crate) async fn append(db: &mut PgConnection, run: RunId, lines: &[Line]) -> sqlx::Result<()> {
     let count = i64::try_from(lines.len()).unwrap_or(0);
     if count == 0 {
@@ -47,6 +58,21 @@ pub(crate) async fn append(db: &mut PgConnection, run: RunId, lines: &[Line]) ->
     .execute(&mut *db)
     .await
     .map(drop)
+}
+
+/// Appends a line unless the step has one with the same text.
+pub(crate) async fn append_once(db: &mut PgConnection, run: RunId, line: &Line) -> sqlx::Result<()> {
+    let exists = sqlx::query_scalar!(
+        r#"select exists (
+               select from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) e (line)
+               where c.run_id = $1 and e.line ->> 'step' = $2 and e.line ->> 'message' = $3) as "exists!""#,
+        run.0,
+        line.step,
+        line.message
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if exists { Ok(()) } else { append(db, run, std::slice::from_ref(line)).await }
 }
 
 /// The lines after number `after`, at most about `limit`.
@@ -76,7 +102,7 @@ pub(crate) async fn read(
         .collect())
 }
 
-/// A stretch of at most `limit` of the lines that pass.
+/// A range of at most `limit` of the lines that pass the filter.
 pub(crate) async fn page(
     services: &Services,
     run: RunId,
@@ -84,13 +110,13 @@ pub(crate) async fn page(
     stretch: LogStretch,
     limit: i64,
 ) -> Result<LogPage> {
-    // As of one moment: a line that came between would be in the page and newer than its newest.
+    // One snapshot, so that a line written in between cannot be newer than the newest number of the page.
     let mut db = services.db().begin_with("begin isolation level repeatable read read only").await?;
     let newest = sqlx::query_scalar!("select lines from toygres.run_log where run_id = $1", run.0)
         .fetch_optional(&mut *db)
         .await?
         .unwrap_or(0);
-    // One more than is given tells whether there are more.
+    // One line more than requested shows whether there are more.
     let (mut lines, matches) = if filter.is_empty() {
         (whole(&mut db, run, stretch, newest, limit + 1).await?, newest)
     } else {
@@ -112,7 +138,7 @@ pub(crate) async fn page(
     Ok(LogPage { lines, earlier, later, matches, newest })
 }
 
-/// Numbers have no gaps, so a stretch of the whole log is found by counting.
+/// A range of the unfiltered log. Numbers have no gaps, so it is computed from them.
 async fn whole(
     db: &mut PgConnection,
     run: RunId,
@@ -130,7 +156,7 @@ async fn whole(
     Ok(lines)
 }
 
-/// A stretch of those that pass, looked for in all lines by the database.
+/// A range of the lines that pass the filter, which the database applies to all lines.
 async fn found(
     db: &mut PgConnection,
     run: RunId,
@@ -148,7 +174,7 @@ async fn found(
         r#"select c.first + e.n - 1 as "n!", e.line as "line!: sqlx::types::Json<Line>"
            from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) with ordinality e (line, n)
            where c.run_id = $1 and c.last > $4 and c.first < $5 and c.first + e.n - 1 > $4 and c.first + e.n - 1 < $5
-             and e.line ->> 'message' ilike $2 and e.line ->> 'level' = any($3)
+             and concat(e.line ->> 'message', replace(e.line ->> 'event', '_', ' '), ' ', e.line ->> 'detail') ilike $2 and e.line ->> 'level' = any($3)
            order by case when $6 then c.first + e.n - 1 else 1 - c.first - e.n end limit $7"#,
         run.0,
         pattern(filter),
@@ -169,7 +195,7 @@ async fn count(db: &mut PgConnection, run: RunId, filter: &LogFilter) -> Result<
     let count = sqlx::query_scalar!(
         r#"select count(*) as "count!"
            from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) e (line)
-           where c.run_id = $1 and e.line ->> 'message' ilike $2 and e.line ->> 'level' = any($3)"#,
+           where c.run_id = $1 and concat(e.line ->> 'message', replace(e.line ->> 'event', '_', ' '), ' ', e.line ->> 'detail') ilike $2 and e.line ->> 'level' = any($3)"#,
         run.0,
         pattern(filter),
         &levels(filter)
@@ -177,7 +203,7 @@ async fn count(db: &mut PgConnection, run: RunId, filter: &LogFilter) -> Result<
     Ok(count.fetch_one(db).await?)
 }
 
-/// What is searched for, letter by letter; whatever it is, it is no pattern.
+/// The search text as a LIKE pattern that matches it literally.
 fn pattern(filter: &LogFilter) -> String {
     let text = filter.search.replace('\0', "");
     format!("%{}%", text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"))
@@ -186,19 +212,4 @@ fn pattern(filter: &LogFilter) -> String {
 fn levels(filter: &LogFilter) -> Vec<String> {
     let passing = Level::ALL.iter().filter(|level| **level >= filter.level);
     passing.map(ToString::to_string).collect()
-}
-
-/// What a step waits for outside of Toygres: the newest line, if that is a warning of this step and its job, if it has
-/// one, has not said anything itself yet.
-pub(crate) async fn waits_for(services: &Services, run: RunId, step: &str) -> Result<Option<String>> {
-    let words = sqlx::query_scalar!(
-        r#"select newest.line ->> 'message' as "words!" from (
-               select lines -> -1 as line from toygres.log_chunk where run_id = $1 order by first desc limit 1
-           ) newest
-           where newest.line ->> 'level' = 'warn' and newest.line ->> 'step' = $2
-             and not exists (select from toygres.job where run_id = $1 and step = $2 and ended_at is null and seq > 0)"#,
-        run.0,
-        step
-    );
-    Ok(words.fetch_optional(services.db()).await?)
 }

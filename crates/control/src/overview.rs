@@ -1,22 +1,22 @@
-//! The overview: is everything healthy, what runs, what needs a person.
+//! The overview: the health and protection of all instances, running runs, and what needs attention.
 
 use std::collections::HashMap;
 
 use model::overview::{Counts, Overview, OverviewInstance};
-use model::{Image, ImageId, ImageKind, ImageStatus, ImageType, InstanceId, RunId, StoreId};
+use model::{Image, InstanceId};
 
 use crate::error::Result;
-use crate::images::images;
+use crate::images::{ImageColumns, images};
 use crate::instances;
 use crate::runs::{self, RunQuery};
 use crate::services::Services;
 
 const DAYS: i32 = 14;
 
-/// All of it, in a handful of queries.
+/// Reads the overview.
 ///
 /// # Errors
-/// The CMS does not answer.
+/// The state database is unavailable.
 pub async fn get(services: &Services) -> Result<Overview> {
     let all = instances::list(services).await?;
     let ids: Vec<uuid::Uuid> = all.iter().map(|instance| instance.id.0).collect();
@@ -29,14 +29,20 @@ pub async fn get(services: &Services) -> Result<Overview> {
              order by instance, created_at desc)",
         &ids
     );
-    let newest: Vec<Image> = newest.fetch_all(services.db()).await?;
-    let mut newest: HashMap<_, _> = newest.into_iter().map(|image| (image.instance, image)).collect();
-    let needs_you = runs::needing_you(services).await?;
+    let mut newest = by_instance(newest.fetch_all(services.db()).await?);
+    let complete = images!(
+        "where id in (select distinct on (instance) id from toygres.image where instance = any($1) and status = 'available'
+             and (source_databases is null or databases >= source_databases)
+             order by instance, created_at desc)",
+        &ids
+    );
+    let mut complete = by_instance(complete.fetch_all(services.db()).await?);
+    let needs_you = runs::needing_attention(services).await?;
     let running =
         runs::list(services, RunQuery { active: true, per_page: 50, ..RunQuery::default() }).await?.rows;
     let ended = runs::list(services, RunQuery { per_page: 20, ..RunQuery::default() }).await?.rows;
     let totals = sqlx::query!(
-        r#"select (select count(*) from toygres.image) as "images!",
+        r#"select (select count(*) from toygres.image where status = 'available') as "images!",
                (select coalesce(sum(stored_bytes), 0)::bigint from toygres.image where status = 'available') as "stored_bytes!""#
     )
     .fetch_one(services.db())
@@ -47,6 +53,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
             .into_iter()
             .map(|instance| OverviewInstance {
                 newest: newest.remove(&Some(instance.id)),
+                newest_complete: complete.remove(&Some(instance.id)),
                 days: days.remove(&instance.id).unwrap_or_default(),
                 instance,
             })
@@ -62,4 +69,8 @@ pub async fn get(services: &Services) -> Result<Overview> {
         store_free_bytes: free.and_then(|bytes| i64::try_from(bytes).ok()),
         stored_bytes: totals.stored_bytes,
     })
+}
+
+fn by_instance(rows: Vec<ImageColumns>) -> HashMap<Option<InstanceId>, Image> {
+    rows.into_iter().map(|row| (row.instance, Image::from(row))).collect()
 }

@@ -1,7 +1,8 @@
-//! The verbs: a workflow a file, its steps in running order. `worker.rs` has the registry.
+//! The workflows, one per file, their steps in the order of execution. `worker.rs` registers them.
 
 mod create_image;
 mod create_instance;
+mod damaged_image;
 mod delete_image;
 mod delete_instance;
 mod instance_steps;

@@ -223,6 +223,7 @@ impl From<FailureCode> for ExitClass {
             Code::PasswordMissing
             | Code::PasswordRejected
             | Code::ConnectionNotAdmitted
+            | Code::LoginDenied
             | Code::StoreAccessDenied
             | Code::StoreKeyRejected
             | Code::StoreCredentialsExpired
@@ -305,6 +306,9 @@ pub enum Outcome {
         major: i32,
         /// Databases copied.
         databases: u32,
+        /// Databases that accept connections at the source; 0 if an earlier version wrote the result.
+        #[serde(default)]
+        source_databases: u32,
         /// Tables copied.
         tables: u64,
         /// Rows copied.

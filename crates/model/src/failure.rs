@@ -112,6 +112,8 @@ text_enum! {
         PasswordRejected = "password_rejected",
         /// No line of pg_hba.conf admits the connection.
         ConnectionNotAdmitted = "connection_not_admitted",
+        /// The role does not exist, or is not permitted to log in.
+        LoginDenied = "login_denied",
         /// The database does not exist.
         DatabaseMissing = "database_missing",
         /// The server has no free connection.
@@ -162,6 +164,12 @@ text_enum! {
         RestoreFailed = "restore_failed",
         /// A server does not start.
         ServerStartFailed = "server_start_failed",
+        /// The server was stopped outside of Toygres.
+        ServerStopped = "server_stopped",
+        /// The server's files or objects do not exist.
+        ServerMissing = "server_missing",
+        /// A deletion did not complete.
+        DeletionIncomplete = "deletion_incomplete",
         /// The restored content differs from the image.
         RestoreDiffers = "restore_differs",
         /// The background worker of the instance's type did not appear.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, FailureCode};
 use crate::id::{ImageId, InstanceId, RunId, StoreId};
+use crate::run::RunState;
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -88,6 +89,9 @@ pub struct Image {
     pub store: StoreId,
     /// The run that made it, or is making it.
     pub run: Option<RunId>,
+    /// The state of that run: an image whose run is stuck or rolling back will not become available.
+    #[serde(default)]
+    pub run_state: Option<RunState>,
     /// Who asked for it.
     pub created_by: String,
     /// When it was asked for.

@@ -17,12 +17,36 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// What a check is about.
+    CheckSubject {
+        /// The image's state.
+        Image = "image",
+        /// The name of the new instance.
+        Name = "name",
+        /// The PostgreSQL version.
+        Version = "version",
+        /// The extensions of the image's databases.
+        Extensions = "extensions",
+        /// The libraries that the source preloads.
+        Preload = "preload",
+        /// The image type.
+        ImageType = "image_type",
+        /// Free space on the shared disk.
+        Disk = "disk",
+        /// The size of the instance's volume.
+        Volume = "volume",
+        /// Who can reach the new instance.
+        Network = "network",
+    }
+}
+
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Check {
-    /// What was checked: `name`, `version`, `extensions`, `disk`, `image`, `preload`, …
-    pub subject: String,
+    /// What was checked.
+    pub subject: CheckSubject,
     /// How it went.
     pub verdict: Verdict,
     /// What was found, in a sentence.

@@ -125,6 +125,12 @@ impl Failure {
         Self { code, subject: None, detail: detail.to_string(), kind, after: None }
     }
 
+    /// The same failure without further attempts.
+    #[must_use]
+    pub fn into_fatal(self) -> Self {
+        Self { kind: FailureKind::Fatal, ..self }
+    }
+
     /// Sets what the failure is about.
     #[must_use]
     pub fn on(self, subject: Option<String>) -> Self {

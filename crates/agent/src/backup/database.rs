@@ -1,5 +1,4 @@
-//! Copies one database under one snapshot: its schema, rows and large objects side by side, then the index. It knows
-//! nothing of the other databases.
+//! Copies one database with one snapshot: schema, rows and large objects in parallel, then the index.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +7,16 @@ use futures::future::try_join_all;
 use image::{Index, SequenceLine, TableLine};
 use model::{Database, Extension, Level, Table};
 
-use super::pieces::{Queue, cut};
-use super::progress::Meter;
-use super::pump::store_output;
-use super::rows::{Stream, copy_pieces};
+use super::chunks::split;
+use super::context::BackupContext;
+use super::rows::{Stream, copy_chunks};
 use super::snapshot::Snapshot;
-use super::{Cx, MOST_STREAMS};
 use crate::catalog::{self, TableRow};
+use crate::progress::Meter;
+use crate::queue::{MAX_STREAMS, Queue};
+use crate::tools::{Tool, for_each_part};
 
-/// What was copied of a database.
+/// The copied content of a database.
 pub(super) struct Copied {
     pub(super) extensions: Vec<Extension>,
     pub(super) tables: Vec<Table>,
@@ -25,16 +25,20 @@ pub(super) struct Copied {
 }
 
 /// Copies a database.
-pub(super) async fn copy(cx: &Cx<'_>, meter: &Meter<'_>, database: &Database) -> Result<Copied> {
+pub(super) async fn copy(
+    context: &BackupContext<'_>,
+    meter: &Meter<'_>,
+    database: &Database,
+) -> Result<Copied> {
     let name = &database.name;
     let snapshot =
-        Snapshot::take(cx.connect(name).await?).await.with_context(|| format!("database {name:?}"))?;
-    // Read after the snapshot was taken: whatever number a copied row has, its sequence has gone past it.
+        Snapshot::take(context.connect(name).await?).await.with_context(|| format!("database {name:?}"))?;
+    // Read after the snapshot was taken, so that no copied row has a number that its sequence has yet to return.
     let sequences = catalog::sequences(&snapshot.keeper).await?;
     let extensions = catalog::extensions(&snapshot.keeper).await?;
     let large_objects = catalog::large_objects(&snapshot.keeper).await?;
     let tables = &snapshot.tables;
-    cx.job.log(
+    context.job.log(
         Level::Info,
         format!(
             "database {name:?}: {} tables, {} sequences, {large_objects} large objects",
@@ -44,28 +48,28 @@ pub(super) async fn copy(cx: &Cx<'_>, meter: &Meter<'_>, database: &Database) ->
     );
     meter.begin(tables.len() as u64, tables.iter().map(|t| t.bytes).sum(), database.bytes.cast_unsigned());
 
-    let queue = Queue::new(cut(tables, cx.what.streams, cx.server.major));
-    let streams = cx.what.streams.clamp(1, MOST_STREAMS).min(tables.len());
+    let queue = Queue::new(split(tables, context.task.streams, context.server.major));
+    let streams = context.task.streams.clamp(1, MAX_STREAMS).min(tables.len());
     let rows = try_join_all((0..streams).map(|stream| {
         let number = u32::try_from(stream).unwrap_or(u32::MAX);
-        copy_pieces(cx, meter, &snapshot, database, Stream { queue: &queue, number })
+        copy_chunks(context, meter, &snapshot, database, Stream { queue: &queue, number })
     }));
     let schema = async {
-        let tool = cx.libpq.schema(&cx.programs, name, &snapshot.name);
+        let tool = context.libpq.schema(&context.programs, name, &snapshot.name);
         let key = format!("{}/schema.dump", database.ordinal);
-        store_output(cx, tool, &key)
+        store_archive(context, tool, &key)
             .await
-            .with_context(|| format!("cannot read the schema of database {name:?}"))
+            .with_context(|| format!("cannot dump the schema of database {name:?}"))
     };
     let blobs = async {
         if large_objects == 0 {
             return Ok(());
         }
-        let tool = cx.libpq.large_objects(&cx.programs, name, &snapshot.name);
+        let tool = context.libpq.large_objects(&context.programs, name, &snapshot.name);
         let key = format!("{}/large-objects.dump", database.ordinal);
-        store_output(cx, tool, &key)
+        store_archive(context, tool, &key)
             .await
-            .with_context(|| format!("cannot read the large objects of database {name:?}"))
+            .with_context(|| format!("cannot dump the large objects of database {name:?}"))
     };
     let (lines, (), ()) = tokio::try_join!(rows, schema, blobs)?;
     let mut index = Index { tables: lines.into_iter().flatten().collect(), sequences: Vec::new() };
@@ -81,11 +85,21 @@ pub(super) async fn copy(cx: &Cx<'_>, meter: &Meter<'_>, database: &Database) ->
             is_called: s.is_called,
         })
         .collect();
-    cx.image.write(&Index::key(database.ordinal), "jsonl", Some("zstd"), &index.pack()?).await?;
+    context.image.write(&Index::key(database.ordinal), "jsonl", Some("zstd"), &index.pack()?).await?;
     Ok(Copied { extensions, tables: totals, sequences: number, large_objects })
 }
 
-/// What was copied of each table, those without rows too.
+/// Runs a program of pg_dump and stores its archive. The object is completed only if the program succeeds.
+async fn store_archive(context: &BackupContext<'_>, tool: Tool, key: &str) -> Result<()> {
+    let mut object = context.image.object(key, "pg_dump-custom", None).await?;
+    let (running, mut output) = tool.reading()?;
+    for_each_part(&mut output, async |bytes| Ok(object.write(bytes).await?)).await?;
+    context.job.finish(running).await?;
+    object.finish().await?;
+    Ok(())
+}
+
+/// Rows and bytes of each table, including tables without rows.
 fn totals(tables: &[TableRow], lines: &[TableLine]) -> Vec<Table> {
     let mut sums: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
     for line in lines {

@@ -1,15 +1,16 @@
-//! The command lines of pg_dump and pg_dumpall for everything but table rows. It starts nothing and opens no store.
+//! The command lines of pg_dump and pg_dumpall, which dump everything except table rows. It starts no program.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use model::{Connection, TlsMode};
+use model::{Connection, FailureCode, TlsMode};
 
 use super::snapshot::LOCK_WAIT_MS;
 use crate::programs::Programs;
+use crate::tls::root_certificate_file;
 use crate::tools::Tool;
 
-/// How to reach the source with libpq: by environment, the password in a file.
+/// The connection to the source for programs that use libpq: by environment variables, with the password in a file.
 pub(crate) struct Libpq<'a> {
     pub(crate) source: &'a Connection,
     pub(crate) passfile: Option<&'a Path>,
@@ -22,7 +23,7 @@ impl Libpq<'_> {
             ("PGHOST", (&source.host).into()),
             ("PGPORT", source.port.to_string().into()),
             ("PGUSER", (&source.username).into()),
-            // Unlike an argument it is taken as a name, whatever it looks like.
+            // Unlike an argument, a variable is always a name, never a connection string.
             ("PGDATABASE", database.into()),
             ("PGSSLMODE", source.tls.as_str().into()),
             ("PGGSSENCMODE", "disable".into()),
@@ -31,25 +32,20 @@ impl Libpq<'_> {
             ("PGCLIENTENCODING", "UTF8".into()),
             ("PGPASSFILE", self.passfile.unwrap_or(Path::new("/nonexistent")).into()),
         ];
-        if source.tls == TlsMode::VerifyFull {
-            let bundles = [
-                "/etc/ssl/certs/ca-certificates.crt",
-                "/etc/pki/tls/certs/ca-bundle.crt",
-                "/etc/ssl/cert.pem",
-            ];
-            let bundle = bundles.iter().find(|path| Path::new(path).exists());
-            env.push(("PGSSLROOTCERT", bundle.unwrap_or(&bundles[0]).into()));
+        if source.tls == TlsMode::VerifyFull
+            && let Some(file) = root_certificate_file()
+        {
+            env.push(("PGSSLROOTCERT", file.into()));
         }
         env
     }
 
-    /// Roles, memberships and their settings. Without `passwords` their verifiers are left out, which only a superuser
-    /// may read.
+    /// Dumps roles, memberships and settings of roles. Only a superuser may read the verifiers of `passwords`.
     pub(crate) fn globals(&self, programs: &Programs, passwords: bool) -> Tool {
         let database = &self.source.database;
         let connection =
             format!("--database=dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'"));
-        let tool = Tool::new(&programs.path("pg_dumpall"), None)
+        let tool = Tool::new(&programs.path("pg_dumpall"), None, FailureCode::DumpFailed)
             .args([
                 "--globals-only",
                 "--no-password",
@@ -60,7 +56,7 @@ impl Libpq<'_> {
         if passwords { tool } else { tool.args(["--no-role-passwords"]) }
     }
 
-    /// Everything of a database but rows, sequences' values and large objects.
+    /// Dumps a database without rows, values of sequences, and large objects.
     pub(crate) fn schema(&self, programs: &Programs, database: &str, snapshot: &str) -> Tool {
         self.dump(programs, database, snapshot).args([
             "--create",
@@ -69,14 +65,14 @@ impl Libpq<'_> {
         ])
     }
 
-    /// Large objects' contents alone: the pattern leaves out every table and sequence.
+    /// Dumps the contents of large objects only: the pattern excludes all tables and sequences.
     pub(crate) fn large_objects(&self, programs: &Programs, database: &str, snapshot: &str) -> Tool {
         let blobs = if programs.major >= 16 { "--large-objects" } else { "--blobs" };
         self.dump(programs, database, snapshot).args(["--section=data", "--exclude-table-data=*.*", blobs])
     }
 
     fn dump(&self, programs: &Programs, database: &str, snapshot: &str) -> Tool {
-        Tool::new(&programs.path("pg_dump"), None)
+        Tool::new(&programs.path("pg_dump"), None, FailureCode::DumpFailed)
             .args(["--format=custom", "--no-password"])
             .args([format!("--snapshot={snapshot}"), format!("--lock-wait-timeout={LOCK_WAIT_MS}")])
             .envs(self.env(database))

@@ -1,4 +1,4 @@
-//! Copies rows out of the source over one connection, piece after piece. It decides nothing about order or size.
+//! Copies rows from the source over one connection, chunk after chunk.
 
 use std::pin::pin;
 
@@ -8,35 +8,36 @@ use image::{RowsWriter, TableLine};
 use model::Database;
 use tokio_postgres::Client;
 
-use super::Cx;
-use super::pieces::{Piece, Queue};
-use super::progress::Meter;
+use super::chunks::Chunk;
+use super::context::BackupContext;
 use super::snapshot::Snapshot;
+use crate::progress::Meter;
+use crate::queue::Queue;
 
-/// After how many bytes the meter is told: not at each row.
-const TELL_AFTER: u64 = 256 * 1024;
+/// Bytes that are added to the progress at once.
+const PROGRESS_STEP: u64 = 256 * 1024;
 
-/// One of several connections that share the work.
+/// One of the connections that copy chunks in parallel.
 pub(super) struct Stream<'a> {
-    pub(super) queue: &'a Queue<Piece>,
+    pub(super) queue: &'a Queue<Chunk>,
     pub(super) number: u32,
 }
 
-/// Copies pieces until none is left; where they went.
-pub(super) async fn copy_pieces(
-    cx: &Cx<'_>,
+/// Copies chunks until the queue is empty, and returns where in the image their rows are.
+pub(super) async fn copy_chunks(
+    context: &BackupContext<'_>,
     meter: &Meter<'_>,
     snapshot: &Snapshot,
     database: &Database,
     stream: Stream<'_>,
 ) -> Result<Vec<TableLine>> {
-    let client = cx.connect(&database.name).await?;
-    snapshot.lend(&client).await?;
-    let mut rows = RowsWriter::new(&cx.image, database.ordinal, stream.number)?;
+    let client = context.connect(&database.name).await?;
+    snapshot.import(&client).await?;
+    let mut rows = RowsWriter::new(&context.image, database.ordinal, stream.number)?;
     let mut lines = Vec::new();
-    while let Some(piece) = stream.queue.next() {
-        let table = &snapshot.tables[piece.table];
-        let sql = piece.copy_out(table, &database.encoding);
+    while let Some(chunk) = stream.queue.next() {
+        let table = &snapshot.tables[chunk.table];
+        let sql = chunk.copy_out(table, &database.encoding);
         copy(&client, &sql, &mut rows, meter).await.with_context(|| {
             format!("cannot copy {:?}.{:?} of database {:?}", table.schema, table.name, database.name)
         })?;
@@ -58,7 +59,7 @@ pub(super) async fn copy_pieces(
             bytes: p.bytes,
             ..line.clone()
         }));
-        if piece.is_last() {
+        if chunk.is_last() {
             meter.table_done();
         }
     }
@@ -68,15 +69,15 @@ pub(super) async fn copy_pieces(
 
 async fn copy(client: &Client, sql: &str, rows: &mut RowsWriter, meter: &Meter<'_>) -> Result<()> {
     let mut out = pin!(client.copy_out(sql).await?);
-    let mut untold = 0;
-    // The server sends each row as a message of its own.
+    let mut unreported = 0;
+    // The server sends each row in a message of its own.
     while let Some(row) = out.try_next().await? {
         rows.row(&row).await?;
-        untold += row.len() as u64;
-        if untold >= TELL_AFTER {
-            meter.add(std::mem::take(&mut untold));
+        unreported += row.len() as u64;
+        if unreported >= PROGRESS_STEP {
+            meter.add(std::mem::take(&mut unreported));
         }
     }
-    meter.add(untold);
+    meter.add(unreported);
     Ok(())
 }

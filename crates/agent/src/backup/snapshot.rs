@@ -1,37 +1,41 @@
-//! One consistent view of a database, held open and lent to every connection and program that copies from it. The
-//! tables are locked before the view is taken, so that none of them can be dropped, emptied or rewritten in between.
+//! An exported snapshot of a database, which all connections and programs of its backup use. The tables are locked before the
+//! snapshot is taken, so that none of them can be dropped, truncated or rewritten in between.
 
 use anyhow::{Context as _, Result};
-use model::ExitClass;
+use model::FailureCode;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::catalog::{self, TableRow, literal, qualified};
+use crate::catalog::{self, TableRow};
 use crate::failure::fail;
+use crate::sql::{literal, qualified};
 
-/// How long to wait for a lock that somebody else holds. Whoever waits behind us waits as long, hence not longer.
+/// How long to wait for a lock, in milliseconds. Sessions that queue behind this request wait as long.
 pub(crate) const LOCK_WAIT_MS: u32 = 30_000;
-/// How often to begin anew when tables come and go meanwhile.
-const TRIES: usize = 5;
-/// How many tables one statement locks.
+/// How often the snapshot is tried while tables are created and dropped.
+const ATTEMPTS: usize = 5;
+/// The number of tables that one statement locks.
 const LOCKS_AT_ONCE: usize = 500;
 
-/// An exported snapshot, valid as long as this is kept.
+/// An exported snapshot. It is valid until this value is dropped.
 pub(crate) struct Snapshot {
-    /// The connection whose transaction the snapshot belongs to.
+    /// The connection whose transaction holds the snapshot and the locks.
     pub(crate) keeper: Client,
-    /// What `set transaction snapshot` and `pg_dump --snapshot` take.
+    /// Its name for `set transaction snapshot` and `pg_dump --snapshot`.
     pub(crate) name: String,
-    /// Every table whose rows are to be copied, all of them locked against change of their shape.
+    /// The tables whose rows are copied, locked in the mode ACCESS SHARE.
     pub(crate) tables: Vec<TableRow>,
 }
 
 impl Snapshot {
-    /// Locks the tables, takes the snapshot, and looks whether both speak of the same tables.
+    /// Locks the tables, takes the snapshot, and checks that it contains the same tables.
+    ///
+    /// # Errors
+    /// A lock is not granted in time, the role lacks a privilege, or tables are created and dropped too often.
     pub(crate) async fn take(keeper: Client) -> Result<Self> {
-        // Listing tables waits for locks, too: it looks at how large they are.
+        // Listing the tables waits for locks too, because it reads their sizes.
         keeper.batch_execute(&format!("set lock_timeout = {LOCK_WAIT_MS}")).await?;
-        for _ in 0..TRIES {
+        for _ in 0..ATTEMPTS {
             let before = catalog::tables(&keeper).await?;
             keeper.batch_execute("begin isolation level repeatable read, read only").await?;
             if !lock(&keeper, &before).await? {
@@ -41,7 +45,7 @@ impl Snapshot {
             let name: String = keeper
                 .query_one("select pg_catalog.pg_export_snapshot()", &[])
                 .await
-                .map_err(no_export)?
+                .context("cannot export a snapshot")?
                 .get(0);
             let tables = catalog::tables(&keeper).await?;
             if same(&before, &tables) {
@@ -50,34 +54,31 @@ impl Snapshot {
             keeper.batch_execute("rollback").await?;
         }
         Err(fail(
-            ExitClass::Transient,
-            "tables are being made and dropped too quickly to take a consistent view of them",
+            FailureCode::DumpFailed,
+            format!("tables were created or dropped during each of {ATTEMPTS} attempts to take a snapshot"),
         ))
     }
 
-    /// Makes another connection see what this snapshot sees.
-    pub(crate) async fn lend(&self, client: &Client) -> Result<()> {
+    /// Makes another connection use this snapshot.
+    pub(crate) async fn import(&self, client: &Client) -> Result<()> {
         let sql = format!(
             "begin isolation level repeatable read, read only; set transaction snapshot {}",
             literal(&self.name)
         );
-        client.batch_execute(&sql).await.context("cannot join the snapshot")
+        client.batch_execute(&sql).await.context("cannot import the snapshot")
     }
 
-    /// Ends it. An error if the connection that kept it and the locks was lost meanwhile: a table might have been emptied
-    /// before it was copied.
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    /// The connection was lost, and the locks with it: a table may have been truncated before it was copied.
     pub(crate) async fn release(self) -> Result<()> {
-        let kept = self.keeper.batch_execute("commit").await;
-        kept.map_err(|error| {
-            fail(
-                ExitClass::Transient,
-                format!("the connection that kept the tables locked was lost: {error}"),
-            )
-        })
+        let committed = self.keeper.batch_execute("commit").await;
+        committed.context("the connection that held the snapshot and the locks failed")
     }
 }
 
-/// Locks every table against being dropped, rewritten or emptied, not against reading and writing. False if one is gone.
+/// Locks the tables against being dropped, rewritten or truncated, not against reads and writes. False if one no longer exists.
 async fn lock(client: &Client, tables: &[TableRow]) -> Result<bool> {
     for some in tables.chunks(LOCKS_AT_ONCE) {
         let names: Vec<String> =
@@ -88,24 +89,6 @@ async fn lock(client: &Client, tables: &[TableRow]) -> Result<bool> {
             Some(
                 &SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME | &SqlState::WRONG_OBJECT_TYPE,
             ) => Ok(false),
-            Some(&SqlState::LOCK_NOT_AVAILABLE) => Err(fail(
-                ExitClass::Transient,
-                format!(
-                    "somebody holds a lock on a table for longer than {} s (an ALTER, TRUNCATE or VACUUM FULL under way): try again later",
-                    LOCK_WAIT_MS / 1000
-                ),
-            )),
-            Some(&SqlState::OUT_OF_MEMORY) => Err(fail(
-                ExitClass::Configuration,
-                "the server has no room for a lock on every table: raise max_locks_per_transaction there",
-            )),
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Err(fail(
-                ExitClass::Configuration,
-                format!(
-                    "the user may not read every table ({}): back up as a superuser, or grant pg_read_all_data",
-                    server_words(&error)
-                ),
-            )),
             _ => Err(error).context("cannot lock the tables"),
         };
     }
@@ -119,13 +102,4 @@ fn same(before: &[TableRow], now: &[TableRow]) -> bool {
     before.sort_unstable();
     now.sort_unstable();
     before == now
-}
-
-fn server_words(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |e| e.message().to_owned())
-}
-
-fn no_export(error: tokio_postgres::Error) -> anyhow::Error {
-    anyhow::Error::from(error)
-        .context("the server cannot share a snapshot (is a connection pooler in between?)")
 }

@@ -1,38 +1,41 @@
-//! Reads what `pg_dumpall --globals-only` wrote into statements and decides which of them may run: roles, memberships
-//! and settings. It is no SQL parser: it splits by quotes and comments and looks at the first words. It runs nothing.
+//! Splits the output of `pg_dumpall --globals-only` into statements and decides which of them may be executed: roles, memberships
+//! and settings. It splits at quotes and comments and compares the first words; it is not an SQL parser. It executes nothing.
+//!
+//! foreign text: pg_dumpall
 
-use anyhow::Result;
-use model::ExitClass;
+use model::{Failure, FailureCode};
 
-use crate::failure::fail;
-
-/// One statement that may run.
+/// A statement that may be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Global {
-    /// Makes a role; one that exists already is fine.
+    /// Creates a role, unless it exists.
     CreateRole { role: String, sql: String },
-    /// Gives a role its attributes and password verifier.
+    /// Sets the attributes and the password verifier of a role.
     AlterRole { role: String, sql: String },
-    /// Gives a role a setting; applied last, so that it does not bend the restore itself.
+    /// Sets a parameter of a role. It is executed last, so that it does not affect the restore.
     RoleSetting(String),
-    /// A membership, a comment, or access to a parameter.
+    /// A membership, a comment, or a privilege on a parameter.
     Other(String),
 }
 
-/// The statements of a globals file, in their order; an error if there is one that must not run.
-pub(crate) fn read(text: &str) -> Result<Vec<Global>> {
+/// The statements of a globals file, in order.
+///
+/// # Errors
+/// A statement is not allowed, or the text is not what pg_dumpall writes.
+pub(crate) fn read(text: &str) -> Result<Vec<Global>, Failure> {
     let mut globals = Vec::new();
     for statement in split(text)? {
-        if let Some(global) = judge(&statement)? {
+        if let Some(global) = classify(&statement)? {
             globals.push(global);
         }
     }
     Ok(globals)
 }
 
-fn judge(sql: &str) -> Result<Option<Global>> {
-    let words = tokens(sql, 8);
-    let word = |i: usize| words.get(i).map(String::as_str).unwrap_or_default();
+/// The kind of an allowed statement; none for a statement that is not needed.
+fn classify(sql: &str) -> Result<Option<Global>, Failure> {
+    let tokens = tokens(sql, 8);
+    let word = |i: usize| tokens.get(i).map(String::as_str).unwrap_or_default();
     let sql = sql.to_owned();
     let role = || word(2).to_owned();
     Ok(match (word(0), word(1)) {
@@ -40,36 +43,36 @@ fn judge(sql: &str) -> Result<Option<Global>> {
         ("CREATE", "ROLE") => Some(Global::CreateRole { role: role(), sql }),
         ("ALTER", "ROLE") if word(3) == "WITH" => Some(Global::AlterRole { role: role(), sql }),
         ("ALTER", "ROLE") if matches!(word(3), "SET" | "IN") => Some(Global::RoleSetting(sql)),
-        ("GRANT" | "REVOKE", _) if words.iter().any(|w| w == "TABLESPACE") => return Err(tablespace()),
-        // A membership names roles only; anything with ON that is not a parameter is not for here.
-        ("GRANT", _) if !words.iter().any(|w| w == "ON") => Some(Global::Other(sql)),
-        ("GRANT" | "REVOKE", _) if words.windows(2).any(|w| w[0] == "ON" && w[1] == "PARAMETER") => {
+        ("GRANT" | "REVOKE", _) if tokens.iter().any(|token| token == "TABLESPACE") => return Err(tablespace(&tokens)),
+        // A membership has no ON. Of the privileges, only those on parameters are global.
+        ("GRANT", _) if !tokens.iter().any(|token| token == "ON") => Some(Global::Other(sql)),
+        ("GRANT" | "REVOKE", _) if tokens.windows(2).any(|pair| pair[0] == "ON" && pair[1] == "PARAMETER") => {
             Some(Global::Other(sql))
         }
         ("COMMENT", "ON") if word(2) == "ROLE" => Some(Global::Other(sql)),
-        ("CREATE" | "ALTER", "TABLESPACE") => return Err(tablespace()),
-        ("COMMENT" | "SECURITY", _) if words.iter().any(|w| w == "TABLESPACE") => return Err(tablespace()),
-        ("SECURITY", "LABEL") if words.iter().any(|w| w == "ROLE") => Some(Global::Other(sql)),
+        ("CREATE" | "ALTER", "TABLESPACE") => return Err(tablespace(&tokens)),
+        ("COMMENT" | "SECURITY", _) if tokens.iter().any(|token| token == "TABLESPACE") => return Err(tablespace(&tokens)),
+        ("SECURITY", "LABEL") if tokens.iter().any(|token| token == "ROLE") => Some(Global::Other(sql)),
         _ => {
             let shown: String = sql.chars().take(60).filter(|c| !c.is_control()).collect();
-            return Err(fail(
-                ExitClass::Configuration,
-                format!("the image's globals hold a statement that is not for roles: {shown}…"),
-            ));
+            let detail = format!("the image's globals contain a statement that is not about roles: {shown}…");
+            return Err(Failure::new(FailureCode::ImageUnsupported, detail).on(image::GLOBALS));
         }
     })
 }
 
-fn tablespace() -> anyhow::Error {
-    fail(
-        ExitClass::Configuration,
-        "the image's source has tablespaces, which a restored instance has no place for: move its objects to pg_default at the source \
-         (ALTER TABLE … SET TABLESPACE pg_default), drop the tablespaces, and back up again",
-    )
+/// The failure of a statement about a tablespace.
+fn tablespace(tokens: &[String]) -> Failure {
+    let failure = Failure::new(FailureCode::TablespaceMissing, "the source has tablespaces");
+    let name = tokens.iter().skip_while(|token| *token != "TABLESPACE").nth(1);
+    match name {
+        Some(name) => failure.on(name.trim_start_matches('"')),
+        None => failure,
+    }
 }
 
-/// The first words of a statement: bare ones as they are (pg_dumpall writes its keywords in capitals), quoted names
-/// without their quotes but marked with one so that no name passes for a keyword, strings as `'`.
+/// The first tokens of a statement: words unchanged (pg_dumpall writes keywords in capitals), quoted names as `"name`, so that no
+/// name equals a keyword, and strings as `'`.
 fn tokens(sql: &str, most: usize) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = sql.trim_start();
@@ -98,7 +101,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
 }
 
-/// Where a quoted piece at the start of `text` ends (doubled quotes are part of it).
+/// The end of the quoted text at the start of `text`. Doubled quotes belong to it.
 fn end_of_quoted(text: &str, quote: char) -> Option<usize> {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((i, c)) = chars.next() {
@@ -114,9 +117,9 @@ fn end_of_quoted(text: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// Splits at semicolons outside of quotes and comments. psql's own commands are never obeyed: the two that pg_dumpall
-/// writes since 2025 (`\restrict`, `\unrestrict`) are passed over, any other is an error.
-fn split(text: &str) -> Result<Vec<String>> {
+/// Splits at semicolons outside of quotes and comments. Commands of psql are not executed: the two that pg_dumpall writes since
+/// 2025 (`\restrict`, `\unrestrict`) are skipped, any other is an error.
+fn split(text: &str) -> Result<Vec<String>, Failure> {
     let mut statements = Vec::new();
     let mut current = String::new();
     let mut rest = text;
@@ -127,21 +130,21 @@ fn split(text: &str) -> Result<Vec<String>> {
                 current.push('\n');
                 continue;
             }
-            '/' if rest.starts_with("/*") => return Err(odd("a block comment")),
+            '/' if rest.starts_with("/*") => return Err(unexpected("a block comment")),
             '\\' if current.trim().is_empty() => {
                 let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
                 if !(line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ")) {
-                    return Err(odd("a command for psql"));
+                    return Err(unexpected("a command of psql"));
                 }
                 rest = after;
                 continue;
             }
-            '\\' => return Err(odd("a stray backslash")),
+            '\\' => return Err(unexpected("a backslash outside of quotes")),
             'E' | 'e' if rest[1..].starts_with('\'') && !current.ends_with(is_word) => {
-                end_of_escaped(rest).ok_or_else(|| odd("an open quote"))?
+                end_of_escaped(rest).ok_or_else(|| unexpected("an unterminated quote"))?
             }
-            '\'' | '"' => end_of_quoted(rest, c).ok_or_else(|| odd("an open quote"))?,
-            '$' if !current.ends_with(is_word) => return Err(odd("a dollar quote")),
+            '\'' | '"' => end_of_quoted(rest, c).ok_or_else(|| unexpected("an unterminated quote"))?,
+            '$' if !current.ends_with(is_word) => return Err(unexpected("a dollar quote")),
             ';' => {
                 let statement = current.trim();
                 if !statement.is_empty() {
@@ -156,10 +159,10 @@ fn split(text: &str) -> Result<Vec<String>> {
         current.push_str(&rest[..used]);
         rest = &rest[used..];
     }
-    if current.trim().is_empty() { Ok(statements) } else { Err(odd("an unfinished statement")) }
+    if current.trim().is_empty() { Ok(statements) } else { Err(unexpected("an unterminated statement")) }
 }
 
-/// Where an `E'…'` at the start of `text` ends.
+/// The end of the constant `E'…'` at the start of `text`.
 fn end_of_escaped(text: &str) -> Option<usize> {
     let mut chars = text.char_indices().skip(2).peekable();
     while let Some((i, c)) = chars.next() {
@@ -177,14 +180,12 @@ fn end_of_escaped(text: &str) -> Option<usize> {
     None
 }
 
-fn odd(what: &str) -> anyhow::Error {
-    fail(
-        ExitClass::Configuration,
-        format!("the image's globals hold {what}, which pg_dumpall does not write there"),
-    )
+fn unexpected(what: &str) -> Failure {
+    let detail = format!("the image's globals contain {what}, which pg_dumpall does not write");
+    Failure::new(FailureCode::ImageUnsupported, detail).on(image::GLOBALS)
 }
 
-/// Whether a role's name in a statement is `name`.
+/// Whether the token of a role's name is `name`.
 pub(crate) fn names(token: &str, name: &str) -> bool {
     token.strip_prefix('"').unwrap_or(token) == name
 }
@@ -214,8 +215,8 @@ GRANT SET ON PARAMETER work_mem TO reader;
 "#;
 
     #[test]
-    fn what_pg_dumpall_writes_is_read() {
-        let globals = read(DUMPED).expect("all of it may run");
+    fn output_of_pg_dumpall_is_accepted() {
+        let globals = read(DUMPED).expect("allowed");
         assert_eq!(globals.len(), 7, "{globals:#?}");
         assert!(
             matches!(&globals[0], Global::CreateRole { role, .. } if names(role, "odd \"name\" ; drop role reader; --"))
@@ -227,7 +228,7 @@ GRANT SET ON PARAMETER work_mem TO reader;
     }
 
     #[test]
-    fn nothing_else_may_run() {
+    fn other_statements_are_refused() {
         for hostile in [
             "\\! touch /tmp/x\n",
             "CREATE ROLE a; \\copy x from program 'id'\n",
@@ -243,13 +244,14 @@ GRANT SET ON PARAMETER work_mem TO reader;
             "CREATE ROLE a",
         ] {
             let refused = read(hostile).expect_err(hostile);
-            assert!(refused.to_string().contains("globals"), "{hostile}: {refused}");
+            assert_eq!(refused.code, FailureCode::ImageUnsupported, "{hostile}: {refused}");
         }
     }
 
     #[test]
-    fn tablespaces_are_refused_by_name_of_the_cause() {
-        let refused = read("CREATE TABLESPACE fast OWNER postgres LOCATION '/ssd';").expect_err("no place");
-        assert!(refused.to_string().contains("tablespaces"), "{refused}");
+    fn tablespaces_are_refused_with_their_own_code() {
+        let refused = read("CREATE TABLESPACE fast OWNER postgres LOCATION '/ssd';").expect_err("a tablespace");
+        assert_eq!(refused.code, FailureCode::TablespaceMissing);
+        assert_eq!(refused.subject.as_deref(), Some("fast"));
     }
 }

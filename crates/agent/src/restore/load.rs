@@ -1,36 +1,38 @@
-//! The command lines of pg_restore against the private server, and the statements around them. It reads no image.
+//! The command lines of pg_restore for the scratch server, and the statements of a restore. It reads no image.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use model::FailureCode;
 use tokio_postgres::Client;
 
-use crate::catalog::{SequenceRow, TableRow, literal, qualified, quoted};
-use crate::private::PrivateServer;
+use crate::catalog::{SequenceRow, TableRow};
 use crate::programs::Programs;
 use crate::run_as::RunAs;
+use crate::scratch_server::ScratchServer;
+use crate::sql::{literal, qualified, quoted};
 use crate::tools::Tool;
 
-/// How many sequences one statement sets.
+/// The number of sequences that are set at once.
 const SEQUENCES_AT_ONCE: usize = 200;
 
-/// pg_restore against a private server.
+/// pg_restore with a connection to the scratch server.
 pub(crate) struct PgRestore<'a> {
     pub(crate) programs: &'a Programs,
-    pub(crate) server: &'a PrivateServer,
+    pub(crate) server: &'a ScratchServer,
     pub(crate) run_as: Option<RunAs>,
 }
 
 impl PgRestore<'_> {
-    /// Makes the database that the archive names, with its owner, access, comment and settings, and what comes before rows.
-    /// It connects to `first` only to say so; the database's name is in the archive.
+    /// Creates the database of the archive, with owner, privileges, comment and settings, and the section pre-data. It connects to
+    /// the database `first` to do so.
     pub(crate) fn create(&self, archive: &Path, first: &str) -> Tool {
         self.tool()
             .args(["--create", "--section=pre-data", &format!("--dbname={first}")])
             .args(["--", &archive.display().to_string()])
     }
 
-    /// What comes after rows: indexes, constraints, triggers, materialised views.
+    /// Restores the section post-data: indexes, constraints, triggers; and materialized views.
     pub(crate) fn finish(&self, archive: &Path, database: &str, jobs: usize) -> Tool {
         self.tool()
             .args([
@@ -41,24 +43,24 @@ impl PgRestore<'_> {
             .args(["--", &archive.display().to_string()])
     }
 
-    /// Large objects' contents, from its input.
+    /// Restores the contents of large objects from its input.
     pub(crate) fn large_objects(&self, database: &str) -> Tool {
         self.tool().args(["--section=data", &format!("--dbname={}", conninfo(database))])
     }
 
     fn tool(&self) -> Tool {
-        Tool::new(&self.programs.path("pg_restore"), self.run_as)
+        Tool::new(&self.programs.path("pg_restore"), self.run_as, FailureCode::RestoreFailed)
             .args(["--exit-on-error", "--no-password", "--format=custom"])
             .envs(self.server.libpq_env())
     }
 }
 
-/// A database's name where libpq expects a connection string.
+/// A connection string with the name of a database.
 fn conninfo(database: &str) -> String {
     format!("dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
-/// Takes away the database of this name that initdb made, so that the image's own can be created.
+/// Drops the database of this name that initdb created, so that the image's database can be created.
 pub(crate) async fn drop_initial(client: &Client, database: &str) -> Result<()> {
     if database == "template1" {
         client.batch_execute("alter database template1 is_template false").await?;
@@ -66,23 +68,23 @@ pub(crate) async fn drop_initial(client: &Client, database: &str) -> Result<()> 
     client
         .batch_execute(&format!("drop database if exists {}", quoted(database)))
         .await
-        .with_context(|| format!("cannot make room for database {database}"))
+        .with_context(|| format!("cannot drop the initial database {database:?}"))
 }
 
-/// The statement that takes a piece of a table in. `alone` is true where nobody else fills the table meanwhile and it
-/// is new: its rows are then written frozen and without WAL.
-pub(crate) fn copy_in(table: &TableRow, columns: &[String], encoding: &str, alone: bool) -> String {
+/// The statement that loads rows into a table. `freeze` requires that the same transaction created or truncated the table: the
+/// rows are then written frozen and without WAL.
+pub(crate) fn copy_in(table: &TableRow, columns: &[String], encoding: &str, freeze: bool) -> String {
     let columns: Vec<String> = columns.iter().map(|c| quoted(c)).collect();
     let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
     let (schema, name) = table.root.clone().unwrap_or_else(|| (table.schema.clone(), table.name.clone()));
-    let freeze = if alone { ", freeze" } else { "" };
+    let freeze = if freeze { ", freeze" } else { "" };
     format!(
         "copy {}{list} from stdin with (format text, encoding '{encoding}'{freeze})",
         qualified(&schema, &name)
     )
 }
 
-/// Sets every sequence to its value.
+/// Sets the values of sequences.
 pub(crate) async fn set_sequences(client: &Client, sequences: &[SequenceRow]) -> Result<()> {
     for some in sequences.chunks(SEQUENCES_AT_ONCE) {
         let calls: Vec<String> = some

@@ -1,65 +1,48 @@
-//! Fills a fresh data directory from an image with a private server, compares it with what the image says, and only then
-//! hands it over. It does not know who asked for it, nor how the instance will be run.
+//! Restores an image into a new data directory with a scratch server, compares the result with the image, and completes the data
+//! directory only if they are equal.
 
+mod connection;
+mod context;
 mod database;
 mod globals;
 mod load;
-mod place;
+mod login;
 mod receipt;
 mod roles;
 mod rows;
+mod target;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use image::{ImageReader, Store};
-use model::{Database, ExitClass, Level, Location, Manifest, Outcome, Receipt};
+use model::{Database, Failure, FailureCode, Level, Manifest, Outcome, Receipt, Source};
 use tokio_postgres::Client;
 
-use crate::backup::{MOST_STREAMS, Meter};
-use crate::failure::{fail, fail_with};
+pub(crate) use context::RestoreTask;
+
+use crate::failure::{FailureWithOutcome, fail};
 use crate::job::Job;
-use crate::private::{Plan, PrivateServer, Purpose};
-use crate::programs::{FOR_RESTORE, Programs, Wanted};
+use crate::programs::{FOR_RESTORE, Programs};
+use crate::progress::Meter;
+use crate::queue::MAX_STREAMS;
+use crate::scratch_server::{Purpose, ScratchConfig, ScratchServer};
 use crate::work_dir::WorkDir;
+use context::RestoreContext;
 use globals::Global;
-use place::Place;
+use target::RestoreTarget;
 
-/// What to restore, and where to.
-#[derive(Clone, Debug)]
-pub(crate) struct Restore {
-    pub(crate) from: Location,
-    pub(crate) data_dir: String,
-    pub(crate) superuser: String,
-    pub(crate) streams: usize,
-    pub(crate) bin_dir: Option<String>,
-}
-
-/// Everything that the parts of a restore share.
-struct Cx<'a> {
-    job: &'a Job,
-    what: &'a Restore,
-    image: &'a ImageReader,
-    programs: &'a Programs,
-    place: &'a Place,
-    work_dir: &'a WorkDir,
-    streams: usize,
-    bootstrap: &'a str,
-}
-
-/// Restores. Whatever fails or is cancelled, nothing is left: no server, no directory.
-pub(crate) async fn restore(job: &Job, what: &Restore, store: Store) -> Result<Outcome> {
+/// Restores an image. After a failure or a cancellation, neither a server nor a directory is left.
+pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Result<Outcome> {
     let image = ImageReader::open(store, &what.from.prefix).await?;
-    let place = Place::new(Path::new(&what.data_dir), job.run())?;
-    if let Some(outcome) = place.done_before(&image.manifest_sha256) {
-        job.log(Level::Info, "an earlier attempt of this run came to its end already".to_owned());
+    let target = RestoreTarget::new(Path::new(&task.data_dir), job.run())?;
+    if let Some(outcome) = target.completed(&image.manifest_sha256) {
+        job.log(Level::Info, "an earlier attempt of this run completed the restore");
         return Ok(outcome);
     }
     let source = &image.manifest.source;
-    let programs =
-        Programs::find(what.bin_dir.as_deref(), Wanted { major: source.major, programs: FOR_RESTORE })
-            .await?;
+    let programs = Programs::find(task.bin_dir.as_deref(), source.major, FOR_RESTORE).await?;
     job.log(
         Level::Info,
         format!(
@@ -68,164 +51,133 @@ pub(crate) async fn restore(job: &Job, what: &Restore, store: Store) -> Result<O
         ),
     );
     let globals = read_globals(&image).await?;
-    place.prepare().await?;
-    let work_dir = WorkDir::make(job.run(), place.run_as)?;
-    let bootstrap = source.bootstrap.as_deref().unwrap_or(&what.superuser);
-    let streams = what.streams.clamp(1, MOST_STREAMS);
-    let mut server = PrivateServer::new(Plan {
+    target.prepare().await?;
+    let work_dir = WorkDir::create(job.run(), target.run_as)?;
+    let bootstrap = source.bootstrap.as_deref().unwrap_or(&task.superuser);
+    let streams = task.streams.clamp(1, MAX_STREAMS);
+    let mut server = ScratchServer::new(ScratchConfig {
         programs: programs.clone(),
-        data_dir: place.building.clone(),
+        data_dir: target.building.clone(),
         work_dir: work_dir.path().to_owned(),
-        run_as: place.run_as,
+        run_as: target.run_as,
         bootstrap: bootstrap.to_owned(),
         preload: source.preload.clone(),
         settings: settings_for(&image.manifest),
         connections: streams,
+        redactor: job.redactor().clone(),
     });
-    let cx = Cx {
+    let context = RestoreContext {
         job,
-        what,
+        task,
         image: &image,
         programs: &programs,
-        place: &place,
+        target: &target,
         work_dir: &work_dir,
         streams,
         bootstrap,
     };
     let built = tokio::select! {
         cancelled = job.cancelled() => Err(cancelled),
-        built = build(&cx, &mut server, &globals) => built,
+        built = build(&context, &mut server, &globals) => built,
     };
     server.stop_now().await;
-    let handed_over =
-        built.and_then(|outcome| place.hand_over(&image.manifest_sha256, &outcome).map(|()| outcome));
-    if handed_over.is_err()
-        && let Err(error) = place.clear().await
+    let completed =
+        built.and_then(|outcome| target.complete(&image.manifest_sha256, &outcome).map(|()| outcome));
+    if completed.is_err()
+        && let Err(error) = target.clear().await
     {
-        job.log(Level::Warn, format!("what was built could not be taken away: {error:#}"));
+        job.warn(&error.context("cannot remove the incomplete data directory"));
     }
-    handed_over
+    completed
 }
 
 async fn read_globals(image: &ImageReader) -> Result<Vec<Global>> {
     let packed = image.read(image::GLOBALS).await?;
-    let text = zstd::decode_all(&packed[..]).context("cannot unpack the image's roles")?;
+    let text = zstd::decode_all(&packed[..]).context("cannot decompress the image's roles")?;
     let text = String::from_utf8(text)
-        .map_err(|_| fail(ExitClass::Configuration, "the image's roles have names that are not UTF-8"))?;
-    globals::read(&text)
+        .map_err(|_| fail(FailureCode::ImageUnsupported, "the image's roles have names that are not UTF-8"))?;
+    Ok(globals::read(&text)?)
 }
 
-/// What an extension asks to be set before it lets itself be created.
+/// The parameters that extensions of the image require before they can be created.
 fn settings_for(manifest: &Manifest) -> Vec<(String, String)> {
     let cron = manifest.databases.iter().find(|d| d.extensions.iter().any(|e| e.name == "pg_cron"));
     cron.map(|d| ("cron.database_name".to_owned(), d.name.clone())).into_iter().collect()
 }
 
-async fn build(cx: &Cx<'_>, server: &mut PrivateServer, globals: &[Global]) -> Result<Outcome> {
-    let manifest = &cx.image.manifest;
-    let tell = |progress| cx.job.progress(progress);
-    let meter = Meter::new(&tell, "initdb", 0);
+/// Fills the data directory. At the end the server is stopped and all files are on disk.
+async fn build(
+    context: &RestoreContext<'_>,
+    server: &mut ScratchServer,
+    globals: &[Global],
+) -> Result<Outcome> {
+    let manifest = &context.image.manifest;
+    let report = |progress| context.job.progress(progress);
+    let meter = Meter::new(&report, "initdb", 0);
     meter.phase("initdb");
-    server.init(template(manifest)?).await?;
+    server.init(locale_model(manifest)?).await?;
     server.start(Purpose::Load).await?;
     let client = server.connect("template1").await?;
     check_extensions(&client, manifest).await?;
-    roles::apply(&client, globals, cx.bootstrap).await?;
-    roles::ensure_superuser(&client, &cx.what.superuser).await?;
+    roles::apply(&client, globals, context.bootstrap).await?;
+    roles::ensure_superuser(&client, &context.task.superuser).await?;
     drop(client);
     let mut receipt = Receipt::default();
     for database in &manifest.databases {
-        database::restore(cx, server, &meter, database, &mut receipt)
+        database::restore(context, server, &meter, database, &mut receipt)
             .await
             .with_context(|| format!("database {:?}", database.name))?;
     }
-    if receipt.difference_count > 0 {
-        let words =
-            format!("what was restored is not what the image says: {}", receipt.differences.join("; "));
-        let outcome = Outcome::Restore {
-            receipt,
-            version: manifest.source.version.clone(),
-            major: manifest.source.major,
-        };
-        return Err(fail_with(ExitClass::Verification, words, outcome));
-    }
+    let outcome = outcome_of(context.job, receipt, manifest)?;
     let client = server.connect("template1").await?;
     roles::apply_settings(&client, globals).await?;
     drop(client);
     meter.phase("sync");
-    prove_password(cx, server).await?;
-    let Receipt { tables, rows, sequences, large_objects, .. } = receipt;
-    let words = format!(
-        "{tables} tables with {rows} rows, {sequences} sequences, {large_objects} large objects: all as in the image"
-    );
-    cx.job.log(Level::Info, words);
-    Ok(Outcome::Restore { receipt, version: manifest.source.version.clone(), major: manifest.source.major })
+    login::verify(context, server).await?;
+    server.sync().await?;
+    Ok(outcome)
 }
 
-/// Whether this installation offers every extension of the image.
+/// The outcome of a restore that is equal to the image.
+///
+/// # Errors
+/// The receipt has differences. The failure carries the outcome.
+fn outcome_of(job: &Job, receipt: Receipt, manifest: &Manifest) -> Result<Outcome, FailureWithOutcome> {
+    let differences = (receipt.difference_count > 0).then(|| receipt.differences.join("; "));
+    let content = format!(
+        "{} tables with {} rows, {} sequences, {} large objects",
+        receipt.tables, receipt.rows, receipt.sequences, receipt.large_objects
+    );
+    let Source { version, major, .. } = &manifest.source;
+    let outcome = Outcome::Restore { receipt, version: version.clone(), major: *major };
+    if let Some(differences) = differences {
+        let failure = Failure::new(FailureCode::RestoreDiffers, differences);
+        return Err(FailureWithOutcome { failure, outcome: Box::new(outcome) });
+    }
+    job.log(Level::Info, format!("{content}: identical to the image"));
+    Ok(outcome)
+}
+
+/// Checks that this installation has every extension of the image.
 async fn check_extensions(client: &Client, manifest: &Manifest) -> Result<()> {
     let rows = client.query("select name::text from pg_catalog.pg_available_extensions", &[]).await?;
-    let there: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    let wanted = manifest.databases.iter().flat_map(|d| &d.extensions).map(|e| e.name.as_str());
-    let missing: BTreeSet<&str> = wanted.filter(|name| !there.contains(*name)).collect();
+    let available: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let required = manifest.databases.iter().flat_map(|d| &d.extensions).map(|e| e.name.as_str());
+    let missing: BTreeSet<&str> = required.filter(|name| !available.contains(*name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = missing.into_iter().collect();
-    let words = format!(
-        "PostgreSQL here lacks extensions of the image: {}; install them for this version",
-        names.join(", ")
-    );
-    Err(fail(ExitClass::Configuration, words))
+    let names = missing.into_iter().collect::<Vec<&str>>().join(", ");
+    let detail = format!("extensions of the image are not available in this installation: {names}");
+    Err(Failure::new(FailureCode::ExtensionMissing, detail).on(names).into())
 }
 
-/// The database whose encoding and locale the new cluster gets.
-fn template(manifest: &Manifest) -> Result<&Database> {
+/// The database whose encoding and locale initdb uses.
+fn locale_model(manifest: &Manifest) -> Result<&Database> {
     let all = &manifest.databases;
     let named = |name: &str| all.iter().find(|d| d.name == name);
     named("template1")
         .or_else(|| named("postgres"))
         .or_else(|| all.first())
-        .ok_or_else(|| fail(ExitClass::Configuration, "the image holds no database"))
-}
-
-/// Stops the server, brings it to disk, and shows that the superuser gets in with the password that the platform has.
-/// Where the image brought another one (its source asked for none), that password is set.
-async fn prove_password(cx: &Cx<'_>, server: &mut PrivateServer) -> Result<()> {
-    server.stop().await?;
-    if let Some(password) = cx.job.password()
-        && !gets_in(cx, server, password).await?
-    {
-        cx.job.log(
-            Level::Warn,
-            format!(
-                "the image has another password for {:?} than was given: the given one is set",
-                cx.what.superuser
-            ),
-        );
-        server.start(Purpose::Load).await?;
-        let client = server.connect("template1").await?;
-        roles::set_password(&client, &cx.what.superuser, password).await?;
-        drop(client);
-        server.stop().await?;
-        if !gets_in(cx, server, password).await? {
-            let words = format!(
-                "{:?} cannot log in to the restored server (has its password expired?)",
-                cx.what.superuser
-            );
-            return Err(fail(ExitClass::Configuration, words));
-        }
-    }
-    server.sync().await
-}
-
-async fn gets_in(cx: &Cx<'_>, server: &mut PrivateServer, password: &str) -> Result<bool> {
-    server.start(Purpose::Prove).await?;
-    let attempt = server.connect_as(&cx.what.superuser, Some(password), "template1").await;
-    server.stop().await?;
-    match attempt {
-        Ok(_) => Ok(true),
-        Err(error) if roles::is_wrong_password(&error) => Ok(false),
-        Err(error) => Err(error).context("cannot log in to the restored server"),
-    }
+        .ok_or_else(|| fail(FailureCode::ImageUnsupported, "the image contains no database"))
 }

@@ -1,5 +1,5 @@
-//! Compares a restored database with what the image says: the rows of every table, every sequence's value, the number
-//! of large objects. It counts anew in the target and changes nothing.
+//! Compares a restored database with the image: the number of rows of every table, the value of every sequence, the number of
+//! large objects. It counts in the target and changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,15 @@ use anyhow::{Context as _, Result};
 use model::Receipt;
 use tokio_postgres::Client;
 
-use crate::catalog::{self, SequenceRow, TableRow, qualified};
+use crate::catalog::{self, SequenceRow, TableRow};
+use crate::sql::qualified;
 
-/// How many differences are named in words.
-const NAMED: usize = 20;
-/// The longest name of an object in a difference.
-const SHOWN: usize = 80;
+/// The maximum number of differences in the list.
+const LISTED: usize = 20;
+/// The longest name of an object in a difference, in characters.
+const NAME_LENGTH: usize = 80;
 
-/// What an image says about one database.
+/// The content of one database, as the image lists it.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     /// Rows by schema and table.
@@ -23,7 +24,7 @@ pub(crate) struct Expected {
     pub(crate) large_objects: u64,
 }
 
-/// Rows of some tables of the target, as one connection counts them.
+/// Counts the rows of a table.
 pub(crate) async fn count(client: &Client, table: &TableRow) -> Result<u64> {
     let condition = table.condition.as_deref().unwrap_or_default();
     let name = qualified(&table.schema, &table.name);
@@ -34,7 +35,7 @@ pub(crate) async fn count(client: &Client, table: &TableRow) -> Result<u64> {
     Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
-/// Adds a database's comparison to the receipt.
+/// Compares a database and adds the result to the receipt.
 pub(crate) async fn compare(
     client: &Client,
     database: &str,
@@ -42,42 +43,42 @@ pub(crate) async fn compare(
     expected: &Expected,
     receipt: &mut Receipt,
 ) -> Result<()> {
-    let mut differ = |words: String| {
+    let mut differ = |difference: String| {
         receipt.difference_count += 1;
-        if receipt.differences.len() < NAMED {
-            receipt.differences.push(format!("{}: {words}", shown(database)));
+        if receipt.differences.len() < LISTED {
+            receipt.differences.push(format!("{}: {difference}", printable(database)));
         }
     };
-    let (wanted, found) = (by_root(counted, &expected.rows), by_root(counted, &as_map(counted)));
-    for ((schema, name), rows) in &wanted {
-        let label = shown(&format!("{schema}.{name}"));
-        match found.get(&(schema.clone(), name.clone())) {
+    let (expected_rows, found_rows) = (by_root(counted, &expected.rows), by_root(counted, &as_map(counted)));
+    for ((schema, name), rows) in &expected_rows {
+        let label = printable(&format!("{schema}.{name}"));
+        match found_rows.get(&(schema.clone(), name.clone())) {
             None => differ(format!("table {label} is missing")),
-            Some(there) if there != rows => {
-                differ(format!("table {label} has {there} rows, the image {rows}"));
+            Some(found) if found != rows => {
+                differ(format!("table {label} has {found} rows, the image has {rows}"));
             }
             Some(_) => {}
         }
     }
-    for (schema, name) in found.keys().filter(|key| !wanted.contains_key(*key)) {
-        differ(format!("table {} is not in the image", shown(&format!("{schema}.{name}"))));
+    for (schema, name) in found_rows.keys().filter(|key| !expected_rows.contains_key(*key)) {
+        differ(format!("table {} is not in the image", printable(&format!("{schema}.{name}"))));
     }
     let sequences = catalog::sequences(client).await?;
-    let there: BTreeMap<_, _> = sequences.iter().map(|s| ((&s.schema, &s.name), s)).collect();
-    for wanted in &expected.sequences {
-        let label = shown(&format!("{}.{}", wanted.schema, wanted.name));
-        match there.get(&(&wanted.schema, &wanted.name)) {
+    let found: BTreeMap<_, _> = sequences.iter().map(|s| ((&s.schema, &s.name), s)).collect();
+    for expected in &expected.sequences {
+        let label = printable(&format!("{}.{}", expected.schema, expected.name));
+        match found.get(&(&expected.schema, &expected.name)) {
             None => differ(format!("sequence {label} is missing")),
-            Some(s) if **s != *wanted => differ(format!(
-                "sequence {label} stands at {}, in the image at {}",
-                s.last_value, wanted.last_value
+            Some(found) if **found != *expected => differ(format!(
+                "sequence {label} has the value {}, the image has {}",
+                found.last_value, expected.last_value
             )),
             Some(_) => {}
         }
     }
     let large_objects = catalog::large_objects(client).await?;
     if large_objects != expected.large_objects {
-        differ(format!("{large_objects} large objects, in the image {}", expected.large_objects));
+        differ(format!("{large_objects} large objects, the image has {}", expected.large_objects));
     }
     receipt.tables += counted.len() as u64;
     receipt.rows += counted.iter().map(|(_, rows)| rows).sum::<u64>();
@@ -90,7 +91,8 @@ fn as_map(counted: &[(TableRow, u64)]) -> BTreeMap<(String, String), u64> {
     counted.iter().map(|(table, rows)| ((table.schema.clone(), table.name.clone()), *rows)).collect()
 }
 
-/// Partitions whose rows may lie elsewhere after a restore (hashed by an enum) are counted together, as their root.
+/// The number of rows by table. Partitions whose rows a restore may assign to another partition (hashed by an enum) are counted
+/// together, as their root.
 fn by_root(
     tables: &[(TableRow, u64)],
     rows: &BTreeMap<(String, String), u64>,
@@ -106,9 +108,10 @@ fn by_root(
     sums
 }
 
-fn shown(name: &str) -> String {
+/// The name without control characters, shortened.
+fn printable(name: &str) -> String {
     let clean: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    match clean.char_indices().nth(SHOWN) {
+    match clean.char_indices().nth(NAME_LENGTH) {
         Some((cut, _)) => format!("{}…", &clean[..cut]),
         None => clean,
     }

@@ -1,4 +1,4 @@
-//! What was made of instances, day by day.
+//! The images of instances by day.
 
 use model::InstanceId;
 use model::image::DayOfImages;
@@ -7,10 +7,10 @@ use sqlx::PgPool;
 use crate::error::Result;
 use crate::services::Services;
 
-/// Images of an instance by day, the oldest first, days without any among them.
+/// The images of an instance by day, the oldest day first, including days without images.
 ///
 /// # Errors
-/// The CMS does not answer.
+/// The state database is unavailable.
 pub async fn history(services: &Services, instance: InstanceId, days: i32) -> Result<Vec<DayOfImages>> {
     Ok(history_of(services.db(), &[instance.0], days).await?.into_iter().map(|(_, day)| day).collect())
 }

@@ -1,36 +1,36 @@
-//! Copies a running instance into an image.
+//! The workflow that backs up a running instance into an image.
 
 use std::time::Duration;
 
-use anyhow::anyhow;
 use model::agent::{Connection, Location, Outcome, Work};
-use model::run::CANCELLED;
-use model::{ImageId, InstanceId, InstanceStatus};
+use model::{FailureCode, ImageId, InstanceId, InstanceStatus, Manifest, WorkflowName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
 
-use crate::images::image_key;
-use crate::instances::{self, instance_key};
-use crate::jobs::{self, Plan};
+use crate::locks::image_key;
+use crate::error::Error;
+use crate::instances::{self, access};
+use crate::locks::instance_key;
+use crate::jobs::{self, JobRequest};
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
-use crate::{health, stores};
+use crate::stores;
 
-/// How long a backup may take.
+/// The time limit of a backup.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Copies a running instance into an image.
+/// Backs up a running instance into an image.
 #[derive(Serialize, Deserialize)]
 pub struct CreateImage {
     /// The source.
     pub instance: InstanceId,
-    /// The image to be, whose row is reserved.
+    /// The new image, whose row is reserved.
     pub image: ImageId,
 }
 
 impl Workflow for CreateImage {
-    const NAME: &'static str = "create-image";
+    const NAME: &'static str = WorkflowName::CreateImage.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -47,16 +47,16 @@ impl Workflow for CreateImage {
     }
 }
 
-/// Where attempt number `attempt` at the image writes.
+/// The prefix that an attempt writes to.
 fn attempt_prefix(cx: &StepContext<CreateImage>, attempt: i32) -> String {
     let attempt = Uuid::new_v5(&cx.run.0, format!("{}/{attempt}", RunBackupJob::NAME).as_bytes());
     image::prefix(cx.input.image, attempt)
 }
 
-/// Fills in what is known of the source, and keeps its password with the image as of now.
+/// Completes the image's row with the source's version, and seals the source's present password with the image.
 pub(crate) struct CreateImageRecord;
 
-/// Where an image goes.
+/// The store and the selection of the image.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ImageRecord {
     store: String,
@@ -71,10 +71,10 @@ impl Step for CreateImageRecord {
 
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<ImageRecord>, Failure> {
         let instance =
-            instances::by_id(cx.services.db(), cx.input.instance).await.map_err(jobs::of_control)?;
-        let password = health::password(&cx.services, &instance).await.map_err(jobs::of_control)?;
+            instances::by_id(cx.services.db(), cx.input.instance).await?;
+        let password = access::password(&cx.services, &instance).await?;
         let mut tx = cx.fenced().await?;
-        cx.services.keys().keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password).await?;
+        cx.services.keys().keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password).await.map_err(Error::from)?;
         let row = sqlx::query!(
             "update toygres.image i set version = $2, major = $3, image_type = $4
              from toygres.store s where i.id = $1 and s.id = i.store returning s.url, i.username, i.selection",
@@ -91,13 +91,15 @@ impl Step for CreateImageRecord {
 
     async fn undo(cx: &StepContext<CreateImage>) -> Result<(), Failure> {
         let mut tx = cx.fenced().await?;
-        let error = sqlx::query_scalar!("select error from toygres.run where id = $1", cx.run.0)
-            .fetch_one(&mut *tx)
-            .await?;
+        // A run without an error was cancelled.
         sqlx::query!(
-            "update toygres.image set status = 'failed', error = $2, prefix = null, manifest = null where id = $1",
+            "update toygres.image i set status = 'failed', prefix = null, manifest = null,
+                 error = coalesce(r.error, 'cancelled'), error_subject = r.error_subject,
+                 error_code = case when r.error is null then $3 else r.error_code end
+             from toygres.run r where i.id = $1 and r.id = $2",
             cx.input.image.0,
-            error.unwrap_or_else(|| CANCELLED.to_owned())
+            cx.run.0,
+            FailureCode::Cancelled.as_str()
         )
         .execute(&mut *tx)
         .await?;
@@ -107,7 +109,7 @@ impl Step for CreateImageRecord {
     }
 }
 
-/// Finds the source and how to reach it.
+/// Finds the source and its connection parameters.
 pub(crate) struct GetInstanceByK8sName;
 
 impl Step for GetInstanceByK8sName {
@@ -117,18 +119,19 @@ impl Step for GetInstanceByK8sName {
 
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<Connection>, Failure> {
         let instance =
-            instances::by_id(cx.services.db(), cx.input.instance).await.map_err(jobs::of_control)?;
+            instances::by_id(cx.services.db(), cx.input.instance).await?;
         if instance.status != InstanceStatus::Running {
-            return Err(Failure::fatal(anyhow!("{} is {}.", instance.name, instance.status)));
+            let detail = format!("instance {} is {}", instance.name, instance.status);
+            return Err(Failure::fatal(FailureCode::Refused.as_str(), detail));
         }
-        Ok(StepOutcome::Done(health::connection(&instance)))
+        Ok(StepOutcome::Done(access::connection(&instance)))
     }
 }
 
-/// Runs the agent that copies everything.
+/// Runs the job that copies the instance.
 pub(crate) struct RunBackupJob;
 
-/// What the copy consists of.
+/// The copy: its prefix and what the agent reported.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct BackupResult {
     prefix: String,
@@ -147,9 +150,9 @@ impl Step for RunBackupJob {
         let outcome = jobs::run(cx, async || {
             let record = cx.output::<CreateImageRecord>()?;
             let instance =
-                instances::by_id(cx.services.db(), cx.input.instance).await.map_err(jobs::of_control)?;
+                instances::by_id(cx.services.db(), cx.input.instance).await?;
             let password =
-                cx.services.keys().read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await?;
+                cx.services.keys().read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await.map_err(Error::from)?;
             let to = Location { store: record.store, prefix: prefix.clone() };
             let work = Work::Backup {
                 image: cx.input.image,
@@ -160,7 +163,7 @@ impl Step for RunBackupJob {
                 streams: 2,
                 bin_dir: None,
             };
-            Ok(Plan {
+            Ok(JobRequest {
                 work,
                 password,
                 store: Some(stores::of_image(&cx.services, cx.input.image).await?),
@@ -183,20 +186,20 @@ impl Step for RunBackupJob {
     }
 }
 
-/// Deletes what attempts up to number `last` left in the store.
+/// Deletes the objects of the attempts up to number `last`.
 async fn sweep(cx: &StepContext<CreateImage>, last: i32) -> Result<(), Failure> {
     if cx.output_if_done::<CreateImageRecord>()?.is_none() {
         return Ok(());
     }
     let store = stores::of_image(&cx.services, cx.input.image).await?;
-    let store = stores::access::open(&cx.services, store).await?;
+    let store = stores::access::open(&cx.services, store).await.map_err(Error::from)?;
     for attempt in 1..=last {
-        store.delete_image(&attempt_prefix(cx, attempt)).await?;
+        store.delete_image(&attempt_prefix(cx, attempt)).await.map_err(Error::from)?;
     }
     Ok(())
 }
 
-/// Runs another agent that reads everything back.
+/// Runs a second job that reads every byte back.
 pub(crate) struct VerifyImage;
 
 impl Step for VerifyImage {
@@ -211,7 +214,7 @@ impl Step for VerifyImage {
                 store: cx.output::<CreateImageRecord>()?.store,
                 prefix: cx.output::<RunBackupJob>()?.prefix,
             };
-            Ok(Plan {
+            Ok(JobRequest {
                 work: Work::Verify { from },
                 password: None,
                 store: Some(stores::of_image(&cx.services, cx.input.image).await?),
@@ -229,7 +232,7 @@ impl Step for VerifyImage {
     }
 }
 
-/// Puts the image into the catalogue: from here on it can be restored.
+/// Publishes the image in the catalogue. From here on it can be restored.
 pub(crate) struct UpdateImageStatus;
 
 impl Step for UpdateImageStatus {
@@ -240,52 +243,66 @@ impl Step for UpdateImageStatus {
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<()>, Failure> {
         let backup = cx.output::<RunBackupJob>()?;
         let store = stores::of_image(&cx.services, cx.input.image).await?;
-        let store = stores::access::open(&cx.services, store).await?;
-        let reader = image::ImageReader::open(store.clone(), &backup.prefix).await?;
-        let manifest = &reader.manifest;
-        let text = serde_json::to_value(manifest)?;
-        let mut tx = cx.fenced().await?;
-        sqlx::query!(
-            "update toygres.image i set status = 'available', prefix = $2, manifest = $3, version = $4, major = $5,
-                 source_bytes = $6, stored_bytes = $7, databases = $8, tables = $9, rows = $10,
-                 duration_ms = (extract(epoch from clock_timestamp() - r.created_at) * 1000)::bigint,
-                 verified_at = clock_timestamp(), error = null
-             from toygres.run r where i.id = $1 and r.id = $11",
-            cx.input.image.0,
-            backup.prefix,
-            text,
-            manifest.source.version.split(' ').next(),
-            manifest.source.major,
-            manifest.source.bytes,
-            i64::try_from(manifest.stored_bytes())?,
-            i32::try_from(manifest.databases.len())?,
-            i64::try_from(manifest.tables())?,
-            i64::try_from(manifest.rows())?,
-            cx.run.0
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        // What attempts before the one that won left is no image; gone or not, the image is whole.
-        for attempt in 1..10 {
-            let prefix = attempt_prefix(cx, attempt);
-            if prefix == backup.prefix {
-                break;
-            }
-            store.delete_image(&prefix).await?;
+        let store = stores::access::open(&cx.services, store).await.map_err(Error::from)?;
+        let reader = image::ImageReader::open(store.clone(), &backup.prefix).await.map_err(Error::from)?;
+        let source_databases = match backup.outcome {
+            // An agent of the version before does not report the number.
+            Outcome::Backup { source_databases: 0, .. } => None,
+            Outcome::Backup { source_databases, .. } => i32::try_from(source_databases).ok(),
+            _ => None,
+        };
+        publish(cx, &reader.manifest, &backup.prefix, source_databases).await?;
+        // Earlier attempts left no image, and their objects are not needed. The attempt that succeeded has the last prefix.
+        for prefix in (1..).map(|attempt| attempt_prefix(cx, attempt)).take_while(|prefix| *prefix != backup.prefix) {
+            store.delete_image(&prefix).await.map_err(Error::from)?;
         }
         Ok(StepOutcome::Done(()))
     }
 }
 
-/// Where an image is.
+/// Records what the manifest says, and makes the image available.
+async fn publish(
+    cx: &StepContext<CreateImage>,
+    manifest: &Manifest,
+    prefix: &str,
+    source_databases: Option<i32>,
+) -> Result<(), Failure> {
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let bytes = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let text = serde_json::to_value(manifest).map_err(Error::from)?;
+    let mut tx = cx.fenced().await?;
+    sqlx::query!(
+        "update toygres.image i set status = 'available', prefix = $2, manifest = $3, version = $4, major = $5,
+             source_bytes = $6, stored_bytes = $7, databases = $8, source_databases = $12, tables = $9, rows = $10,
+             duration_ms = (extract(epoch from clock_timestamp() - r.created_at) * 1000)::bigint,
+             verified_at = clock_timestamp(), error = null, error_code = null, error_subject = null
+         from toygres.run r where i.id = $1 and r.id = $11",
+        cx.input.image.0,
+        prefix,
+        text,
+        manifest.source.version.split(' ').next(),
+        manifest.source.major,
+        manifest.source.bytes,
+        bytes(manifest.stored_bytes()),
+        i32::try_from(manifest.databases.len()).unwrap_or(i32::MAX),
+        count(manifest.tables()),
+        bytes(manifest.rows()),
+        cx.run.0,
+        source_databases
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// The store and the prefix of an image.
 pub(super) async fn location(services: &Services, image: ImageId) -> Result<Location, Failure> {
+    let missing = |detail: &str| Error::Failed(model::Failure::new(FailureCode::ManifestMissing, detail));
     let row = sqlx::query!("select store, prefix from toygres.image where id = $1", image.0)
         .fetch_optional(services.db())
         .await?
-        .ok_or_else(|| Failure::fatal(anyhow!("The image is gone.")))?;
-    let prefix = row.prefix.ok_or_else(|| Failure::fatal(anyhow!("The image has no objects.")))?;
-    let (store, _) =
-        stores::access::row(services, model::StoreId(row.store)).await.map_err(jobs::of_control)?;
+        .ok_or_else(|| missing("the image does not exist"))?;
+    let prefix = row.prefix.ok_or_else(|| missing("the image has no objects"))?;
+    let (store, _) = stores::access::row(services, model::StoreId(row.store)).await?;
     Ok(Location { store, prefix })
 }

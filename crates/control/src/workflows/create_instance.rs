@@ -1,25 +1,25 @@
-//! Makes an empty instance.
+//! The workflow that creates an instance with an empty database.
 
-use model::InstanceId;
+use model::{InstanceId, WorkflowName};
 use serde::{Deserialize, Serialize};
 use workflow::{Lock, Steps, Workflow};
 
 use super::instance_steps::{
-    CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, MakesInstance, TestConnection,
+    CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, ForInstance, TestConnection,
     UpdateInstanceStatus,
 };
-use crate::instances::instance_key;
+use crate::locks::instance_key;
 use crate::services::Services;
 
-/// Makes an empty instance.
+/// Creates an instance with an empty database.
 #[derive(Serialize, Deserialize)]
 pub struct CreateInstance {
-    /// The instance to be, whose row is reserved.
+    /// The new instance, whose row is reserved.
     pub instance: InstanceId,
 }
 
 impl Workflow for CreateInstance {
-    const NAME: &'static str = "create-instance";
+    const NAME: &'static str = WorkflowName::CreateInstance.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -36,7 +36,7 @@ impl Workflow for CreateInstance {
     }
 }
 
-impl MakesInstance for CreateInstance {
+impl ForInstance for CreateInstance {
     fn instance(&self) -> InstanceId {
         self.instance
     }

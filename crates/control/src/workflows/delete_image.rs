@@ -1,10 +1,11 @@
-//! Deletes an image: its manifest first, so that what remains of a half-done deletion is no image.
+//! The workflow that deletes an image, its manifest first: what remains of an incomplete deletion is not an image.
 
-use model::ImageId;
+use model::{FailureCode, ImageId, WorkflowName};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
-use crate::images::image_key;
+use crate::error::Error;
+use crate::locks::image_key;
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
 use crate::stores;
@@ -17,7 +18,7 @@ pub struct DeleteImage {
 }
 
 impl Workflow for DeleteImage {
-    const NAME: &'static str = "delete-image";
+    const NAME: &'static str = WorkflowName::DeleteImage.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -30,7 +31,7 @@ impl Workflow for DeleteImage {
     }
 }
 
-/// Takes the objects out of the store.
+/// Deletes the objects from the store.
 pub(crate) struct DeleteImageObjects;
 
 impl Step for DeleteImageObjects {
@@ -43,19 +44,20 @@ impl Step for DeleteImageObjects {
             .fetch_optional(cx.services.db())
             .await?;
         if let Some((store, prefix)) = row.and_then(|row| Some((row.store, row.prefix?))) {
-            let store = stores::access::open(&cx.services, model::StoreId(store)).await?;
-            store.delete_image(&prefix).await?;
+            let store = stores::access::open(&cx.services, model::StoreId(store)).await.map_err(Error::from)?;
+            store.delete_image(&prefix).await.map_err(Error::from)?;
         }
         Ok(StepOutcome::Done(()))
     }
 
-    /// Nothing can be put back; what remains is not restorable and says so. It can be deleted again.
+    /// Deleted objects cannot be restored. What remains is marked and can be deleted again.
     async fn undo(cx: &StepContext<DeleteImage>) -> Result<(), Failure> {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.image set status = case when manifest is null then 'failed' else 'corrupt' end,
-                 error = 'It could not be deleted whole. Delete it again.' where id = $1",
-            cx.input.image.0
+                 error = 'the deletion did not complete', error_code = $2, error_subject = null where id = $1",
+            cx.input.image.0,
+            FailureCode::DeletionIncomplete.as_str()
         )
         .execute(&mut *tx)
         .await?;
@@ -64,7 +66,7 @@ impl Step for DeleteImageObjects {
     }
 }
 
-/// Takes the row out of the catalogue.
+/// Deletes the row from the catalogue.
 pub(crate) struct DeleteImageRecord;
 
 impl Step for DeleteImageRecord {

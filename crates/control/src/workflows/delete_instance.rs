@@ -1,12 +1,13 @@
-//! Deletes a managed instance with all its data, or forgets an external one. Images of it stay.
+//! The workflow that deletes a managed instance with all of its data, or removes an external one from Toygres. Its images are
+//! kept.
 
-use model::{InstanceId, Origin};
+use model::{FailureCode, InstanceId, Origin, WorkflowName};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
+use crate::instances;
+use crate::locks::instance_key;
 use crate::error::Error;
-use crate::instances::{self, instance_key};
-use crate::jobs::of_platform;
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
 
@@ -18,7 +19,7 @@ pub struct DeleteInstance {
 }
 
 impl Workflow for DeleteInstance {
-    const NAME: &'static str = "delete-instance";
+    const NAME: &'static str = WorkflowName::DeleteInstance.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -31,16 +32,16 @@ impl Workflow for DeleteInstance {
     }
 }
 
-/// Whether there may be anything on the platform that is Toygres' own. A CMS that does not answer does not say no.
+/// Whether the platform may hold parts of the instance. An unavailable state database is an error, not a no.
 async fn is_managed(cx: &StepContext<DeleteInstance>) -> Result<bool, Failure> {
     match instances::by_id(cx.services.db(), cx.input.instance).await {
         Ok(instance) => Ok(instance.origin == Origin::Managed),
         Err(Error::NotFound(_)) => Ok(true),
-        Err(error) => Err(Failure::retry(anyhow::anyhow!("{error}"))),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Stops the server and takes it away.
+/// Stops the server and deletes it.
 pub(crate) struct DeletePostgres;
 
 impl Step for DeletePostgres {
@@ -51,18 +52,20 @@ impl Step for DeletePostgres {
 
     async fn run(cx: &StepContext<DeleteInstance>) -> Result<StepOutcome<()>, Failure> {
         if is_managed(cx).await? {
-            cx.services.platform().delete_server(cx.input.instance).await.map_err(of_platform)?;
+            cx.services.platform().delete_server(cx.input.instance).await.map_err(Error::from)?;
         }
         Ok(StepOutcome::Done(()))
     }
 
-    /// The data may be there or not: the instance can be deleted again, and is not started.
+    /// The data may exist or not: the instance is not started, and can be deleted again.
     async fn undo(cx: &StepContext<DeleteInstance>) -> Result<(), Failure> {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.instance set status = 'failed', health = 'unknown',
-                 health_detail = 'It could not be deleted whole. Delete it again.' where id = $1 and origin = 'managed'",
-            cx.input.instance.0
+                 health_detail = 'the deletion did not complete', health_code = $2, health_subject = null
+             where id = $1 and origin = 'managed'",
+            cx.input.instance.0,
+            FailureCode::DeletionIncomplete.as_str()
         )
         .execute(&mut *tx)
         .await?;
@@ -71,7 +74,7 @@ impl Step for DeletePostgres {
     }
 }
 
-/// Takes the volume away, with all data.
+/// Deletes the volume with all data.
 pub(crate) struct DeletePvc;
 
 impl Step for DeletePvc {
@@ -82,13 +85,13 @@ impl Step for DeletePvc {
 
     async fn run(cx: &StepContext<DeleteInstance>) -> Result<StepOutcome<()>, Failure> {
         if is_managed(cx).await? {
-            cx.services.platform().delete_volume(cx.input.instance).await.map_err(of_platform)?;
+            cx.services.platform().delete_volume(cx.input.instance).await.map_err(Error::from)?;
         }
         Ok(StepOutcome::Done(()))
     }
 }
 
-/// Takes the row away, and the password.
+/// Deletes the row and the password.
 pub(crate) struct DeleteInstanceRecord;
 
 impl Step for DeleteInstanceRecord {

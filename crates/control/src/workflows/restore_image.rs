@@ -1,40 +1,41 @@
-//! Makes an instance from an image: with the source's password, image type and version.
+//! The workflow that restores an image into a new instance, with the source's password, image type and version.
 
 use std::time::Duration;
 
-use anyhow::anyhow;
 use model::agent::{Outcome, Work};
 use model::run::Receipt;
-use model::{ImageId, InstanceId};
+use model::{FailureCode, ImageId, InstanceId, WorkflowName};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
 
 use super::create_image::location;
+use super::damaged_image::mark_corrupt;
 use super::instance_steps::{
-    CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, MakesInstance, TestConnection,
+    CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, ForInstance, TestConnection,
     UpdateInstanceStatus, forget_password, row,
 };
-use crate::images::image_key;
-use crate::instances::instance_key;
-use crate::jobs::{self, Plan};
+use crate::locks::image_key;
+use crate::locks::instance_key;
+use crate::error::Error;
+use crate::jobs::{self, JobRequest};
 use crate::secrets::Kind;
 use crate::services::Services;
 use crate::stores;
 
-/// How long a restore may take.
+/// The time limit of a restore.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Makes an instance from an image.
+/// Restores an image into a new instance.
 #[derive(Serialize, Deserialize)]
 pub struct RestoreImage {
-    /// The instance to be, whose row is reserved.
+    /// The new instance, whose row is reserved.
     pub instance: InstanceId,
     /// The image.
     pub image: ImageId,
 }
 
 impl Workflow for RestoreImage {
-    const NAME: &'static str = "restore-image";
+    const NAME: &'static str = WorkflowName::RestoreImage.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -54,7 +55,7 @@ impl Workflow for RestoreImage {
     }
 }
 
-impl MakesInstance for RestoreImage {
+impl ForInstance for RestoreImage {
     fn instance(&self) -> InstanceId {
         self.instance
     }
@@ -70,11 +71,12 @@ impl Step for GetSourcePassword {
 
     async fn run(cx: &StepContext<RestoreImage>) -> Result<StepOutcome<()>, Failure> {
         let keys = cx.services.keys();
-        let password = keys.read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await?;
-        let password =
-            password.ok_or_else(|| Failure::fatal(anyhow!("No password is kept with the image.")))?;
+        let password = keys.read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await.map_err(Error::from)?;
+        let password = password.ok_or_else(|| {
+            Failure::fatal(FailureCode::PasswordMissing.as_str(), "no password is stored with the image")
+        })?;
         let mut tx = cx.fenced().await?;
-        keys.keep(&mut tx, Kind::InstancePassword, cx.input.instance.0, &password).await?;
+        keys.keep(&mut tx, Kind::InstancePassword, cx.input.instance.0, &password).await.map_err(Error::from)?;
         tx.commit().await?;
         Ok(StepOutcome::Done(()))
     }
@@ -84,10 +86,10 @@ impl Step for GetSourcePassword {
     }
 }
 
-/// Runs the agent that fills the volume and compares it with the image.
+/// Runs the job that fills the volume and compares it with the image.
 pub(crate) struct RunRestoreJob;
 
-/// What the agent found.
+/// The comparison and the restored version.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct RestoreResult {
     receipt: Receipt,
@@ -105,7 +107,7 @@ impl Step for RunRestoreJob {
         let ended = jobs::run(cx, async || {
             let instance = row(cx).await?;
             let from = location(&cx.services, cx.input.image).await?;
-            let installed = cx.services.platform().installations().await.map_err(jobs::of_platform)?;
+            let installed = cx.services.platform().installations().await.map_err(Error::from)?;
             let bin_dir = installed
                 .into_iter()
                 .find(|one| Some(one.major) == instance.major)
@@ -118,8 +120,8 @@ impl Step for RunRestoreJob {
                 bin_dir,
             };
             let password =
-                cx.services.keys().read(cx.services.db(), Kind::InstancePassword, instance.id.0).await?;
-            Ok(Plan {
+                cx.services.keys().read(cx.services.db(), Kind::InstancePassword, instance.id.0).await.map_err(Error::from)?;
+            Ok(JobRequest {
                 work,
                 password,
                 store: Some(stores::of_image(&cx.services, cx.input.image).await?),
@@ -131,18 +133,19 @@ impl Step for RunRestoreJob {
         })
         .await;
         if let Err(failure) = &ended {
-            mark_corrupt(cx, failure).await?;
+            mark_corrupt(cx, cx.input.image, failure).await?;
         }
         match ended? {
             StepOutcome::Wait(pause) => Ok(StepOutcome::Wait(pause)),
             StepOutcome::Done(Outcome::Restore { receipt, version, .. }) if receipt.difference_count == 0 => {
                 Ok(StepOutcome::Done(RestoreResult { receipt, version }))
             }
-            StepOutcome::Done(Outcome::Restore { receipt, .. }) => Err(Failure::fatal(anyhow!(
-                "The restored data differs from the image: {}",
-                receipt.differences.join("; ")
-            ))),
-            StepOutcome::Done(_) => Err(Failure::fatal(anyhow!("The restore found out something else."))),
+            StepOutcome::Done(Outcome::Restore { receipt, .. }) => {
+                Err(Failure::fatal(FailureCode::RestoreDiffers.as_str(), receipt.differences.join("; ")))
+            }
+            StepOutcome::Done(_) => {
+                Err(Failure::fatal(FailureCode::Internal.as_str(), "the job returned the outcome of another job"))
+            }
         }
     }
 
@@ -151,25 +154,7 @@ impl Step for RunRestoreJob {
     }
 }
 
-/// An image whose objects are damaged is not offered for a restore any more.
-async fn mark_corrupt(cx: &StepContext<RestoreImage>, failure: &Failure) -> Result<(), Failure> {
-    let words = failure.message();
-    if !failure.is_fatal() || !words.contains("is damaged") {
-        return Ok(());
-    }
-    let mut tx = cx.fenced().await?;
-    sqlx::query!(
-        "update toygres.image set status = 'corrupt', verified_at = null, error = $2 where id = $1 and status = 'available'",
-        cx.input.image.0,
-        words
-    )
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Writes down that the image was proven: what came of it is equal to it, and runs.
+/// Marks the image as proven: the restored content compared equal, and the instance runs.
 pub(crate) struct UpdateImageStatus;
 
 impl Step for UpdateImageStatus {

@@ -1,28 +1,28 @@
-//! Starts a managed instance that was stopped, or that is down, and connects to it as a client would. Its undo stops it again.
+//! The workflow that starts a managed instance and connects to it as a client would. Its undo stops the instance.
 
 use std::time::Duration;
 
-use model::InstanceId;
+use model::{InstanceId, WorkflowName};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
 
-use super::instance_steps::{MakesInstance, TestConnection, UpdateInstanceStatus, deploy};
-use crate::instances::instance_key;
-use crate::jobs::of_platform;
+use super::instance_steps::{ForInstance, TestConnection, UpdateInstanceStatus, deploy};
+use crate::locks::instance_key;
+use crate::error::Error;
 use crate::services::Services;
 
-/// Starts a managed instance that was stopped.
+/// Starts a managed instance.
 #[derive(Serialize, Deserialize)]
 pub struct StartInstance {
-    /// The instance, whose row says that it is starting.
+    /// The instance, whose status is `starting`.
     pub instance: InstanceId,
-    /// It should have been running already: whatever becomes of this, it is not stopped.
+    /// The instance was running and did not respond: a failed start does not stop it.
     #[serde(default)]
     pub was_down: bool,
 }
 
 impl Workflow for StartInstance {
-    const NAME: &'static str = "start-instance";
+    const NAME: &'static str = WorkflowName::StartInstance.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -35,7 +35,7 @@ impl Workflow for StartInstance {
     }
 }
 
-impl MakesInstance for StartInstance {
+impl ForInstance for StartInstance {
     fn instance(&self) -> InstanceId {
         self.instance
     }
@@ -46,16 +46,16 @@ pub(crate) struct StartPostgres;
 
 impl Step for StartPostgres {
     const NAME: &'static str = "StartPostgres";
-    /// As long as a new one may wait for room in a cluster.
+    /// As long as a new server may wait for resources in a cluster.
     const DEADLINE: Duration = Duration::from_secs(3600);
-    /// One that crashed may have much to recover.
+    /// Crash recovery may take minutes.
     const TIMEOUT: Duration = Duration::from_secs(240);
-    /// A cluster whose API is away for minutes, as when it is upgraded, is waited for.
+    /// The retries span an API server that is unavailable for minutes, as during an upgrade.
     const RETRY: Retry = Retry::times(6);
     type Workflow = StartInstance;
     type Output = ();
 
-    /// All its parts are made anew where they are missing, and take what templates and images have become since.
+    /// Creates missing parts, and applies the present templates and container images.
     async fn run(cx: &StepContext<StartInstance>) -> Result<StepOutcome<()>, Failure> {
         deploy(cx).await
     }
@@ -64,7 +64,8 @@ impl Step for StartPostgres {
         if cx.input.was_down {
             let mut tx = cx.fenced().await?;
             sqlx::query!(
-                "update toygres.instance set status = 'running', health = 'unknown', health_detail = null where id = $1",
+                "update toygres.instance set status = 'running', health = 'unknown', health_detail = null,
+                     health_code = null, health_subject = null where id = $1",
                 cx.input.instance.0
             )
             .execute(&mut *tx)
@@ -72,10 +73,11 @@ impl Step for StartPostgres {
             tx.commit().await?;
             return Ok(());
         }
-        cx.services.platform().stop_server(cx.input.instance).await.map_err(of_platform)?;
+        cx.services.platform().stop_server(cx.input.instance).await.map_err(Error::from)?;
         let mut tx = cx.fenced().await?;
         sqlx::query!(
-            "update toygres.instance set status = 'stopped', health = 'unknown', health_detail = null where id = $1",
+            "update toygres.instance set status = 'stopped', health = 'unknown', health_detail = null,
+                     health_code = null, health_subject = null where id = $1",
             cx.input.instance.0
         )
         .execute(&mut *tx)

@@ -1,24 +1,24 @@
-//! Stops a managed instance. Its undo lets it run again.
+//! The workflow that stops a managed instance. Its undo starts it.
 
 use std::time::Duration;
 
-use model::InstanceId;
+use model::{InstanceId, WorkflowName};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
-use crate::instances::instance_key;
-use crate::jobs::of_platform;
+use crate::locks::instance_key;
+use crate::error::Error;
 use crate::services::Services;
 
 /// Stops a managed instance.
 #[derive(Serialize, Deserialize)]
 pub struct StopInstance {
-    /// The instance, whose row says that it is stopping.
+    /// The instance, whose status is `stopping`.
     pub instance: InstanceId,
 }
 
 impl Workflow for StopInstance {
-    const NAME: &'static str = "stop-instance";
+    const NAME: &'static str = WorkflowName::StopInstance.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -31,27 +31,28 @@ impl Workflow for StopInstance {
     }
 }
 
-/// Has the server end, clients disconnected in good order.
+/// Stops the server; its clients are disconnected.
 pub(crate) struct StopPostgres;
 
 impl Step for StopPostgres {
     const NAME: &'static str = "StopPostgres";
-    /// A pod may take its whole grace, and a little.
+    /// A pod may need its whole termination grace period.
     const TIMEOUT: Duration = Duration::from_secs(300);
     type Workflow = StopInstance;
     type Output = ();
 
     async fn run(cx: &StepContext<StopInstance>) -> Result<StepOutcome<()>, Failure> {
-        cx.services.platform().stop_server(cx.input.instance).await.map_err(of_platform)?;
+        cx.services.platform().stop_server(cx.input.instance).await.map_err(Error::from)?;
         Ok(StepOutcome::Done(()))
     }
 
-    /// It is to run, whether it has ended by now or not; whoever looks after instances says how it is.
+    /// Starts the server whether it has stopped or not; the health check reports its state.
     async fn undo(cx: &StepContext<StopInstance>) -> Result<(), Failure> {
-        cx.services.platform().start_server(cx.input.instance).await.map_err(of_platform)?;
+        cx.services.platform().start_server(cx.input.instance).await.map_err(Error::from)?;
         let mut tx = cx.fenced().await?;
         sqlx::query!(
-            "update toygres.instance set status = 'running', health = 'unknown', health_detail = null where id = $1",
+            "update toygres.instance set status = 'running', health = 'unknown', health_detail = null,
+                 health_code = null, health_subject = null where id = $1",
             cx.input.instance.0
         )
         .execute(&mut *tx)
@@ -61,7 +62,7 @@ impl Step for StopPostgres {
     }
 }
 
-/// Writes down that nobody can connect until somebody starts it.
+/// Records that the instance is stopped.
 pub(crate) struct UpdateInstanceStatus;
 
 impl Step for UpdateInstanceStatus {
@@ -73,7 +74,7 @@ impl Step for UpdateInstanceStatus {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
             "update toygres.instance set status = 'stopped', health = 'unknown', health_detail = null,
-                 health_at = clock_timestamp() where id = $1",
+                 health_code = null, health_subject = null, health_at = clock_timestamp() where id = $1",
             cx.input.instance.0
         )
         .execute(&mut *tx)

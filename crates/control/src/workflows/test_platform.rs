@@ -1,4 +1,4 @@
-//! Runs a job that does nothing but talk: shows that jobs start here, are followed, and end.
+//! The workflow that runs a job which only writes log lines.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use model::agent::{Outcome, Work};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Lock, StepOutcome, Step, Steps, Workflow};
 
-use crate::jobs::{self, Plan};
+use crate::jobs::{self, JobRequest};
 use crate::services::Services;
 use crate::stores;
 
-/// Runs a job that does nothing but talk.
+/// Runs a job that only writes log lines.
 #[derive(Serialize, Deserialize)]
 pub struct TestPlatform {
-    /// How many lines it says.
+    /// How many lines it writes.
     pub lines: u64,
 }
 
 impl Workflow for TestPlatform {
-    const NAME: &'static str = "test-platform";
+    const NAME: &'static str = WorkflowName::TestPlatform.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -31,7 +31,7 @@ impl Workflow for TestPlatform {
     }
 }
 
-/// Runs the agent that talks.
+/// Runs the job.
 pub(crate) struct RunTestJob;
 
 impl Step for RunTestJob {
@@ -42,10 +42,10 @@ impl Step for RunTestJob {
 
     async fn run(cx: &StepContext<TestPlatform>) -> Result<StepOutcome<Outcome>, workflow::Failure> {
         jobs::run(cx, async || {
-            Ok(Plan {
+            Ok(JobRequest {
                 work: Work::Talk { lines: cx.input.lines },
                 password: None,
-                // Its lines are kept there too; a test is no reason to ask for one.
+                // With a default store the log is kept there too; a test does not require one.
                 store: stores::default(&cx.services).await.ok(),
                 volume: None,
                 major: None,

@@ -1,15 +1,16 @@
-//! Reads every byte of an image back and compares it with the manifest.
+//! The workflow that reads every byte of an image back and compares it with the manifest.
 
 use std::time::Duration;
 
-use model::ImageId;
+use model::{ImageId, WorkflowName};
 use model::agent::{Outcome, Work};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
 
 use super::create_image::location;
-use crate::images::image_key;
-use crate::jobs::{self, Plan};
+use super::damaged_image::mark_corrupt;
+use crate::locks::image_key;
+use crate::jobs::{self, JobRequest};
 use crate::services::Services;
 use crate::stores;
 
@@ -21,7 +22,7 @@ pub struct VerifyImage {
 }
 
 impl Workflow for VerifyImage {
-    const NAME: &'static str = "verify-image";
+    const NAME: &'static str = WorkflowName::VerifyImage.as_str();
     const VERSION: i32 = 1;
     type Services = Services;
 
@@ -34,7 +35,7 @@ impl Workflow for VerifyImage {
     }
 }
 
-/// Runs the agent that reads everything.
+/// Runs the job that reads every object.
 pub(crate) struct RunVerifyJob;
 
 impl Step for RunVerifyJob {
@@ -48,25 +49,11 @@ impl Step for RunVerifyJob {
             let work = Work::Verify { from: location(&cx.services, cx.input.image).await? };
             let store = Some(stores::of_image(&cx.services, cx.input.image).await?);
             let (log, deadline) = (None, Self::DEADLINE);
-            Ok(Plan { work, password: None, store, volume: None, major: None, log, deadline })
+            Ok(JobRequest { work, password: None, store, volume: None, major: None, log, deadline })
         })
         .await;
-        if let Err(failure) = &ended
-            && failure.is_fatal()
-        {
-            // What the store does not hold as it was written is not offered for a restore any more.
-            let mut tx = cx.fenced().await?;
-            sqlx::query!(
-                "update toygres.image set status = 'corrupt', verified_at = null, error = $2
-                 where id = $1 and status in ('available', 'corrupt')
-                   and exists (select from toygres.job where run_id = $3 and result ->> 'class' = 'verification')",
-                cx.input.image.0,
-                failure.message(),
-                cx.run.0
-            )
-            .execute(&mut *tx)
-            .await?;
-            tx.commit().await?;
+        if let Err(failure) = &ended {
+            mark_corrupt(cx, cx.input.image, failure).await?;
         }
         ended
     }
@@ -76,7 +63,7 @@ impl Step for RunVerifyJob {
     }
 }
 
-/// Writes down that the image is whole.
+/// Records that the image is verified.
 pub(crate) struct UpdateImageStatus;
 
 impl Step for UpdateImageStatus {
@@ -87,7 +74,8 @@ impl Step for UpdateImageStatus {
     async fn run(cx: &StepContext<VerifyImage>) -> Result<StepOutcome<()>, Failure> {
         let mut tx = cx.fenced().await?;
         sqlx::query!(
-            "update toygres.image set status = 'available', verified_at = clock_timestamp(), error = null
+            "update toygres.image set status = 'available', verified_at = clock_timestamp(), error = null,
+                 error_code = null, error_subject = null
              where id = $1 and status in ('available', 'corrupt')",
             cx.input.image.0
         )

@@ -51,6 +51,7 @@ impl FailureCode {
             | Self::PasswordMissing
             | Self::PasswordRejected
             | Self::ConnectionNotAdmitted
+            | Self::LoginDenied
             | Self::DatabaseMissing
             | Self::PermissionDenied
             | Self::RowSecurity
@@ -68,6 +69,9 @@ impl FailureCode {
             | Self::LocaleMissing
             | Self::TablespaceMissing
             | Self::RoleConflict
+            | Self::ServerStopped
+            | Self::ServerMissing
+            | Self::DeletionIncomplete
             | Self::RestoreDiffers
             | Self::ContainerImagePull
             | Self::ContainerNotStarted
@@ -296,6 +300,10 @@ impl FailureCode {
                 "The server's pg_hba.conf does not admit the connection.",
                 "Add a line for this address, user and database to pg_hba.conf, reload the server, and check the TLS mode.",
             ),
+            Self::LoginDenied => (
+                "The role does not exist on the server, or is not permitted to log in.",
+                "Enter the name of a role that has the attribute LOGIN.",
+            ),
             Self::DatabaseMissing => {
                 ("The database does not exist on the server.", "Enter the name of an existing database.")
             }
@@ -389,6 +397,15 @@ impl FailureCode {
                 "A PostgreSQL server did not start.",
                 "Read the server's last log lines in the log of the step, then retry.",
             ),
+            Self::ServerStopped => (
+                "The server was stopped outside of Toygres: its process ended, or its StatefulSet was scaled to 0.",
+                "Start the instance.",
+            ),
+            Self::ServerMissing => (
+                "The server's files or objects do not exist.",
+                "Restore an image into a new instance, then delete this one.",
+            ),
+            Self::DeletionIncomplete => ("The deletion did not complete.", "Delete it again."),
             Self::RestoreDiffers => (
                 "The restored content differs from the image. The instance was not started.",
                 "Compare the receipt with the source. Restore another image, or report the difference with the receipt.",

@@ -1,5 +1,5 @@
-//! The lines of a container's log: cut out of a stream, told apart from those that were read before, made into events. It
-//! knows no cluster.
+//! The lines of a container's log: split from a stream, deduplicated against earlier reads, converted to events. It makes no
+//! calls.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,12 +9,12 @@ use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::jiff::Timestamp;
 use model::{AgentEvent, EventBody, Level};
 
-/// The longest line that is taken for one; an agent's are shorter.
+/// The longest line in bytes. Longer ones are split; those of an agent are shorter.
 const LONGEST: usize = 64 * 1024;
-/// How many lines that are no events are remembered, to tell them apart from what is read again.
+/// How many lines without an event are remembered for deduplication.
 const REMEMBERED: usize = 4096;
 
-/// The lines of a stream; one that is too long comes in pieces. Whoever stops waiting for one loses nothing.
+/// The lines of a stream. Dropping the future of [`Self::next`] loses nothing.
 pub(super) struct Lines<R> {
     reader: R,
     line: Vec<u8>,
@@ -25,7 +25,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         Self { reader, line: Vec::new() }
     }
 
-    /// The next line; none at the end. The end of a stream that is not the end of a line is nothing: it is read again.
+    /// The next line; none at the end. An incomplete last line is discarded, because it is read again.
     pub(super) async fn next(&mut self) -> std::io::Result<Option<String>> {
         loop {
             let chunk = self.reader.fill_buf().await?;
@@ -46,26 +46,27 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 }
 
-/// How far a log was read: by the agent's numbers, and by the times that the kubelet wrote.
+/// How far a log was read: by the agent's event numbers, and by the kubelet's timestamps.
 #[derive(Debug)]
 pub(super) struct Cursor {
     seq: u64,
     at: Option<DateTime<Utc>>,
-    said: VecDeque<u64>,
+    /// Hashes of the last lines without an event.
+    passed: VecDeque<u64>,
 }
 
 impl Cursor {
-    /// Behind the event of that number.
+    /// The position after the event with this number.
     pub(super) fn after(seq: u64) -> Self {
-        Self { seq, at: None, said: VecDeque::new() }
+        Self { seq, at: None, passed: VecDeque::new() }
     }
 
-    /// From when on to read again: a second early, for the cluster knows whole seconds only.
+    /// The time from which the log is to be read again: one second early, because the API takes whole seconds.
     pub(super) fn since(&self) -> Option<Timestamp> {
         Timestamp::from_second(self.at?.timestamp() - 1).ok()
     }
 
-    /// What a line says, unless it was said before. A line that is no event is a crash's last words.
+    /// The event of a line, unless it was passed on before. A line without an event is the output of a crash.
     pub(super) fn take(&mut self, line: &str) -> Option<AgentEvent> {
         let (at, text) = match line.split_once(' ') {
             Some((stamp, text)) => match DateTime::parse_from_rfc3339(stamp) {
@@ -85,20 +86,20 @@ impl Cursor {
         let mut hasher = DefaultHasher::new();
         line.hash(&mut hasher);
         let hash = hasher.finish();
-        if text.trim().is_empty() || self.said.contains(&hash) {
+        if text.trim().is_empty() || self.passed.contains(&hash) {
             return None;
         }
-        if self.said.len() == REMEMBERED {
-            self.said.pop_front();
+        if self.passed.len() == REMEMBERED {
+            self.passed.pop_front();
         }
-        self.said.push_back(hash);
-        Some(said(at, Level::Error, text.to_owned()))
+        self.passed.push_back(hash);
+        Some(unnumbered(at, EventBody::Log { level: Level::Error, message: text.to_owned() }))
     }
 }
 
-/// A line that no agent numbered.
-pub(super) fn said(at: DateTime<Utc>, level: Level, message: String) -> AgentEvent {
-    AgentEvent { seq: 0, at, body: EventBody::Log { level, message } }
+/// An event that the agent did not emit.
+pub(super) fn unnumbered(at: DateTime<Utc>, body: EventBody) -> AgentEvent {
+    AgentEvent { seq: 0, at, body }
 }
 
 #[cfg(test)]
@@ -106,16 +107,12 @@ mod tests {
     use super::*;
 
     fn event(seq: u64) -> String {
-        let event = AgentEvent {
-            seq,
-            at: Utc::now(),
-            body: EventBody::Log { level: Level::Info, message: "x".into() },
-        };
-        serde_json::to_string(&event).expect("an event")
+        let body = EventBody::Log { level: Level::Info, message: "x".into() };
+        serde_json::to_string(&AgentEvent { seq, at: Utc::now(), body }).expect("an event")
     }
 
     async fn lines(bytes: &[u8]) -> Vec<String> {
-        // The smallest buffer: every line comes in pieces.
+        // A tiny buffer, so that every line arrives in parts.
         let mut lines = Lines::new(futures::io::BufReader::with_capacity(3, bytes));
         let mut found = vec![];
         while let Some(line) = lines.next().await.expect("read") {
@@ -125,31 +122,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_whole_or_cut_and_never_too_long() {
+    async fn long_lines_are_split_and_incomplete_ones_discarded() {
         assert_eq!(lines(b"one\n\ntw\xffo\nthe end of a str").await, ["one", "", "tw\u{fffd}o"]);
         let long = lines(&[vec![b'a'; LONGEST * 2 + 5], vec![b'\n']].concat()).await;
         assert_eq!(long.iter().map(String::len).collect::<Vec<_>>(), [LONGEST, LONGEST, 5]);
     }
 
     #[test]
-    fn what_is_read_again_is_said_once() {
+    fn lines_that_are_read_again_are_passed_on_once() {
         let mut cursor = Cursor::after(1);
         assert_eq!(cursor.since(), None);
         let first = format!("2026-11-22T07:52:53.700000001Z {}", event(1));
         let second = format!("2026-11-22T07:52:53.800000002Z {}", event(2));
-        let words = "2026-11-22T07:52:53.900000003Z panicked: \"x\"";
-        assert_eq!(cursor.take(&first), None, "before where it begins");
+        let panic = "2026-11-22T07:52:53.900000003Z panicked: \"x\"";
+        assert_eq!(cursor.take(&first), None, "before the cursor");
         assert_eq!(cursor.take(&second).map(|event| event.seq), Some(2));
-        let complaint = cursor.take(words).expect("a crash's last words");
-        assert_eq!((complaint.seq, complaint.at.timestamp_subsec_nanos()), (0, 900_000_003));
-        for line in [&first, &second, words] {
+        let output = cursor.take(panic).expect("the output of a crash");
+        assert_eq!((output.seq, output.at.timestamp_subsec_nanos()), (0, 900_000_003));
+        for line in [&first, &second, panic] {
             assert_eq!(cursor.take(line), None, "{line}");
         }
-        assert!(cursor.take("2026-11-22T07:52:53.900000004Z panicked: \"x\"").is_some(), "said again, later");
+        assert!(
+            cursor.take("2026-11-22T07:52:53.900000004Z panicked: \"x\"").is_some(),
+            "a later repetition"
+        );
         let since = cursor.since().expect("a time").to_string();
-        assert_eq!(since, "2026-11-22T07:52:52Z", "floored, and a second before");
-        let jump = format!("2026-11-22T07:52:54Z {}", event(9));
-        assert_eq!(cursor.take(&jump).map(|event| event.seq), Some(9), "a gap is passed on");
+        assert_eq!(since, "2026-11-22T07:52:52Z", "rounded down, and one second early");
+        let gap = format!("2026-11-22T07:52:54Z {}", event(9));
+        assert_eq!(cursor.take(&gap).map(|event| event.seq), Some(9), "a gap is passed on");
         assert_eq!(cursor.take("2026-11-22T07:52:54Z "), None);
     }
 
@@ -157,8 +157,8 @@ mod tests {
     fn memory_is_bounded() {
         let mut cursor = Cursor::after(0);
         for n in 0..3 * REMEMBERED {
-            assert!(cursor.take(&format!("2026-11-22T07:52:53Z words {n}")).is_some());
+            assert!(cursor.take(&format!("2026-11-22T07:52:53Z line {n}")).is_some());
         }
-        assert_eq!(cursor.said.len(), REMEMBERED);
+        assert_eq!(cursor.passed.len(), REMEMBERED);
     }
 }

@@ -1,5 +1,5 @@
-//! Following a job's events: what it waits for, then its container's log, read again after every break from where it broke
-//! off, until the container has ended and nothing more comes.
+//! Follows the events of a job: what it waits for, then its container's log. The log is read again after every interruption,
+//! from where it was interrupted, until the container has ended and no new line comes.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,88 +10,96 @@ use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::LogParams;
-use model::{AgentEvent, Level};
+use model::{AgentEvent, EventBody, Failure, Level};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::KubernetesPlatform;
-use super::apply::{answer, refused};
-use super::endings::waiting::is_warning;
-use super::endings::{Sight, failed_init, main_container, quoted};
-use super::log_lines::{Cursor, Lines, said};
+use super::api_error::{answer, failed};
+use super::events::{is_warning, message};
+use super::job_status::{JobSnapshot, failed_init, main_container};
+use super::log_lines::{Cursor, Lines, unnumbered};
 use super::watch::Changes;
 use crate::{Error, JobState, Result};
 
-/// How many events wait for a slow listener; then the cluster waits too.
+/// How many events are buffered for a slow receiver, and how many causes of waiting are reported.
 const BACKLOG: usize = 256;
-/// How long a log may be silent before it is asked for anew: a kubelet that rotated it may have forgotten us.
+/// How long a log may be silent before it is requested again: after a rotation, a kubelet may stop sending.
 const SILENCE: Duration = Duration::from_secs(30);
-/// The same once the job changed, which most likely means that it ended.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How often a job is looked at that has not begun: what is told about it is not watched.
-const WAITING: Duration = Duration::from_secs(3);
-/// What a job waits for no longer than that is not worth a line.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The first and the longest pause after a break.
+/// The same after the job changed, which usually means that it ended.
+const SILENCE_AFTER_CHANGE: Duration = Duration::from_secs(2);
+/// How often a job that has not started is observed. Its events are not watched.
+const PENDING_INTERVAL: Duration = Duration::from_secs(3);
+/// How long a job must wait before the cause is reported.
+const PENDING_GRACE: Duration = Duration::from_secs(5);
+/// The first and the longest pause after an interruption.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// How often a refusal is taken for a passing one: an API server that just started refuses what it does not know yet.
-const REFUSALS: u32 = 6;
+/// How many permanent errors in a row are retried: an API server that just started refuses valid requests.
+const PERMANENT_RETRIES: u32 = 6;
+/// How long the last lines of an ended job are requested from a node that does not answer.
+const LAST_LINES_LIMIT: Duration = Duration::from_secs(90);
+/// How many lines of a failed init container are reported.
+const INIT_LINES: i64 = 50;
 
-/// How long the last lines of a job that ended are asked for where its node does not answer.
-const LOST: Duration = Duration::from_secs(90);
-
-/// What came of reading a log.
+/// What one read of a log yielded.
 #[derive(PartialEq)]
 enum Read {
-    /// Something that was not read before.
+    /// New lines.
     New,
-    /// Nothing new, to the end.
+    /// No new line up to the end.
     Nothing,
-    /// It broke off, or could not be begun: it may work the next time.
+    /// An interruption or a failed request; a retry may succeed.
     Broken,
-    /// There is no log: the container has not begun, or its pod is gone.
+    /// No log: the container has not started, or the pod does not exist.
     Absent,
 }
 
-/// One who follows a job.
+/// Follows one job for one receiver.
 struct Follower {
     platform: KubernetesPlatform,
     name: String,
     cursor: Cursor,
     changes: Changes,
-    send: mpsc::Sender<Result<AgentEvent>>,
+    sender: mpsc::Sender<Result<AgentEvent>>,
     since: Instant,
-    told: HashSet<String>,
+    /// The causes of waiting that were reported.
+    failures: Vec<Failure>,
+    /// The warnings that were reported.
+    warnings: HashSet<String>,
     pause: Duration,
-    refusals: u32,
+    permanent_errors: u32,
+    /// When the job was first seen as ended.
     ended: Option<Instant>,
 }
 
 impl KubernetesPlatform {
     pub(super) fn follow_job(&self, name: &str, after: u64) -> BoxStream<'static, Result<AgentEvent>> {
-        let (send, receive) = mpsc::channel(BACKLOG);
+        let (sender, receiver) = mpsc::channel(BACKLOG);
         let mut follower = Follower {
             platform: self.clone(),
             name: name.to_owned(),
             cursor: Cursor::after(after),
             changes: self.watch.changes(name),
-            send: send.clone(),
+            sender: sender.clone(),
             since: Instant::now(),
-            told: HashSet::new(),
+            failures: Vec::new(),
+            warnings: HashSet::new(),
             pause: PAUSES.0,
-            refusals: 0,
+            permanent_errors: 0,
             ended: None,
         };
         tokio::spawn(async move {
             tokio::select! {
-                // Nobody listens any more.
-                () = send.closed() => {}
+                // The receiver was dropped.
+                () = sender.closed() => {}
                 followed = follower.follow() => if let Err(error) = followed {
-                    let _ = send.send(Err(error)).await;
+                    let _ = sender.send(Err(error)).await;
                 }
             }
         });
-        Box::pin(futures::stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive))))
+        Box::pin(futures::stream::unfold(receiver, async |mut receiver| {
+            Some((receiver.recv().await?, receiver))
+        }))
     }
 }
 
@@ -99,22 +107,22 @@ impl Follower {
     async fn follow(&mut self) -> Result<()> {
         loop {
             self.changes.clear();
-            let sight = match self.platform.sight(&self.name).await {
-                Ok(Some(sight)) => sight,
+            let snapshot = match self.platform.snapshot(&self.name).await {
+                Ok(Some(snapshot)) => snapshot,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    self.bear(error).await?;
+                    self.pause_or_fail(error).await?;
                     continue;
                 }
             };
-            match (sight.state(), &sight.pod) {
-                (JobState::Pending(words), _) => {
-                    self.refusals = 0;
-                    self.say_what_it_waits_for(&sight, words).await;
-                    self.changes.changed_or(WAITING).await;
+            match (snapshot.state(), &snapshot.pod) {
+                (JobState::Pending(failure), _) => {
+                    self.permanent_errors = 0;
+                    self.report_waiting(&snapshot, failure).await;
+                    self.changes.changed_or(PENDING_INTERVAL).await;
                 }
                 (JobState::Running, Some(pod)) => {
-                    // That a log ends says nothing about its container.
+                    // The end of the log is not the end of the container.
                     self.read(pod, true).await?;
                     let pause = self.next_pause();
                     self.changes.changed_or(pause).await;
@@ -127,17 +135,17 @@ impl Follower {
         }
     }
 
-    /// The last lines of a job that ended; false if they are worth another try.
+    /// Reads the last lines of a job that ended; false if a retry may yield more.
     async fn read_to_the_end(&mut self, pod: &Pod) -> Result<bool> {
         let since = *self.ended.get_or_insert_with(Instant::now);
         loop {
             match self.read(pod, false).await? {
                 Read::New => {}
-                Read::Broken if since.elapsed() < LOST => return Ok(false),
+                Read::Broken if since.elapsed() < LAST_LINES_LIMIT => return Ok(false),
                 Read::Nothing | Read::Absent | Read::Broken => break,
             }
         }
-        self.say_why_it_never_began(pod).await;
+        self.report_failed_init(pod).await;
         Ok(true)
     }
 
@@ -146,22 +154,22 @@ impl Follower {
         std::mem::replace(&mut self.pause, longer)
     }
 
-    /// What may pass is waited for; what is refused again and again is final.
-    async fn bear(&mut self, error: Error) -> Result<()> {
-        match error {
-            Error::Transient(error) => {
-                tracing::debug!(error = format!("{error:#}"), job = self.name, "not now");
+    /// Waits for the next attempt, or returns the error if it is permanent and was retried often enough.
+    async fn pause_or_fail(&mut self, error: Error) -> Result<()> {
+        if error.code().is_permanent() {
+            if self.permanent_errors >= PERMANENT_RETRIES {
+                return Err(error);
             }
-            error if self.refusals >= REFUSALS => return Err(error),
-            _ => self.refusals += 1,
+            self.permanent_errors += 1;
         }
+        tracing::debug!(%error, job = self.name, "following a job was interrupted; retrying");
         tokio::time::sleep(self.next_pause()).await;
         Ok(())
     }
 
-    /// Reads the log on from where it was read to.
+    /// Reads the log from the cursor on.
     async fn read(&mut self, pod: &Pod, follow: bool) -> Result<Read> {
-        let how = LogParams {
+        let params = LogParams {
             container: main_container(pod).map(str::to_owned),
             follow,
             timestamps: true,
@@ -170,30 +178,30 @@ impl Follower {
         };
         let pods = self.platform.api::<Pod>();
         let name = pod.name_any();
-        match answer("read the log", pods.log_stream(&name, &how)).await {
+        match answer(&name, pods.log_stream(&name, &params)).await {
             Ok(Ok(stream)) => {
-                self.refusals = 0;
+                self.permanent_errors = 0;
                 Ok(self.pass_on(Lines::new(stream)).await)
             }
-            // Its container waits to start, or it is gone.
+            // The container waits to start, or the pod does not exist.
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 404) => Ok(Read::Absent),
             Ok(Err(error)) => {
-                self.bear(refused(error)).await?;
+                self.pause_or_fail(failed(&name, error)).await?;
                 Ok(Read::Broken)
             }
             Err(_) => Ok(Read::Broken),
         }
     }
 
-    /// Passes on what was not said before, as fast as it is taken, until the stream ends or falls silent.
+    /// Passes on new events as fast as the receiver takes them, until the stream ends or is silent.
     async fn pass_on<R: AsyncBufRead + Unpin>(&mut self, mut lines: Lines<R>) -> Read {
-        let (mut read, mut patience) = (Read::Nothing, SILENCE);
+        let (mut read, mut silence) = (Read::Nothing, SILENCE);
         loop {
             let line = tokio::select! {
                 biased;
-                line = timeout(patience, lines.next()) => line,
+                line = timeout(silence, lines.next()) => line,
                 () = self.changes.changed() => {
-                    patience = LAST_WORDS;
+                    silence = SILENCE_AFTER_CHANGE;
                     continue;
                 }
             };
@@ -202,13 +210,13 @@ impl Follower {
                     if let Some(event) = self.cursor.take(&line) {
                         read = Read::New;
                         self.pause = PAUSES.0;
-                        self.say(event).await;
+                        self.send(event).await;
                     }
                 }
                 Ok(Ok(None)) => return read,
                 broken => {
                     if broken.is_err() {
-                        // Mere silence is no reason to wait before asking again.
+                        // Silence alone does not delay the next request.
                         self.pause = PAUSES.0;
                     }
                     return if read == Read::New { Read::New } else { Read::Broken };
@@ -217,43 +225,53 @@ impl Follower {
         }
     }
 
-    async fn say(&self, event: AgentEvent) {
-        // Nobody listens any more: the task ends at its next await.
-        let _ = self.send.send(Ok(event)).await;
+    async fn send(&self, event: AgentEvent) {
+        // If the receiver was dropped, the task ends at its next await.
+        let _ = self.sender.send(Ok(event)).await;
     }
 
-    /// Each thing once, and only what lasts.
-    async fn say_what_it_waits_for(&mut self, sight: &Sight, words: String) {
-        if self.since.elapsed() < PATIENCE {
+    async fn send_unnumbered(&self, body: EventBody) {
+        self.send(unnumbered(Utc::now(), body)).await;
+    }
+
+    /// Reports what a job waits for, and the other warnings about it: each once, and only if the job waits for a while.
+    async fn report_waiting(&mut self, snapshot: &JobSnapshot, failure: Option<Failure>) {
+        if self.since.elapsed() < PENDING_GRACE {
             return;
         }
-        let mut news = vec![words];
-        for event in sight.events.iter().filter(|event| is_warning(event)) {
-            let message = quoted(event.message.as_deref().unwrap_or_default());
-            if !news[0].contains(&message) {
-                news.push(format!("{}: {message}", event.reason.as_deref().unwrap_or("Warning")));
+        let cause = failure.as_ref().map(|failure| failure.detail.clone());
+        for event in snapshot.events.iter().filter(|event| is_warning(event)) {
+            let message = message(event);
+            if self.warnings.len() < BACKLOG
+                && cause.as_ref() != Some(&message)
+                && self.warnings.insert(message.clone())
+            {
+                let reason = event.reason.as_deref().unwrap_or("Warning");
+                let message = format!("{reason}: {message}");
+                self.send_unnumbered(EventBody::Log { level: Level::Warn, message }).await;
             }
         }
-        for words in news {
-            if self.told.len() < BACKLOG && self.told.insert(words.clone()) {
-                self.say(said(Utc::now(), Level::Warn, words)).await;
-            }
+        if let Some(failure) = failure.filter(|failure| !self.failures.contains(failure))
+            && self.failures.len() < BACKLOG
+        {
+            self.failures.push(failure.clone());
+            self.send_unnumbered(EventBody::Waiting(failure)).await;
         }
     }
 
-    /// The last lines of the container that was to put the agent in place, if it failed.
-    async fn say_why_it_never_began(&self, pod: &Pod) {
+    /// Reports the last lines of a failed init container, whose failure prevented the agent's start.
+    async fn report_failed_init(&self, pod: &Pod) {
         let Some(init) = failed_init(pod) else { return };
-        let how = LogParams {
+        let params = LogParams {
             container: Some(init.name.clone()),
-            tail_lines: Some(50),
+            tail_lines: Some(INIT_LINES),
             limit_bytes: Some(64 * 1024),
             ..LogParams::default()
         };
-        let pods = self.platform.api::<Pod>();
-        let Ok(Ok(text)) = answer("read the log", pods.logs(&pod.name_any(), &how)).await else { return };
+        let (pods, name) = (self.platform.api::<Pod>(), pod.name_any());
+        let Ok(Ok(text)) = answer(&name, pods.logs(&name, &params)).await else { return };
         for line in text.lines() {
-            self.say(said(Utc::now(), Level::Error, line.to_owned())).await;
+            self.send_unnumbered(EventBody::Log { level: Level::Error, message: line.to_owned() }).await;
         }
     }
 }

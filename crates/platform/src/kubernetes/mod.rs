@@ -1,71 +1,51 @@
-//! The Kubernetes platform: instances are StatefulSets on volumes of their own, jobs are Jobs. It knows no database of
-//! Toygres' own, and opens no connection to an instance.
+//! The Kubernetes platform: instances are StatefulSets with a volume each, jobs are Jobs. It knows no state database, and
+//! opens no connection to an instance.
 
-mod apply;
-mod endings;
+mod api;
+mod api_error;
+mod config;
+mod containers;
+mod events;
 mod instances;
+mod job_status;
 mod jobs;
 mod log_lines;
 mod logs;
 mod names;
 mod objects;
+mod rejection;
+mod scheduling;
 mod secrets;
 mod server_state;
-mod sight;
+mod snapshot;
 mod templates;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client};
-use model::{AgentEvent, ImageType, InstanceId};
+use kube::{Api, Client, Resource};
+use model::{AgentEvent, Failure, FailureCode, ImageType, InstanceId, PlatformKind};
+
+pub use config::KubernetesConfig;
 
 use crate::{
-    Endpoint, Error, Installation, InstanceSpec, JobSpec, JobState, Platform, Result, Secret, ServerState,
+    Endpoint, Facts, Installation, InstanceSpec, Instances, JobSpec, JobState, Jobs, Result, Secret,
+    ServerState,
 };
+use api_error::{ask, failed};
 use templates::Templates;
 use watch::Watch;
 
-/// The shortest life of a token that the cluster gives out.
+/// The shortest lifetime of a token that the API server issues, in seconds.
 const SHORTEST_TOKEN: i64 = 600;
 
-/// What the Kubernetes platform needs to know.
-#[derive(Clone, Debug)]
-pub struct KubernetesConfig {
-    /// Where instances and jobs live. Nothing else should: whoever may start a job there may read every secret of it.
-    pub namespace: String,
-    /// Where Toygres itself runs; its Secrets are never read.
-    pub system_namespace: String,
-    /// The Toygres image, from which jobs take the agent.
-    pub agent_image: String,
-    /// The PostgreSQL image of each major version.
-    pub postgres_images: BTreeMap<i32, String>,
-    /// The image of each major version for instances of type pg_durable.
-    pub pg_durable_images: BTreeMap<i32, String>,
-    /// `shared_preload_libraries` of instances of type pg_durable.
-    pub pg_durable_preload: Vec<String>,
-    /// The service account of jobs, which is not the server's.
-    pub job_service_account: String,
-    /// How long a token lives by which a job proves who it is, in seconds: at least 600. It is renewed before it ends.
-    pub token_seconds: i64,
-    /// How long a job stays after its end was harvested, in seconds: for `kubectl logs`.
-    pub job_ttl_seconds: i32,
-    /// The storage class of volumes; the cluster's default if none.
-    pub storage_class: Option<String>,
-    /// A directory whose templates replace the built-in ones of the same name.
-    pub templates: Option<PathBuf>,
-    /// The namespaces whose Secrets may be read, if these are labelled `toygres.io/readable=true`; never Toygres' own.
-    pub secret_namespaces: Vec<String>,
-}
-
-/// A cluster.
+/// A namespace of a Kubernetes cluster as a platform. Clones share their state.
 #[derive(Clone)]
 pub struct KubernetesPlatform {
     client: Client,
@@ -76,40 +56,36 @@ pub struct KubernetesPlatform {
 }
 
 impl KubernetesPlatform {
-    /// Connects as the service account of this pod, or as KUBECONFIG says, and checks the templates.
+    /// Connects as the service account of this pod, or as KUBECONFIG specifies, and checks the settings.
     ///
     /// # Errors
-    /// There is no cluster, it does not answer, the namespace is missing, or a template is wrong.
+    /// [`FailureCode::PlatformSettingsInvalid`] if the namespace does not exist or a template or setting is invalid,
+    /// [`FailureCode::ClusterUnreachable`] if the API server does not answer.
     pub async fn open(config: KubernetesConfig) -> Result<Self> {
-        let client = Client::try_default()
-            .await
-            .context("find the Kubernetes cluster (in a pod, or by KUBECONFIG)")?;
+        let client = Client::try_default().await.map_err(|error| failed("Kubernetes cluster", error))?;
         Self::with_client(client, config).await
     }
 
-    /// The same for a cluster that was found otherwise.
+    /// Like [`Self::open`], with a given client.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub async fn with_client(client: Client, config: KubernetesConfig) -> Result<Self> {
         if config.token_seconds < SHORTEST_TOKEN {
-            return Err(Error::Impossible(format!(
-                "A job's token cannot live for {} s: at least {SHORTEST_TOKEN}.",
-                config.token_seconds
-            )));
+            let detail = format!("{} s, but a token lives at least {SHORTEST_TOKEN} s", config.token_seconds);
+            return Err(Failure::new(FailureCode::PlatformSettingsInvalid, detail)
+                .on("TOYGRES_TOKEN_SECONDS")
+                .into());
         }
         let templates = Templates::load(config.templates.as_deref())?;
         let namespaces: Api<Namespace> = Api::all(client.clone());
-        let namespace =
-            namespaces.get_opt(&config.namespace).await.context("ask the cluster for the namespace")?;
+        let subject = format!("namespace {}", config.namespace);
+        let namespace = ask(&subject, namespaces.get_opt(&config.namespace)).await?;
         let uid = namespace.and_then(|namespace| namespace.metadata.uid).ok_or_else(|| {
-            Error::Impossible(format!(
-                "The namespace {0} is not there. Make it: kubectl create namespace {0}",
-                config.namespace
-            ))
+            Failure::new(FailureCode::PlatformSettingsInvalid, "the namespace does not exist").on(subject)
         })?;
         Ok(Self {
-            // Its uid tells this namespace from one of the same name in another cluster.
+            // The UID distinguishes it from namespaces of this name in other clusters.
             identity: format!("{}:{uid}", config.namespace),
             watch: Watch::start(client.clone(), &config.namespace),
             templates: Arc::new(templates),
@@ -121,7 +97,7 @@ impl KubernetesPlatform {
     /// The objects of one kind in the namespace of instances and jobs.
     fn api<K>(&self) -> Api<K>
     where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Resource<Scope = NamespaceResourceScope>,
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), &self.config.namespace)
@@ -129,9 +105,9 @@ impl KubernetesPlatform {
 }
 
 #[async_trait]
-impl Platform for KubernetesPlatform {
-    fn kind(&self) -> &'static str {
-        "kubernetes"
+impl Facts for KubernetesPlatform {
+    fn kind(&self) -> PlatformKind {
+        PlatformKind::Kubernetes
     }
 
     fn identity(&self) -> &str {
@@ -142,9 +118,9 @@ impl Platform for KubernetesPlatform {
         &self.config.namespace
     }
 
-    fn how_to_get(&self, major: Option<i32>) -> String {
+    fn install_hint(&self, major: Option<i32>) -> String {
         let version = major.map(|major| format!(" {major}")).unwrap_or_default();
-        format!("Add an image of PostgreSQL{version} to the server's table of PostgreSQL images.")
+        format!("Add a container image of PostgreSQL{version} to TOYGRES_POSTGRES_IMAGES.")
     }
 
     fn preload(&self, image_type: ImageType) -> Vec<String> {
@@ -154,26 +130,26 @@ impl Platform for KubernetesPlatform {
         }
     }
 
-    fn lacks(&self, image_type: ImageType, major: i32) -> Option<String> {
+    fn unsupported_reason(&self, image_type: ImageType, major: i32) -> Option<String> {
         let missing =
             image_type == ImageType::PgDurable && !self.config.pg_durable_images.contains_key(&major);
         missing.then(|| {
             format!(
-                "No image with pg_durable is configured for PostgreSQL {major}. Add one to the server's table of \
-                 pg_durable images."
+                "TOYGRES_PG_DURABLE_IMAGES has no container image with pg_durable for PostgreSQL {major}."
             )
         })
     }
 
-    fn way_in(&self, name: &str) -> Option<String> {
+    fn port_forward_command(&self, name: &str) -> Option<String> {
         let service = names::instance_object(name);
         let namespace = &self.config.namespace;
-        Some(format!("kubectl port-forward --namespace {namespace} service/{service} 15432:5432"))
+        let port = names::POSTGRES_PORT;
+        Some(format!("kubectl port-forward --namespace {namespace} service/{service} 15432:{port}"))
     }
 
     async fn installations(&self) -> Result<Vec<Installation>> {
-        let images = self.config.postgres_images.keys().rev();
-        Ok(images
+        let majors = self.config.postgres_images.keys().rev();
+        Ok(majors
             .map(|major| Installation {
                 major: *major,
                 version: major.to_string(),
@@ -185,6 +161,17 @@ impl Platform for KubernetesPlatform {
 
     async fn free_bytes(&self) -> Result<Option<u64>> {
         Ok(None)
+    }
+
+    async fn read_secret(&self, namespace: &str, name: &str) -> Result<BTreeMap<String, Secret>> {
+        self.readable_secret(namespace, name).await
+    }
+}
+
+#[async_trait]
+impl Instances for KubernetesPlatform {
+    async fn instances(&self) -> Result<Vec<InstanceId>> {
+        self.instance_ids().await
     }
 
     async fn create_volume(&self, spec: &InstanceSpec) -> Result<()> {
@@ -222,6 +209,13 @@ impl Platform for KubernetesPlatform {
     async fn delete_volume(&self, id: InstanceId) -> Result<()> {
         self.remove_volume(id).await
     }
+}
+
+#[async_trait]
+impl Jobs for KubernetesPlatform {
+    async fn jobs(&self) -> Result<Vec<String>> {
+        self.job_names().await
+    }
 
     async fn launch(&self, job: &JobSpec) -> Result<()> {
         self.launch_job(job).await
@@ -241,17 +235,5 @@ impl Platform for KubernetesPlatform {
 
     async fn remove(&self, name: &str) -> Result<()> {
         self.remove_job(name).await
-    }
-
-    async fn jobs(&self) -> Result<Vec<String>> {
-        self.job_names().await
-    }
-
-    async fn instances(&self) -> Result<Vec<InstanceId>> {
-        self.instance_ids().await
-    }
-
-    async fn read_secret(&self, namespace: &str, name: &str) -> Result<BTreeMap<String, Secret>> {
-        self.readable_secret(namespace, name).await
     }
 }

@@ -1,4 +1,4 @@
-//! Names and labels of everything that Toygres makes in a cluster.
+//! The names and labels of the objects that Toygres creates in a cluster.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,35 @@ use kube::ResourceExt;
 use model::{InstanceId, name::Name};
 use sha2::{Digest, Sha256};
 
-/// Who applies fields.
+/// The field manager of server-side apply.
 pub(super) const FIELD_MANAGER: &str = "toygres";
-/// Tells Toygres' objects from all others.
+/// The label of every object of Toygres.
 pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "toygres");
-/// What an instance's parts are, so that its Service finds its server and not a job's pod.
+/// The label of an instance's parts: its Service selects the server's pod, not a job's.
 pub(super) const APP: (&str, &str) = ("app.kubernetes.io/name", "postgres");
-/// Which instance they are of, for people.
+/// The label with the instance's name, for people.
 pub(super) const APP_INSTANCE: &str = "app.kubernetes.io/instance";
-/// On every part of an instance: its id.
+/// The label of an instance's parts with its ID.
 pub(super) const INSTANCE: &str = "toygres.io/instance";
-/// On a job, its pods and its input: the job's name.
+/// The label of a job, its pod and its input with the job's name.
 pub(super) const JOB: &str = "toygres.io/job";
-/// On a job: the run that launched it.
+/// The label of a job with the run that launched it.
 pub(super) const RUN: &str = "toygres.io/run";
 
-/// The longest name of a StatefulSet whose pods can be labelled with its revision.
+/// The container of the server in the template of the StatefulSet.
+pub(super) const SERVER_CONTAINER: &str = "postgres";
+/// The init container that initialises an empty volume in the template of the StatefulSet.
+pub(super) const INITIALISE_CONTAINER: &str = "initialise";
+/// The init container that copies the agent in the templates of Jobs.
+pub(super) const AGENT_CONTAINER: &str = "agent";
+/// The port of a server's Service.
+pub(super) const POSTGRES_PORT: u16 = 5432;
+
+/// The longest name of a StatefulSet: its pods have a label with the name and the revision.
 const LONGEST: usize = 52;
 
-/// The name of all parts of an instance: the instance's own, if it can name a Service and is short enough; otherwise
-/// what can be used of it, and a hash that keeps it apart from others.
+/// The name of the parts of an instance: the instance's own if it is a valid and short enough name of a Service, otherwise
+/// its valid characters and a hash.
 pub(super) fn instance_object(name: &str) -> String {
     if name.len() <= LONGEST && Name::parse(name).is_ok_and(|parsed| parsed.as_str() == name) {
         return name.to_owned();
@@ -44,12 +53,12 @@ pub(super) fn instance_object(name: &str) -> String {
     }
 }
 
-/// The labels of every part of an instance.
+/// The labels that identify the parts of an instance.
 pub(super) fn instance_labels(id: InstanceId) -> BTreeMap<String, String> {
     labels([(INSTANCE, id.to_string())])
 }
 
-/// The labels of a job and of everything that belongs to it.
+/// The labels that identify a job and its parts.
 pub(super) fn job_labels(job: &str, run: uuid::Uuid) -> BTreeMap<String, String> {
     labels([(JOB, job.to_owned()), (RUN, run.to_string())])
 }
@@ -59,25 +68,27 @@ fn labels<const N: usize>(own: [(&str, String); N]) -> BTreeMap<String, String> 
     managed.into_iter().chain(own).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// A selector of everything that Toygres made.
+/// The selector of all objects of Toygres.
 pub(super) fn ours() -> String {
     format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
-/// A selector of the parts of one instance.
+/// The selector of the parts of an instance.
 pub(super) fn of_instance(id: InstanceId) -> String {
     format!("{},{INSTANCE}={id}", ours())
 }
 
-/// A selector of what belongs to one job.
+/// The selector of the parts of a job.
 pub(super) fn of_job(job: &str) -> String {
     format!("{},{JOB}={job}", ours())
 }
 
-/// Whether an object carries those of these labels that say whose it is; the others are for people and may change.
+/// Whether an object has those of the labels that identify its owner. The other labels are for people and may change.
 pub(super) fn carries(object: &impl ResourceExt, labels: &BTreeMap<String, String>) -> bool {
-    let decisive = [MANAGED_BY.0, INSTANCE, JOB, RUN];
-    decisive.iter().all(|key| labels.get(*key).is_none_or(|value| object.labels().get(*key) == Some(value)))
+    let identifying = [MANAGED_BY.0, INSTANCE, JOB, RUN];
+    identifying
+        .iter()
+        .all(|key| labels.get(*key).is_none_or(|value| object.labels().get(*key) == Some(value)))
 }
 
 #[cfg(test)]
@@ -85,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_names_are_cut_and_stay_apart() {
+    fn long_names_are_shortened_and_remain_distinct() {
         let long = "a".repeat(63);
         let other = format!("{}b", "a".repeat(62));
         assert_eq!(instance_object("orders"), "orders");
@@ -94,18 +105,21 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_name_a_service_can_have_it() {
+    fn object_name_of_any_instance_name_is_valid() {
         for name in
             ["", "1st", "-", "Ünïcode \"x\"'\n${}: #", "../secrets", &"é".repeat(200), &"a-".repeat(100)]
         {
             let object = instance_object(name);
-            assert!(Name::parse(&object).is_ok() && object.len() <= LONGEST, "{name:?} becomes {object:?}");
+            assert!(
+                Name::parse(&object).is_ok() && object.len() <= LONGEST,
+                "{name:?} results in {object:?}"
+            );
         }
         assert_ne!(instance_object("A"), instance_object("a"));
     }
 
     #[test]
-    fn labels_for_people_do_not_decide_whose_an_object_is() {
+    fn labels_for_people_do_not_identify_the_owner() {
         let id = InstanceId::from(uuid::Uuid::now_v7());
         let mut config = k8s_openapi::api::core::v1::ConfigMap::default();
         config.metadata.labels = Some(instance_labels(id));

@@ -1,5 +1,5 @@
-//! The YAML that every object starts from: built in, file by file replaceable. It is parsed and checked once, into typed
-//! objects; values are set on those, never put into text.
+//! The YAML templates of all objects. Each built-in template can be replaced by a file. They are parsed into typed objects and
+//! checked once; values are set on the objects, never inserted into text.
 
 mod checks;
 
@@ -8,12 +8,14 @@ use std::path::Path;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use model::{Failure, FailureCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
+use checks::Checked;
 
-/// All templates, parsed.
+/// All templates.
 #[derive(Clone, Debug)]
 pub(super) struct Templates {
     pub(super) backup_job: Job,
@@ -25,7 +27,7 @@ pub(super) struct Templates {
     pub(super) service: Service,
 }
 
-/// The built-in text of a template, from the project's folder `templates/`.
+/// The name and text of a built-in template, from the directory `templates/` of the repository.
 macro_rules! built_in {
     ($name:literal) => {
         ($name, include_str!(concat!("../../../../templates/", $name)))
@@ -36,13 +38,14 @@ impl Templates {
     /// Parses the built-in templates and those in `directory` that replace one.
     ///
     /// # Errors
-    /// A file cannot be read, is not the object that it should be, or lacks what Toygres fills in.
+    /// [`FailureCode::PlatformSettingsInvalid`] with the file and the field: a file cannot be read, is of another kind, or
+    /// lacks a field that Toygres sets.
     pub(super) fn load(directory: Option<&Path>) -> Result<Self> {
         if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
-            return Err(Error::Impossible(format!(
-                "The directory of templates {} is not there. Mend TOYGRES_TEMPLATES, or leave it away.",
-                directory.display()
-            )));
+            let detail = format!("the directory {} does not exist", directory.display());
+            return Err(Failure::new(FailureCode::PlatformSettingsInvalid, detail)
+                .on("TOYGRES_TEMPLATES")
+                .into());
         }
         Ok(Self {
             backup_job: parse(built_in!("backup-job.yaml"), directory, checks::backup_job)?,
@@ -56,9 +59,7 @@ impl Templates {
     }
 }
 
-/// What is wrong with a template: the field, and what is the matter with it.
-type Checked = std::result::Result<(), String>;
-
+/// Parses and checks one template.
 fn parse<K>(
     (name, built_in): (&str, &str),
     directory: Option<&Path>,
@@ -68,19 +69,20 @@ where
     K: DeserializeOwned + Serialize,
 {
     let path = directory.map(|directory| directory.join(name)).filter(|path| path.exists());
-    let place = path.as_ref().map_or_else(|| name.to_owned(), |path| path.display().to_string());
-    let wrong = |error: String| {
-        Error::Impossible(format!("The template {place} cannot be used: {}", error.trim_end()))
+    let file = path.as_ref().map_or_else(|| name.to_owned(), |path| path.display().to_string());
+    let invalid = |error: String| -> Error {
+        Failure::new(FailureCode::PlatformSettingsInvalid, error.trim_end()).on(&*file).into()
     };
     let text = match path {
         None => built_in.to_owned(),
-        Some(path) => std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?,
+        Some(path) => std::fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?,
     };
-    let written = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let object: K = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let understood = serde_json::to_value(&object).map_err(|error| wrong(error.to_string()))?;
-    checks::nothing_unknown(&written, &understood, "").map_err(&wrong)?;
-    check(&object).map_err(wrong)?;
+    let written: serde_json::Value =
+        serde_saphyr::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+    let object: K = serde_saphyr::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+    let parsed = serde_json::to_value(&object).map_err(|error| invalid(error.to_string()))?;
+    checks::no_unknown_fields(&written, &parsed, "").map_err(&invalid)?;
+    check(&object).map_err(invalid)?;
     Ok(object)
 }
 
@@ -88,18 +90,20 @@ where
 mod tests {
     use super::*;
 
-    /// The error that a change of one template makes.
-    fn with(name: &str, built_in: &str, from: &str, to: &str) -> Option<String> {
+    /// The failure that a change of one template causes.
+    fn failure_with(name: &str, built_in: &str, from: &str, to: &str) -> Option<Failure> {
         assert!(built_in.contains(from), "{name} has no {from:?}");
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join(name), built_in.replace(from, to)).expect("write");
-        let error = Templates::load(Some(directory.path())).err()?.to_string();
-        assert!(error.contains(name), "the file is named: {error}");
-        Some(error)
+        let failure = Failure::from(Templates::load(Some(directory.path())).err()?);
+        assert_eq!(failure.code, FailureCode::PlatformSettingsInvalid);
+        let file = directory.path().join(name).display().to_string();
+        assert_eq!(failure.subject, Some(file), "{failure}");
+        Some(failure)
     }
 
     #[test]
-    fn a_template_without_what_is_filled_in_names_file_and_field() {
+    fn template_without_a_required_field_is_refused_with_the_field() {
         let server = built_in!("postgres-statefulset.yaml");
         let job = built_in!("restore-job.yaml");
         let changes = [
@@ -123,13 +127,14 @@ mod tests {
             (built_in!("postgres-service.yaml"), "port: 5432", "port: 5433", "spec.ports"),
         ];
         for ((name, built_in), from, to, field) in changes {
-            let error = with(name, built_in, from, to).unwrap_or_else(|| panic!("{to:?} is refused"));
-            assert!(error.contains(field), "{field} is named: {error}");
+            let failure =
+                failure_with(name, built_in, from, to).unwrap_or_else(|| panic!("{to:?} is refused"));
+            assert!(failure.detail.contains(field), "{field} is missing in {failure}");
         }
     }
 
     #[test]
-    fn what_is_a_person_s_to_change_is_taken() {
+    fn other_fields_of_a_template_can_be_changed() {
         let server = built_in!("postgres-statefulset.yaml");
         let changes = [
             (server, "memory: 512Mi", "memory: 4Gi"),
@@ -143,13 +148,14 @@ mod tests {
             (built_in!("postgres-config.yaml"), "127.0.0.1/32 trust", "127.0.0.1/32 scram-sha-256"),
         ];
         for ((name, built_in), from, to) in changes {
-            assert_eq!(with(name, built_in, from, to), None);
+            assert_eq!(failure_with(name, built_in, from, to), None);
         }
     }
 
     #[test]
-    fn a_missing_directory_is_not_the_built_in_templates() {
-        let error = Templates::load(Some(Path::new("/nowhere"))).expect_err("it is not there").to_string();
-        assert!(error.contains("/nowhere") && error.contains("TOYGRES_TEMPLATES"), "{error}");
+    fn missing_directory_is_refused() {
+        let error = Templates::load(Some(Path::new("/nowhere"))).expect_err("the directory does not exist");
+        assert_eq!(error.code(), FailureCode::PlatformSettingsInvalid);
+        assert_eq!(error.failure().subject.as_deref(), Some("TOYGRES_TEMPLATES"));
     }
 }

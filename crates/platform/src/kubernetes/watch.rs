@@ -1,6 +1,5 @@
-//! One watch each for all Jobs and their pods: it tells whoever waits for a job that something changed, and remembers how pods
-//! ended that were deleted right afterwards. A change that it misses costs time, never correctness: waiters look again by
-//! themselves.
+//! Watches all Jobs and their pods: notifies the waiters of a job of its changes, and remembers pods that ended, because they
+//! may be deleted immediately. A missed change costs time, never correctness: waiters also poll.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -17,17 +16,17 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
-use super::endings::is_over;
+use super::job_status::is_over;
 use super::names;
 
-/// How often a waiter looks although nothing was told.
+/// How often a waiter polls without a notification.
 pub(super) const TICK: Duration = Duration::from_secs(30);
-/// How many names wait for a slow listener; one that missed some takes it for a change.
+/// How many notifications are buffered for a slow waiter. One that missed some assumes that its job changed.
 const BACKLOG: usize = 1024;
-/// How many ended pods are remembered.
+/// How many pods that ended are remembered.
 const REMEMBERED: usize = 256;
 
-/// Tells when something changed. Clones share the watches, which end with the last one.
+/// Notifies waiters of changes. Clones share the watches, which end with the last clone.
 #[derive(Clone)]
 pub(super) struct Watch {
     shared: Arc<Shared>,
@@ -35,42 +34,43 @@ pub(super) struct Watch {
 }
 
 struct Shared {
-    /// The names of jobs of which something changed.
+    /// The names of changed jobs.
     changed: broadcast::Sender<Arc<str>>,
-    /// The last pods that ended, by name of the job; the oldest first.
+    /// The last pods that ended, by name of the job, oldest first.
     ended: Mutex<VecDeque<(Arc<str>, Pod)>>,
 }
 
-/// What one waiter hears of its job.
+/// The notifications about one job.
 pub(super) struct Changes {
     name: String,
-    told: broadcast::Receiver<Arc<str>>,
+    receiver: broadcast::Receiver<Arc<str>>,
 }
 
 impl Watch {
-    /// Watches a namespace.
+    /// Starts to watch a namespace.
     pub(super) fn start(client: Client, namespace: &str) -> Self {
         let shared =
             Arc::new(Shared { changed: broadcast::Sender::new(BACKLOG), ended: Mutex::new(VecDeque::new()) });
         let mut tasks = JoinSet::new();
         let (jobs, pods) = (Arc::clone(&shared), Arc::clone(&shared));
-        tasks
-            .spawn(watch::<Job>(Api::namespaced(client.clone(), namespace), move |name, _| jobs.tell(&name)));
+        tasks.spawn(watch::<Job>(Api::namespaced(client.clone(), namespace), move |name, _| {
+            jobs.notify(&name)
+        }));
         tasks.spawn(watch::<Pod>(Api::namespaced(client, namespace), move |name, pod| {
             if is_over(&pod) {
                 pods.remember(&name, pod);
             }
-            pods.tell(&name);
+            pods.notify(&name);
         }));
         Self { shared, _tasks: Arc::new(tasks) }
     }
 
-    /// What is told about a job from now on.
+    /// The notifications about a job from now on.
     pub(super) fn changes(&self, name: &str) -> Changes {
-        Changes { name: name.to_owned(), told: self.shared.changed.subscribe() }
+        Changes { name: name.to_owned(), receiver: self.shared.changed.subscribe() }
     }
 
-    /// The pod of the Job with that uid as it was when it ended, if that was seen here and not long ago.
+    /// The pod of the Job with this UID as it was when it ended, if that is remembered.
     pub(super) fn ended_pod(&self, name: &str, uid: &str) -> Option<Pod> {
         let ended = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.iter().rev().find(|(of, pod)| &**of == name && belongs_to(pod, uid)).map(|(_, pod)| pod.clone())
@@ -78,8 +78,8 @@ impl Watch {
 }
 
 impl Shared {
-    fn tell(&self, name: &Arc<str>) {
-        // Nobody waits: fine.
+    fn notify(&self, name: &Arc<str>) {
+        // An error means that there are no waiters.
         let _ = self.changed.send(Arc::clone(name));
     }
 
@@ -94,12 +94,12 @@ impl Shared {
     }
 }
 
-/// Whether the Job with that uid made the pod.
+/// Whether the pod belongs to the Job with this UID.
 pub(super) fn belongs_to(pod: &Pod, uid: &str) -> bool {
     pod.owner_references().iter().any(|owner| owner.uid == uid)
 }
 
-/// Calls `seen` with each version of each object of ours, and goes on for ever, more slowly while the cluster fails.
+/// Calls `seen` with each version of each object of a job. Never returns; retries with a back-off if the watch fails.
 async fn watch<K>(api: Api<K>, mut seen: impl FnMut(Arc<str>, K) + Send)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -111,7 +111,7 @@ where
 {
     let of_jobs = watcher::Config::default().labels(&format!("{},{}", names::ours(), names::JOB));
     let events = watcher(api, of_jobs).default_backoff().inspect_err(|error| {
-        tracing::debug!(error = %error, kind = %K::kind(&()), "a watch broke off; trying again");
+        tracing::debug!(error = %error, kind = %K::kind(&()), "a watch was interrupted; retrying");
     });
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
@@ -128,26 +128,26 @@ where
 }
 
 impl Changes {
-    /// Forgets what was told so far: whoever looks now sees it.
+    /// Discards the pending notifications: the caller observes the job next.
     pub(super) fn clear(&mut self) {
-        self.told = self.told.resubscribe();
+        self.receiver = self.receiver.resubscribe();
     }
 
-    /// Returns when something changed.
+    /// Returns when the job may have changed.
     pub(super) async fn changed(&mut self) {
         loop {
-            match self.told.recv().await {
+            match self.receiver.recv().await {
                 Ok(name) if *name != *self.name => {}
-                // A backlog that ran over may have held ours.
+                // The discarded notifications may have been about this job.
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
                 Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
             }
         }
     }
 
-    /// Returns when something changed, or when it is time to look all the same.
+    /// Returns when the job may have changed, or after `wait`.
     pub(super) async fn changed_or(&mut self, wait: Duration) {
-        // Either is a reason to look.
+        // The caller observes the job in both cases.
         let _ = tokio::time::timeout(wait, self.changed()).await;
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_ends_are_forgotten() {
+    fn number_of_remembered_pods_is_limited() {
         let watch = Watch { shared: Arc::new(shared()), _tasks: Arc::default() };
         for n in 0..=REMEMBERED {
             watch.shared.remember(&Arc::from(format!("t-{n}")), pod(n));
@@ -181,26 +181,26 @@ mod tests {
         }
         assert!(watch.ended_pod("t-0", "job-0").is_none());
         assert!(watch.ended_pod("t-1", "job-1").is_some());
-        assert!(watch.ended_pod("t-1", "a Job of the same name before it").is_none());
+        assert!(watch.ended_pod("t-1", "an earlier Job of the same name").is_none());
     }
 
     #[tokio::test]
-    async fn a_waiter_hears_of_its_own_job_and_of_what_it_missed() {
+    async fn waiter_is_notified_of_its_own_job_and_of_missed_notifications() {
         let watch = Watch { shared: Arc::new(shared()), _tasks: Arc::default() };
         let mut changes = watch.changes("mine");
-        let heard = async |changes: &mut Changes| {
+        let notified = async |changes: &mut Changes| {
             tokio::time::timeout(Duration::from_millis(20), changes.changed()).await.is_ok()
         };
-        watch.shared.tell(&Arc::from("other"));
-        assert!(!heard(&mut changes).await);
-        watch.shared.tell(&Arc::from("mine"));
-        assert!(heard(&mut changes).await);
-        watch.shared.tell(&Arc::from("mine"));
+        watch.shared.notify(&Arc::from("other"));
+        assert!(!notified(&mut changes).await);
+        watch.shared.notify(&Arc::from("mine"));
+        assert!(notified(&mut changes).await);
+        watch.shared.notify(&Arc::from("mine"));
         changes.clear();
-        assert!(!heard(&mut changes).await);
+        assert!(!notified(&mut changes).await);
         for _ in 0..10 {
-            watch.shared.tell(&Arc::from("other"));
+            watch.shared.notify(&Arc::from("other"));
         }
-        assert!(heard(&mut changes).await, "what was missed may have been ours");
+        assert!(notified(&mut changes).await, "a missed notification may have been about this job");
     }
 }

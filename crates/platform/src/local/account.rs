@@ -1,19 +1,23 @@
-//! Whom PostgreSQL and jobs run as: PostgreSQL refuses root, so a root Toygres lends them an unprivileged user.
+//! The OS account that runs PostgreSQL and jobs. PostgreSQL refuses to run as root, so a Toygres that runs as root uses an
+//! unprivileged account.
 
 use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::Path;
+use std::process::Stdio;
 
 use anyhow::Context;
+use model::{Failure, FailureCode};
 use tokio::process::Command;
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::files::missing_is_fine;
 
-/// What a program inherits from our environment; all else is taken away.
-const PASSED_ON: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "LANG"];
+/// The environment variables that programs inherit. All others are removed.
+const INHERITED: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "LANG"];
 
-/// A user and group, or ourselves.
+/// An OS account: a user and its group, or the account of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     name: String,
@@ -21,33 +25,36 @@ pub struct Account {
 }
 
 impl Account {
-    /// Ourselves unless we are root; else the user of the given name, or `postgres`.
+    /// The account of this process unless that is root; otherwise the account of the given name, or `postgres`.
     ///
     /// # Errors
-    /// There is no such user.
+    /// [`FailureCode::PlatformSettingsInvalid`] if this process runs as root and the account does not exist or is root.
     pub fn find(name: Option<&str>) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Self { name: "yourself".to_owned(), ids: None });
+            return Ok(Self { name: "the account of this process".to_owned(), ids: None });
         }
         let name = name.unwrap_or("postgres");
-        let passwd = std::fs::read_to_string("/etc/passwd").context("read the list of users")?;
+        let passwd = std::fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
         let line = passwd.lines().find(|line| line.split(':').next() == Some(name));
         let mut fields = line.unwrap_or_default().split(':').skip(2).map(str::parse);
         match (fields.next(), fields.next()) {
             (Some(Ok(uid)), Some(Ok(gid))) if uid != 0 => {
                 Ok(Self { name: name.to_owned(), ids: Some((uid, gid)) })
             }
-            _ => Err(Error::Impossible(format!(
-                "PostgreSQL does not run as root, and there is no unprivileged user {name:?}. Install PostgreSQL, whose package makes the user postgres, or name another one with --run-as."
-            ))),
+            _ => Err(Failure::new(
+                FailureCode::PlatformSettingsInvalid,
+                format!("PostgreSQL does not run as root, and no unprivileged account {name:?} exists"),
+            )
+            .on("--run-as")
+            .into()),
         }
     }
 
-    /// A program to run as this account: nothing of our environment but a few harmless variables.
+    /// A program to run as this account, with no more of this process' environment than a few harmless variables.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.env_clear().envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.current_dir("/");
         if let Some((uid, gid)) = self.ids {
             command.uid(uid).gid(gid);
@@ -55,73 +62,71 @@ impl Account {
         command
     }
 
-    /// Gives a path to this account.
+    /// Makes this account the owner of a path.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The operating system refuses.
     pub fn own(&self, path: &Path) -> Result<()> {
         if let Some((uid, gid)) = self.ids {
-            chown(path, Some(uid), Some(gid))
-                .with_context(|| format!("give {} to {}", path.display(), self.name))?;
+            chown(path, Some(uid), Some(gid)).with_context(|| self.owning(path))?;
         }
         Ok(())
     }
 
-    /// Gives an open file to this account.
+    /// Makes this account the owner of an open file; `path` is its name for an error.
     pub(crate) fn own_file(&self, file: &File, path: &Path) -> Result<()> {
         if let Some((uid, gid)) = self.ids {
-            fchown(file, Some(uid), Some(gid))
-                .with_context(|| format!("give {} to {}", path.display(), self.name))?;
+            fchown(file, Some(uid), Some(gid)).with_context(|| self.owning(path))?;
         }
         Ok(())
     }
 
-    /// Makes a directory of this account, if it is not there.
+    fn owning(&self, path: &Path) -> String {
+        format!("make {} the owner of {}", self.name, path.display())
+    }
+
+    /// Creates a directory, if it does not exist, and makes this account its owner.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The operating system refuses.
     pub fn make_dir(&self, dir: &Path, mode: u32) -> Result<()> {
-        std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+        std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
         std::fs::set_permissions(dir, Permissions::from_mode(mode))
-            .with_context(|| format!("protect {}", dir.display()))?;
+            .with_context(|| format!("set the permissions of {}", dir.display()))?;
         self.own(dir)
     }
 
-    /// Writes a file of this account: whole or not at all, never readable by others in between.
+    /// Replaces a file of this account atomically. Other accounts cannot read it at any time, unless `mode` allows it.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The operating system refuses.
     pub fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         let staging = path.with_extension("writing");
         let write = || -> std::io::Result<()> {
-            // Anew, never through what somebody put there: the directory is the unprivileged user's.
-            std::fs::remove_file(&staging).or_else(crate::cluster::missing_is_fine)?;
+            // The unprivileged account may write the directory: never follow a link that it placed there.
+            std::fs::remove_file(&staging).or_else(missing_is_fine)?;
             let mut file = File::options().write(true).create_new(true).mode(mode).open(&staging)?;
             file.write_all(bytes)?;
             if let Some((uid, gid)) = self.ids {
                 fchown(&file, Some(uid), Some(gid))?;
             }
-            file.sync_all()
+            file.sync_all()?;
+            std::fs::rename(&staging, path)
         };
-        write().with_context(|| format!("write {}", path.display()))?;
-        std::fs::rename(&staging, path).with_context(|| format!("write {}", path.display()))?;
-        Ok(())
+        Ok(write().with_context(|| format!("write {}", path.display()))?)
     }
 
-    /// Whether this account can enter a directory.
+    /// Checks that this account can enter a directory.
     ///
     /// # Errors
-    /// It cannot; the sentence says what to do.
+    /// [`FailureCode::PlatformSettingsInvalid`] if it cannot.
     pub async fn may_enter(&self, dir: &Path) -> Result<()> {
         let mut test = self.command("/bin/sh".as_ref());
-        test.args(["-c", "cd -- \"$1\"", "sh"]).arg(dir).stderr(std::process::Stdio::null());
+        test.args(["-c", "cd -- \"$1\"", "sh"]).arg(dir).stderr(Stdio::null());
         if test.status().await.context("start sh")?.success() {
             return Ok(());
         }
-        Err(Error::Impossible(format!(
-            "PostgreSQL and jobs run as {}, who cannot enter {}. Choose a --data-dir that everybody may pass through, such as /var/lib/toygres.",
-            self.name,
-            dir.display()
-        )))
+        let detail = format!("{}, which runs PostgreSQL and jobs, cannot enter {}", self.name, dir.display());
+        Err(Failure::new(FailureCode::PlatformSettingsInvalid, detail).on("--data-dir").into())
     }
 }

@@ -1,85 +1,81 @@
-//! Instances as directories: `instance.json` says what they are to be, `data` is the cluster.
+//! Instances as directories: `instance.json` holds the settings, `data` is the data directory.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
-use model::{ImageType, InstanceId};
+use model::{Failure, FailureCode, ImageType, InstanceId};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::LocalPlatform;
+use super::hash::short_hash;
+use super::installations::bin_dir;
 use super::process::{self, Process};
-use super::{LocalPlatform, installations};
-use crate::cluster::{Cluster, Life};
-use crate::{Error, InstanceSpec, Platform, Result, Secret};
+use crate::files::read_json;
+use crate::postgres_server::{PostgresServer, ProcessState, Startup};
+use crate::{Error, InstanceSpec, Instances, Result, Secret};
 
-/// The first port that instances are given; below the range from which systems give ports to clients.
+/// The first port for instances: below the range that systems use for outgoing connections.
 const FIRST_PORT: u16 = 15432;
-/// The last one.
+/// The last port for instances.
 const LAST_PORT: u16 = 25431;
-
-/// What PostgreSQL says when its port is taken (instances log in English or in the words of their image's locale, and
-/// then the next look at the port decides).
-const NO_SOCKET: &str = "could not create any TCP/IP sockets";
-/// How often a new instance is given another port when somebody else was quicker.
+/// How many ports a new instance tries if other programs use them.
 const PORT_TRIES: usize = 5;
 
-/// What an instance is to be.
+/// The settings of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(super) struct Record {
     name: String,
     major: i32,
-    pub(crate) port: u16,
-    /// Whether it is to run, also after the machine's next start.
-    pub(crate) up: bool,
-    /// Whether a server was made on the volume.
-    pub(crate) deployed: bool,
+    pub(super) port: u16,
+    /// Whether the server should run, also after a restart of the machine.
+    pub(super) up: bool,
+    /// Whether a server was deployed on the volume.
+    pub(super) deployed: bool,
     trust_loopback: bool,
     preload: Vec<String>,
 }
 
 impl LocalPlatform {
-    pub(crate) fn instance_dir(&self, id: InstanceId) -> PathBuf {
+    pub(super) fn instance_dir(&self, id: InstanceId) -> PathBuf {
         self.data_dir.join("instances").join(id.to_string())
     }
 
-    pub(crate) fn record(&self, id: InstanceId) -> Result<Option<Record>> {
-        let path = self.instance_dir(id).join("instance.json");
-        match std::fs::read(&path) {
-            Ok(text) => {
-                Ok(Some(serde_json::from_slice(&text).with_context(|| format!("read {}", path.display()))?))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(anyhow::Error::new(error).context(format!("read {}", path.display())).into()),
-        }
+    pub(super) fn record(&self, id: InstanceId) -> Result<Option<Record>> {
+        read_json(&self.instance_dir(id).join("instance.json"))
     }
 
     fn write_record(&self, id: InstanceId, record: &Record) -> Result<()> {
-        let text = serde_json::to_vec_pretty(record).context("write an instance's record")?;
+        let text = serde_json::to_vec_pretty(record).context("serialize an instance's record")?;
         self.account.write(&self.instance_dir(id).join("instance.json"), &text, 0o600)
     }
 
-    /// Forgets that there was a server: the volume is all that stays.
-    pub(crate) fn undeploy(&self, id: InstanceId) -> Result<()> {
+    /// Records that the instance has no server.
+    pub(super) fn set_undeployed(&self, id: InstanceId) -> Result<()> {
         match self.record(id)? {
             Some(record) => self.write_record(id, &Record { up: false, deployed: false, ..record }),
             None => Ok(()),
         }
     }
 
-    pub(crate) fn set_up(&self, id: InstanceId, up: bool) -> Result<()> {
+    /// Records whether the server should run.
+    pub(super) fn set_up(&self, id: InstanceId, up: bool) -> Result<()> {
         match self.record(id)? {
             Some(record) if record.up != up => self.write_record(id, &Record { up, ..record }),
             _ => Ok(()),
         }
     }
 
-    pub(crate) async fn make_instance(&self, spec: &InstanceSpec) -> Result<()> {
-        // The port is given when the record is written; nobody else may choose in between.
-        let _one = self.shared.ports.lock().await;
-        self.refuse_foreign(spec.id)?;
+    /// Writes the record of an instance, and returns it. A new instance is assigned a port.
+    pub(super) async fn create_instance(&self, spec: &InstanceSpec) -> Result<Record> {
+        // Until the record is written, another call would choose the same port.
+        let _guard = self.shared.ports.lock().await;
+        self.require_ours(spec.id)?;
         self.account.make_dir(&self.instance_dir(spec.id), 0o700)?;
         let (port, up, deployed) = match self.record(spec.id)? {
             Some(record) => (record.port, record.up, record.deployed),
@@ -94,134 +90,127 @@ impl LocalPlatform {
             trust_loopback: spec.trust_loopback || spec.image_type == ImageType::PgDurable,
             preload: spec.preload.clone(),
         };
-        self.write_record(spec.id, &record)
+        self.write_record(spec.id, &record)?;
+        Ok(record)
     }
 
-    /// A directory of that name that holds something, but no record of ours, is not ours.
-    fn refuse_foreign(&self, id: InstanceId) -> Result<()> {
+    /// Refuses an instance directory that has content, but no record.
+    fn require_ours(&self, id: InstanceId) -> Result<()> {
         let dir = self.instance_dir(id);
         let ours = match std::fs::read_dir(&dir) {
             Ok(mut entries) => {
                 dir.join("instance.json").exists()
                     || entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "instance.writing"))
             }
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            Err(error) => error.kind() == ErrorKind::NotFound,
         };
         if ours {
             return Ok(());
         }
-        Err(Error::Foreign(format!(
-            "{} is there already and was not made by Toygres. Move it away and try again.",
-            dir.display()
-        )))
+        let detail = "the directory exists and was not created by Toygres";
+        Err(Failure::new(FailureCode::NotOwned, detail).on(dir.display().to_string()).into())
     }
 
-    /// A port that nobody listens on and no other instance was given.
+    /// A port on which no program listens and that no other instance has.
     async fn free_port(&self) -> Result<u16> {
-        let mut given = BTreeSet::new();
+        let mut assigned = BTreeSet::new();
         for id in self.instances().await? {
-            given.extend(self.record(id)?.map(|record| record.port));
+            assigned.extend(self.record(id)?.map(|record| record.port));
         }
-        // Each data directory begins elsewhere: a stopped instance's port looks free to another Toygres.
-        let mut hash = DefaultHasher::new();
-        self.data_dir.hash(&mut hash);
+        // The start differs between data directories: the port of another Toygres' stopped instance looks free.
         let ports = LAST_PORT - FIRST_PORT + 1;
-        let skipped = hash.finish() % u64::from(ports);
-        (FIRST_PORT..=LAST_PORT)
+        let start = short_hash(self.data_dir.as_os_str().as_bytes()) % u64::from(ports);
+        let free = (FIRST_PORT..=LAST_PORT)
             .cycle()
-            .skip(usize::try_from(skipped).unwrap_or_default())
+            .skip(usize::try_from(start).unwrap_or_default())
             .take(ports.into())
-            .filter(|port| !given.contains(port))
-            .find(|port| is_free(*port))
-            .ok_or_else(|| {
-                Error::Impossible(format!(
-                    "No port from {FIRST_PORT} to {LAST_PORT} is free for another instance."
-                ))
-            })
+            .filter(|port| !assigned.contains(port))
+            .find(|port| is_free(*port));
+        Ok(free.ok_or_else(|| {
+            let detail = format!("no TCP port from {FIRST_PORT} to {LAST_PORT} is free");
+            Failure::new(FailureCode::PlatformUnavailable, detail)
+        })?)
     }
 
-    pub(crate) async fn cluster(&self, id: InstanceId, record: &Record) -> Result<Cluster> {
-        let installed = installations::find(&self.bin_dirs).await?;
-        let wanted = installed.into_iter().find(|installed| installed.major == record.major);
-        let bin_dir = wanted.and_then(|installed| installed.bin_dir).ok_or_else(|| {
-            Error::Impossible(format!(
-                "PostgreSQL {major} is not installed on this machine. Install it: apt-get install postgresql-{major}",
-                major = record.major
-            ))
-        })?;
+    /// The server of an instance.
+    pub(super) async fn server(&self, id: InstanceId, record: &Record) -> Result<PostgresServer> {
         let dir = self.instance_dir(id);
-        Ok(Cluster {
-            bin_dir: bin_dir.into(),
+        Ok(PostgresServer {
+            bin_dir: bin_dir(&self.bin_dirs, record.major).await?,
             data_dir: dir.join("data"),
             log: dir.join("server.log"),
             account: self.account.clone(),
         })
     }
 
-    pub(crate) async fn deploy(&self, spec: &InstanceSpec, password: &Secret) -> Result<()> {
-        self.make_instance(spec).await?;
-        let mut record = self.record(spec.id)?.context("the record that was just written")?;
-        let cluster = self.cluster(spec.id, &record).await?;
-        if !cluster.exists() {
-            cluster.init(&spec.username, Some(password)).await?;
+    pub(super) async fn deploy(&self, spec: &InstanceSpec, password: &Secret) -> Result<()> {
+        let mut record = self.create_instance(spec).await?;
+        let server = self.server(spec.id, &record).await?;
+        if !server.exists() {
+            server.init(&spec.username, Some(password)).await?;
         }
-        if cluster.major() != Some(spec.major) {
-            let found = cluster.major().map_or_else(|| "no version".to_owned(), |major| major.to_string());
-            return Err(Error::Impossible(format!(
-                "The volume of {} holds a cluster of PostgreSQL {found}, not {}.",
-                spec.name, spec.major
-            )));
+        if server.major() != Some(spec.major) {
+            let found =
+                server.major().map_or_else(|| "an unknown version".to_owned(), |major| major.to_string());
+            let detail = format!("the data directory is of PostgreSQL {found}, not {}", spec.major);
+            return Err(Failure::new(FailureCode::PlatformUnsupported, detail).on(&*spec.name).into());
         }
-        let mut lost = false;
+        let mut port_in_use = false;
         for _ in 0..PORT_TRIES {
-            // Nobody was told its port before the first deployment, so that another one does as well.
-            lost |= cluster.life() == Life::Down && !record.deployed && !is_free(record.port);
-            if std::mem::take(&mut lost) {
-                let _one = self.shared.ports.lock().await;
+            // Clients do not know the port before the first deployment: it can still be changed.
+            port_in_use |=
+                server.process_state() == ProcessState::Down && !record.deployed && !is_free(record.port);
+            if std::mem::take(&mut port_in_use) {
+                let _guard = self.shared.ports.lock().await;
                 record.port = self.free_port().await?;
             }
             self.write_record(spec.id, &Record { up: true, ..record.clone() })?;
-            match self.bring_up(&record, &cluster).await {
-                // Whoever was quicker may have gone again by now: PostgreSQL's word counts.
-                Err(error) if !record.deployed && error.to_string().contains(NO_SOCKET) => lost = true,
-                Err(error) => return Err(error),
-                Ok(()) => return self.write_record(spec.id, &Record { up: true, deployed: true, ..record }),
+            match self.start(&record, &server).await? {
+                Startup::Up => {
+                    return self.write_record(spec.id, &Record { up: true, deployed: true, ..record });
+                }
+                Startup::PortInUse(errors) if record.deployed => return Err(port_taken(&record, errors)),
+                // The other program may have ended meanwhile: PostgreSQL's report counts, not another check.
+                Startup::PortInUse(_) => port_in_use = true,
             }
         }
-        Err(Error::Transient(anyhow::anyhow!("Other programs took every port that {} was given.", spec.name)))
+        Err(port_taken(&record, format!("{PORT_TRIES} ports in a row are used by other programs")))
     }
 
-    /// Starts the server if it is to run and does not.
-    pub(crate) async fn resume_server(&self, id: InstanceId) -> Result<()> {
+    /// Starts the server if it should run and does not.
+    pub(super) async fn resume_server(&self, id: InstanceId) -> Result<()> {
         let Some(record) = self.record(id)? else {
-            return Err(Error::Impossible("The instance's directory is gone.".to_owned()));
+            return Err(Failure::new(
+                FailureCode::VolumeLost,
+                "the directory of the instance does not exist",
+            )
+            .on(self.instance_dir(id).display().to_string())
+            .into());
         };
         if !record.up {
             return Ok(());
         }
-        let cluster = self.cluster(id, &record).await?;
-        if !cluster.exists() {
-            return Err(Error::Impossible(format!("The volume of {} holds no cluster.", record.name)));
+        let server = self.server(id, &record).await?;
+        if !server.exists() {
+            return Err(Failure::new(FailureCode::VolumeLost, "the data directory does not exist")
+                .on(server.data_dir.display().to_string())
+                .into());
         }
-        self.bring_up(&record, &cluster).await.map_err(|error| match error.to_string().contains(NO_SOCKET) {
-            true => Error::Transient(anyhow::anyhow!(
-                "Port {} of {} is taken by another program. End that program, then start the instance again.",
-                record.port,
-                record.name
-            )),
-            false => error,
-        })
+        match self.start(&record, &server).await? {
+            Startup::Up => Ok(()),
+            Startup::PortInUse(errors) => Err(port_taken(&record, errors)),
+        }
     }
 
-    async fn bring_up(&self, record: &Record, cluster: &Cluster) -> Result<()> {
-        cluster.configure(&self.settings(record), &hba(record.trust_loopback))?;
-        cluster.start().await
+    async fn start(&self, record: &Record, server: &PostgresServer) -> Result<Startup> {
+        server.configure(&self.settings(record), &hba(record.trust_loopback))?;
+        server.try_start().await
     }
 
     fn settings(&self, record: &Record) -> Vec<(&'static str, String)> {
         let mut settings = vec![
-            // One address, the one that clients are told: PostgreSQL is content with any of several, and on the other
-            // there might be somebody else.
+            // Only the address of the endpoint. PostgreSQL starts if it can bind any one of several addresses, and clients
+            // might then reach another program at the endpoint.
             ("listen_addresses", "127.0.0.1".to_owned()),
             ("port", record.port.to_string()),
             ("unix_socket_directories", self.run_dir().display().to_string()),
@@ -235,8 +224,9 @@ impl LocalPlatform {
         settings
     }
 
-    /// Ends a server on this volume that is not ours to stop in good order: a killed job's private one.
-    pub(crate) async fn end_strangers(&self, id: InstanceId) -> Result<()> {
+    /// Kills a server on this volume that [`PostgresServer::stop`] cannot stop: one that a killed job left, or one whose
+    /// programs are not installed any more.
+    pub(super) async fn kill_server(&self, id: InstanceId) -> Result<()> {
         let data_dir = self.instance_dir(id).join("data");
         let Ok(text) = std::fs::read_to_string(data_dir.join("postmaster.pid")) else { return Ok(()) };
         let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()) else { return Ok(()) };
@@ -248,20 +238,25 @@ impl LocalPlatform {
             if !server.runs() {
                 return Ok(());
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         server.kill();
         Ok(())
     }
 }
 
-/// Whether nobody listens on a port of the loopback addresses.
+fn port_taken(record: &Record, errors: String) -> Error {
+    let subject = format!("port {} of {}", record.port, record.name);
+    Failure::new(FailureCode::ServerStartFailed, errors).on(subject).into()
+}
+
+/// Whether no program listens on a port of the loopback address.
 fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
-/// Who may connect. Loopback is where everybody connects from here, so it asks for the password too; background workers
-/// that connect over TCP need the trust lines.
+/// The content of `pg_hba.conf`. All clients connect over loopback, so it requires the password too, unless the instance has
+/// background workers that connect over TCP without one.
 fn hba(trust_loopback: bool) -> String {
     let loopback = if trust_loopback { "trust" } else { "scram-sha-256" };
     format!(

@@ -1,25 +1,33 @@
-//! Jobs as detached processes: a directory each, whose files outlive this process and the job's. The agent itself takes
-//! the directory's lock; whoever finds it held knows that the job works. It follows nobody.
+//! Jobs as detached processes. Each has a directory, whose files outlive this process and the job's. The agent holds a lock
+//! on the directory while it runs, which every server can observe.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
 use model::agent::{ENV_RESULT, ENV_SECRETS, ENV_TASK};
+use model::{AgentResult, Failure, FailureCode};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
-use super::process::{Process, end_carriers};
-use super::{LocalPlatform, deadline};
-use crate::{Error, JobEnd, JobSpec, JobState, Result};
+use super::LocalPlatform;
+use super::deadline::deadline_exceeded;
+use super::process::{Process, kill_with_variable};
+use crate::files::{missing_is_fine, read_json, remove_dir};
+use crate::job::code_without_result;
+use crate::{ExposeSecret, JobEnd, JobSpec, JobState, Result};
 
-/// How often a job that is waited for is looked at.
-pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// How often a job is observed while its end is awaited.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How a process ended, written by whoever started it.
+/// How a process ended, as recorded by the server that started it.
 #[derive(Serialize, Deserialize)]
 struct Exit {
     process: Option<Process>,
@@ -28,23 +36,27 @@ struct Exit {
 }
 
 impl LocalPlatform {
-    pub(crate) fn job_dir(&self, name: &str) -> Result<PathBuf> {
-        let plain = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !plain {
-            return Err(Error::Impossible(format!("{name:?} is no name of a job.")));
+    pub(super) fn job_dir(&self, name: &str) -> Result<PathBuf> {
+        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if name.is_empty() || !name.bytes().all(is_plain) {
+            let detail = "not the name of a job: it has lowercase letters, digits and hyphens";
+            return Err(Failure::new(FailureCode::PlatformUnsupported, detail).on(name).into());
         }
         Ok(self.data_dir.join("jobs").join(name))
     }
 
-    pub(crate) async fn launch_job(&self, job: &JobSpec) -> Result<()> {
+    pub(super) async fn launch_job(&self, job: &JobSpec) -> Result<()> {
         let dir = self.job_dir(&job.name)?;
-        // Two callers at once would both find a job that has not begun.
-        let _one = self.shared.launching.lock().await;
-        if !dir.exists() {
+        // Two concurrent calls would both find a job that has not started.
+        let _guard = self.shared.launching.lock().await;
+        if dir.exists() {
+            let task: Option<serde_json::Value> = read_json(&dir.join("task.json"))?;
+            if task != Some(serde_json::to_value(&job.task).context("serialize the task")?) {
+                let detail = "a job of this name exists and has another task";
+                return Err(Failure::new(FailureCode::NotOwned, detail).on(&*job.name).into());
+            }
+        } else {
             self.write_job(job, &dir)?;
-        } else if read_task(&dir)? != serde_json::to_value(&job.task).context("write the task")? {
-            return Err(Error::Foreign(format!("A job {} is there already, with another task.", job.name)));
         }
         if matches!(self.observe_job(&job.name)?, JobState::Pending(_)) {
             self.spawn(&dir).await?;
@@ -52,22 +64,20 @@ impl LocalPlatform {
         Ok(())
     }
 
-    /// Everything that the job needs appears at once, under its name.
+    /// Creates the directory of a job with its complete input, atomically.
     fn write_job(&self, job: &JobSpec, dir: &Path) -> Result<()> {
         let staging = dir.with_file_name(format!(".{}-{}", job.name, std::process::id()));
-        std::fs::remove_dir_all(&staging)
-            .or_else(crate::cluster::missing_is_fine)
-            .context("clear a job's directory")?;
+        std::fs::remove_dir_all(&staging).or_else(missing_is_fine).context("clear a job's directory")?;
         self.account.make_dir(&staging, 0o700)?;
         let secrets = staging.join("secrets");
         self.account.make_dir(&secrets, 0o700)?;
         for (name, secret) in &job.secrets {
-            self.account.write(&secrets.join(name), secret.reveal().as_bytes(), 0o600)?;
+            self.account.write(&secrets.join(name), secret.expose_secret().as_bytes(), 0o600)?;
         }
         self.set_deadline(&staging, job.deadline)?;
-        let task = serde_json::to_vec_pretty(&job.task).context("write the task")?;
+        let task = serde_json::to_vec_pretty(&job.task).context("serialize the task")?;
         self.account.write(&staging.join("task.json"), &task, 0o600)?;
-        std::fs::rename(&staging, dir).with_context(|| format!("make the job {}", job.name))?;
+        std::fs::rename(&staging, dir).with_context(|| format!("create the job {}", job.name))?;
         Ok(())
     }
 
@@ -79,36 +89,37 @@ impl LocalPlatform {
             .env(ENV_SECRETS, dir.join("secrets"))
             .env(ENV_RESULT, dir.join("result.json"))
             .env("HOME", dir)
-            .stdin(std::process::Stdio::null())
+            .stdin(Stdio::null())
             .stdout(self.append(&dir.join("events.jsonl"))?)
             .stderr(self.append(&dir.join("stderr.log"))?)
-            // A group of its own: what the terminal sends us is not for the job, which outlives us.
+            // The job outlives this process: the terminal's signals must not reach it.
             .process_group(0);
-        let mut child = start(&mut command).await?;
+        let child = start(&mut command).await?;
         let process = child.id().and_then(|pid| Process::of(pid.cast_signed()));
         if let Some(process) = process {
             self.shared.children().push(process);
-            let text = serde_json::to_vec(&process).context("write the job's process")?;
+            let text = serde_json::to_vec(&process).context("serialize the job's process")?;
             self.account.write(&dir.join("process.json"), &text, 0o600)?;
         }
-        let (dir, account, shared) = (dir.to_owned(), self.account.clone(), self.shared.clone());
-        tokio::spawn(async move {
-            use std::os::unix::process::ExitStatusExt;
-            if let Ok(status) = child.wait().await {
-                if let Some(process) = process {
-                    process.end_group();
-                }
-                end_carriers(&mark(&dir));
-                let exit = Exit { process, code: status.code(), signal: status.signal() };
-                if let (Ok(text), true) = (serde_json::to_vec(&exit), dir.exists())
-                    && let Err(error) = account.write(&dir.join("exit.json"), &text, 0o600)
-                {
-                    tracing::warn!(%error, "how a job ended could not be written down");
-                }
-            }
-            shared.children().retain(|child| Some(*child) != process);
-        });
+        tokio::spawn(self.clone().record_exit(child, process, dir.to_owned()));
         Ok(())
+    }
+
+    /// Waits for a job's process and records how it ended.
+    async fn record_exit(self, mut child: Child, process: Option<Process>, dir: PathBuf) {
+        if let Ok(status) = child.wait().await {
+            if let Some(process) = process {
+                process.kill_group();
+            }
+            kill_with_variable(&marker(&dir));
+            let exit = Exit { process, code: status.code(), signal: status.signal() };
+            if let (Ok(text), true) = (serde_json::to_vec(&exit), dir.exists())
+                && let Err(error) = self.account.write(&dir.join("exit.json"), &text, 0o600)
+            {
+                tracing::warn!(%error, "the end of a job could not be recorded");
+            }
+        }
+        self.shared.children().retain(|child| Some(*child) != process);
     }
 
     fn append(&self, path: &Path) -> Result<File> {
@@ -116,137 +127,126 @@ impl LocalPlatform {
             .create(true)
             .append(true)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path);
-        let file = file.with_context(|| format!("make {}", path.display()))?;
+            .open(path)
+            .with_context(|| format!("create {}", path.display()))?;
         self.account.own_file(&file, path)?;
         Ok(file)
     }
 
-    pub(crate) fn observe_job(&self, name: &str) -> Result<JobState> {
+    pub(super) fn observe_job(&self, name: &str) -> Result<JobState> {
         let dir = self.job_dir(name)?;
         if !dir.exists() {
             return Ok(JobState::Missing);
         }
         let Some(process) = process_of(&dir)? else {
-            // Whoever made the directory died before it started the agent, or is just about to.
-            return Ok(JobState::Pending("The job is about to start.".to_owned()));
+            // The server that created the directory has not started the agent yet, or ended before it did.
+            return Ok(JobState::Pending(None));
         };
-        if self.is_alive(process) || is_locked(&dir) {
+        if self.may_run(process) || is_locked(&dir) {
             return Ok(JobState::Running);
         }
-        let end = JobEnd { result: read(&dir.join("result.json"))?, code: None, reason: None, fatal: false };
-        // A second agent that found the directory taken leaves an exit too; it says nothing about the job.
-        let exit = read::<Exit>(&dir.join("exit.json"))?.filter(|exit| exit.process == Some(process));
-        if exit.is_none() && end.result.is_none() {
-            // It was killed while nobody waited for it: what it had started may be at work still.
-            end_carriers(&mark(&dir));
+        let result: Option<AgentResult> = read_json(&dir.join("result.json"))?;
+        // An agent that finds the directory locked ends at once. Its exit says nothing about the job.
+        let exit = read_json::<Exit>(&dir.join("exit.json"))?.filter(|exit| exit.process == Some(process));
+        if exit.is_none() && result.is_none() {
+            // It was killed while no server waited for it: the programs that it started may still run.
+            kill_with_variable(&marker(&dir));
         }
-        // The task may be looked at later; the secrets have done their work.
         std::fs::remove_dir_all(dir.join("secrets"))
-            .or_else(crate::cluster::missing_is_fine)
+            .or_else(missing_is_fine)
             .context("remove the secrets of a job")?;
-        Ok(JobState::Ended(JobEnd {
-            code: end
-                .result
-                .as_ref()
-                .map(|result| result.class.code())
-                .or(exit.as_ref().and_then(|exit| exit.code)),
-            reason: deadline::passed(&dir).or_else(|| end.result.is_none().then(|| reason(exit.as_ref()))),
-            ..end
-        }))
+        let code = match &result {
+            Some(result) => Some(result.class().code()),
+            None => exit.as_ref().and_then(|exit| exit.code),
+        };
+        let failure = match (deadline_exceeded(&dir), &result) {
+            (true, _) => {
+                Some(Failure::new(FailureCode::JobDeadline, "stopped because its time limit was exceeded"))
+            }
+            (false, None) => Some(without_result(exit.as_ref())),
+            (false, Some(_)) => None,
+        };
+        Ok(JobState::Ended(JobEnd { code, result, failure: failure.map(|failure| failure.on(name)) }))
     }
 
-    /// Whether a process runs, or ended so recently that how it ended is not written down yet.
-    fn is_alive(&self, process: Process) -> bool {
+    /// Whether a process runs, or ended so recently that its end is not recorded yet.
+    fn may_run(&self, process: Process) -> bool {
         process.runs() || self.shared.children().contains(&process)
     }
 
-    pub(crate) async fn stop_job(&self, name: &str, grace: Duration) -> Result<()> {
+    pub(super) async fn stop_job(&self, name: &str, grace: Duration) -> Result<()> {
         let dir = self.job_dir(name)?;
-        let Some(process) = self.withdraw(&dir).await? else { return Ok(()) };
+        let Some(process) = self.process_or_withdraw(&dir).await? else { return Ok(()) };
         process.signal(Signal::TERM);
-        let deadline = tokio::time::Instant::now() + grace;
-        while self.is_alive(process) {
-            if tokio::time::Instant::now() >= deadline {
+        let deadline = Instant::now() + grace;
+        while self.may_run(process) {
+            if Instant::now() >= deadline {
                 process.kill();
             }
-            tokio::time::sleep(LOOK / 5).await;
+            tokio::time::sleep(POLL_INTERVAL / 5).await;
         }
-        end_carriers(&mark(&dir));
+        kill_with_variable(&marker(&dir));
         Ok(())
     }
 
-    /// The process to stop; a job that has none yet will not begin any more.
-    async fn withdraw(&self, dir: &Path) -> Result<Option<Process>> {
+    /// The process of a job. A job that has none is deleted, so that it never starts.
+    async fn process_or_withdraw(&self, dir: &Path) -> Result<Option<Process>> {
         if let Some(process) = process_of(dir)? {
             return Ok(Some(process));
         }
-        let _one = self.shared.launching.lock().await;
+        let _guard = self.shared.launching.lock().await;
         let process = process_of(dir)?;
         if process.is_none() {
-            crate::cluster::remove_dir(dir).await?;
+            remove_dir(dir).await?;
         }
         Ok(process)
     }
 }
 
-/// Starts the agent. A process that is being forked at this moment may hold the fresh copy open for writing until it
-/// becomes what it is to be.
+/// Starts the agent.
 async fn start(command: &mut Command) -> Result<Child> {
     let mut tries = 0;
     loop {
         match command.spawn() {
-            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && tries < 50 => {
+            // A concurrent fork holds the fresh copy of the program open for writing until its exec.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < 50 => {
                 tries += 1;
-                tokio::time::sleep(LOOK / 5).await;
+                tokio::time::sleep(POLL_INTERVAL / 5).await;
             }
             child => return Ok(child.context("start the agent")?),
         }
     }
 }
 
-/// What all processes of a job have in their environment.
-fn mark(dir: &Path) -> String {
+/// The environment variable that all processes of a job inherit.
+fn marker(dir: &Path) -> String {
     format!("{ENV_RESULT}={}", dir.join("result.json").display())
 }
 
-fn reason(exit: Option<&Exit>) -> String {
+fn without_result(exit: Option<&Exit>) -> Failure {
     match exit {
         Some(Exit { signal: Some(signal), .. }) => {
-            format!("The job's process was killed by signal {signal}.")
+            Failure::new(FailureCode::JobKilled, format!("killed by signal {signal}"))
         }
-        Some(Exit { code: Some(code), .. }) => {
-            format!("The job's process ended with code {code} and left no result.")
-        }
-        _ => "The job's process vanished: it was killed, or the machine was started anew.".to_owned(),
+        Some(Exit { code: Some(code), .. }) => Failure::new(
+            code_without_result(*code),
+            format!("ended with exit code {code} and without a result"),
+        ),
+        _ => Failure::new(FailureCode::JobKilled, "the process disappeared"),
     }
 }
 
-/// The job's process: the one that took the directory, by its own word; until then the one that was started.
+/// The job's process: the agent that locked the directory, by its own record; until then the one that was started.
 fn process_of(dir: &Path) -> Result<Option<Process>> {
-    let own = std::fs::read_to_string(dir.join("pid")).ok().and_then(|text| {
+    let recorded = std::fs::read_to_string(dir.join("pid")).ok().and_then(|text| {
         let (pid, start) = text.trim().split_once(' ')?;
         Some(Process { pid: pid.parse().ok()?, start: start.parse().ok()? })
     });
-    own.map_or_else(|| read(&dir.join("process.json")), |process| Ok(Some(process)))
+    recorded.map_or_else(|| read_json(&dir.join("process.json")), |process| Ok(Some(process)))
 }
 
-fn read_task(dir: &Path) -> Result<serde_json::Value> {
-    Ok(read(&dir.join("task.json"))?.unwrap_or_default())
-}
-
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match std::fs::read(path) {
-        Ok(text) => {
-            Ok(Some(serde_json::from_slice(&text).with_context(|| format!("read {}", path.display()))?))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(anyhow::Error::new(error).context(format!("read {}", path.display())).into()),
-    }
-}
-
-/// Whether an agent holds the directory: one that another server started.
+/// Whether an agent holds the lock of the directory, also one that another server started.
 fn is_locked(dir: &Path) -> bool {
     let Ok(file) = File::open(dir.join("lock")) else { return false };
-    matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock))
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }

@@ -1,67 +1,71 @@
-//! The local platform: instances are directories and servers on loopback ports, jobs are detached processes. It knows
-//! no database of Toygres' own.
+//! The local platform: instances are directories and PostgreSQL servers, jobs are detached processes. It knows no state
+//! database.
 
 pub mod account;
 mod agent_program;
+mod data_dir;
 mod deadline;
 mod follow;
+mod hash;
 mod installations;
 mod instances;
 mod jobs;
 pub(crate) mod process;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use model::{AgentEvent, InstanceId};
+use model::{AgentEvent, Failure, FailureCode, InstanceId, PlatformKind};
 
-use crate::cluster::Life;
+pub use data_dir::{lock, socket_dir};
+pub use installations::find_installations;
+
+use crate::files::remove_dir;
+use crate::postgres_server::ProcessState;
 use crate::{
-    Endpoint, Error, Installation, InstanceSpec, JobSpec, JobState, Platform, Result, Secret, ServerState,
+    Endpoint, Facts, Installation, InstanceSpec, Instances, JobSpec, JobState, Jobs, Result, Secret,
+    ServerState,
 };
 use account::Account;
+use data_dir::{machine_id, names_in};
 
-/// What to say where there is no PostgreSQL.
-pub const NO_POSTGRES: &str =
-    "There is no PostgreSQL on this machine. Install it: apt-get install postgresql (Debian, Ubuntu)";
-
-/// What the local platform needs to know.
+/// The settings of a local platform.
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
-    /// Where everything is kept.
+    /// The directory of all instances, jobs and the store.
     pub data_dir: PathBuf,
     /// The program `toygres-agent`.
     pub agent_program: PathBuf,
-    /// Whom PostgreSQL and jobs run as when Toygres is root; `postgres` if none.
+    /// The account that runs PostgreSQL and jobs if Toygres runs as root; `postgres` if none.
     pub user: Option<String>,
-    /// More directories to look for PostgreSQL's programs in.
+    /// Additional directories in which PostgreSQL's programs are searched.
     pub bin_dirs: Vec<PathBuf>,
 }
 
-/// This machine.
-#[derive(Debug)]
+/// This machine as a platform. Clones share their state.
+#[derive(Clone, Debug)]
 pub struct LocalPlatform {
-    pub(crate) data_dir: PathBuf,
-    pub(crate) account: Account,
-    pub(crate) agent_program: PathBuf,
+    data_dir: PathBuf,
+    account: Account,
+    agent_program: PathBuf,
     bin_dirs: Vec<PathBuf>,
     identity: String,
     shared: Arc<Shared>,
 }
 
-/// What calls that run at once agree on; another process is kept out by [`lock`].
+/// The state that concurrent calls share. Other processes are excluded by [`lock`].
 #[derive(Debug, Default)]
 struct Shared {
     /// Held while a port is chosen.
     ports: tokio::sync::Mutex<()>,
     /// Held while a job is started.
     launching: tokio::sync::Mutex<()>,
-    /// The jobs' processes that are ours to wait for.
+    /// The jobs' processes that are children of this process.
     children: Mutex<Vec<process::Process>>,
 }
 
@@ -72,14 +76,15 @@ impl Shared {
 }
 
 impl LocalPlatform {
-    /// Prepares the directories and the agent.
+    /// Creates the directories and installs the agent.
     ///
     /// # Errors
-    /// There is nobody to run PostgreSQL as, or the user cannot enter the directories.
+    /// [`FailureCode::PlatformSettingsInvalid`] if no account can run PostgreSQL, if it cannot enter the directories, or if
+    /// the agent cannot be read.
     pub async fn open(config: LocalConfig) -> Result<Self> {
         let account = Account::find(config.user.as_deref())?;
         std::fs::create_dir_all(&config.data_dir)
-            .with_context(|| format!("make the data directory {}", config.data_dir.display()))?;
+            .with_context(|| format!("create the data directory {}", config.data_dir.display()))?;
         let data_dir = config.data_dir.canonicalize().context("resolve the data directory")?;
         let platform = Self {
             identity: format!("{}:{}", machine_id(), data_dir.display()),
@@ -97,16 +102,16 @@ impl LocalPlatform {
         Ok(platform)
     }
 
-    /// Starts every instance that was running when the machine went down.
+    /// Starts every instance that ran when the machine was shut down.
     pub async fn resume(&self) {
         for id in self.instances().await.unwrap_or_default() {
             if let Err(error) = self.resume_server(id).await {
-                tracing::error!(instance.id = %id, %error, "an instance could not be started again");
+                tracing::error!(instance.id = %id, %error, "an instance could not be restarted");
             }
         }
     }
 
-    /// Whom things run as here.
+    /// The OS account that runs servers and jobs.
     #[must_use]
     pub fn account(&self) -> &Account {
         &self.account
@@ -125,62 +130,10 @@ impl LocalPlatform {
     }
 }
 
-/// The directory of the sockets of a data directory: short, for a socket's path has at most 107 bytes.
-#[must_use]
-pub fn socket_dir(data_dir: &Path) -> PathBuf {
-    let below = data_dir.join("run");
-    if below.as_os_str().len() <= 80 {
-        return below;
-    }
-    let mut hash = std::hash::DefaultHasher::new();
-    std::hash::Hash::hash(data_dir, &mut hash);
-    // Where anybody may write, somebody could have put a link under that name: root does not follow it.
-    let root = rustix::process::geteuid().is_root();
-    let base = if root { PathBuf::from("/run") } else { std::env::temp_dir() };
-    base.join(format!("toygres-{:016x}", std::hash::Hasher::finish(&hash)))
-}
-
-/// The PostgreSQL versions on this machine, the newest first.
-///
-/// # Errors
-/// None as of now: what cannot be looked at is not there.
-pub async fn find_installations(more: &[PathBuf]) -> Result<Vec<Installation>> {
-    installations::find(more).await
-}
-
-/// Takes the data directory for this process until the returned file is dropped.
-///
-/// # Errors
-/// Another server has it.
-pub fn lock(data_dir: &Path) -> Result<std::fs::File> {
-    std::fs::create_dir_all(data_dir)
-        .with_context(|| format!("make the data directory {}", data_dir.display()))?;
-    let file = std::fs::File::create(data_dir.join("lock")).context("make the data directory's lock")?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Impossible(format!(
-            "Another Toygres serves the data directory {}. Stop it, or choose another one with --data-dir.",
-            data_dir.display()
-        ))),
-        Err(std::fs::TryLockError::Error(error)) => {
-            Err(Error::Transient(anyhow::Error::new(error).context("lock the data directory")))
-        }
-    }
-}
-
-fn machine_id() -> String {
-    let read = |path| {
-        std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|id| !id.is_empty())
-    };
-    read("/etc/machine-id")
-        .or_else(|| read("/var/lib/dbus/machine-id"))
-        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
-}
-
 #[async_trait]
-impl Platform for LocalPlatform {
-    fn kind(&self) -> &'static str {
-        "local"
+impl Facts for LocalPlatform {
+    fn kind(&self) -> PlatformKind {
+        PlatformKind::Local
     }
 
     fn identity(&self) -> &str {
@@ -191,22 +144,36 @@ impl Platform for LocalPlatform {
         self.data_dir.to_str().unwrap_or("its data directory")
     }
 
-    fn how_to_get(&self, major: Option<i32>) -> String {
+    fn install_hint(&self, major: Option<i32>) -> String {
         let package = major.map_or_else(|| "postgresql".to_owned(), |major| format!("postgresql-{major}"));
         format!("Install it on this machine: apt-get install {package} (Debian, Ubuntu).")
     }
 
     async fn installations(&self) -> Result<Vec<Installation>> {
-        installations::find(&self.bin_dirs).await
+        find_installations(&self.bin_dirs).await
     }
 
     async fn free_bytes(&self) -> Result<Option<u64>> {
-        let stat = rustix::fs::statvfs(&self.data_dir).context("ask for free space")?;
+        let stat =
+            rustix::fs::statvfs(&self.data_dir).context("read the free space of the data directory")?;
         Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 
+    async fn read_secret(&self, namespace: &str, name: &str) -> Result<BTreeMap<String, Secret>> {
+        let detail = "Secrets exist on the Kubernetes platform only";
+        Err(Failure::new(FailureCode::PlatformUnsupported, detail).on(format!("{namespace}/{name}")).into())
+    }
+}
+
+#[async_trait]
+impl Instances for LocalPlatform {
+    async fn instances(&self) -> Result<Vec<InstanceId>> {
+        let names = names_in(&self.data_dir.join("instances"))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
     async fn create_volume(&self, spec: &InstanceSpec) -> Result<()> {
-        self.make_instance(spec).await
+        self.create_instance(spec).await.map(drop)
     }
 
     fn data_dir(&self, id: InstanceId) -> String {
@@ -221,14 +188,17 @@ impl Platform for LocalPlatform {
         let Some(record) = self.record(id)?.filter(|record| record.deployed) else {
             return Ok(ServerState::Absent);
         };
-        let cluster = self.cluster(id, &record).await?;
-        Ok(match cluster.life() {
-            Life::Up => ServerState::Running,
-            Life::Starting => ServerState::Starting("PostgreSQL is starting or recovering.".to_owned()),
-            Life::Down if !cluster.exists() => ServerState::Absent,
-            Life::Down if !record.up => ServerState::Stopped,
-            Life::Down => {
-                ServerState::Failed(format!("The server's process ended: {}", cluster.last_words()))
+        let server = self.server(id, &record).await?;
+        Ok(match server.process_state() {
+            ProcessState::Up => ServerState::Running,
+            ProcessState::Starting => {
+                ServerState::Starting("PostgreSQL is starting or recovering.".to_owned())
+            }
+            ProcessState::Down if !server.exists() => ServerState::Absent,
+            ProcessState::Down if !record.up => ServerState::Stopped,
+            ProcessState::Down => {
+                let detail = format!("the server's process ended: {}", server.last_errors());
+                ServerState::Failed(Failure::new(FailureCode::ServerStartFailed, detail))
             }
         })
     }
@@ -246,24 +216,31 @@ impl Platform for LocalPlatform {
     async fn stop_server(&self, id: InstanceId) -> Result<()> {
         self.set_up(id, false)?;
         match self.record(id)? {
-            Some(record) => self.cluster(id, &record).await?.stop().await,
+            Some(record) => self.server(id, &record).await?.stop().await,
             None => Ok(()),
         }
     }
 
     async fn delete_server(&self, id: InstanceId) -> Result<()> {
         self.stop_server(id).await?;
-        self.undeploy(id)
+        self.set_undeployed(id)
     }
 
     async fn delete_volume(&self, id: InstanceId) -> Result<()> {
         match self.stop_server(id).await {
-            // Its version is not installed any more: its server can be killed all the same.
-            Ok(()) | Err(Error::Impossible(_)) => {}
-            Err(error) => return Err(error),
+            // The server can be killed without the programs of its version.
+            Err(error) if error.code() != FailureCode::ProgramsMissing => return Err(error),
+            _ => {}
         }
-        self.end_strangers(id).await?;
-        crate::cluster::remove_dir(&self.instance_dir(id)).await
+        self.kill_server(id).await?;
+        remove_dir(&self.instance_dir(id)).await
+    }
+}
+
+#[async_trait]
+impl Jobs for LocalPlatform {
+    async fn jobs(&self) -> Result<Vec<String>> {
+        names_in(&self.data_dir.join("jobs"))
     }
 
     async fn launch(&self, job: &JobSpec) -> Result<()> {
@@ -284,30 +261,6 @@ impl Platform for LocalPlatform {
 
     async fn remove(&self, name: &str) -> Result<()> {
         self.stop_job(name, Duration::ZERO).await?;
-        crate::cluster::remove_dir(&self.job_dir(name)?).await
+        remove_dir(&self.job_dir(name)?).await
     }
-
-    async fn jobs(&self) -> Result<Vec<String>> {
-        names_in(&self.data_dir.join("jobs"))
-    }
-
-    async fn instances(&self) -> Result<Vec<InstanceId>> {
-        let names = names_in(&self.data_dir.join("instances"))?;
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
-    }
-
-    async fn read_secret(&self, _: &str, _: &str) -> Result<BTreeMap<String, Secret>> {
-        Err(Error::Impossible(
-            "Secrets of a cluster are there on Kubernetes only; type the value.".to_owned(),
-        ))
-    }
-}
-
-fn names_in(dir: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
-    Ok(entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| !name.starts_with('.'))
-        .collect())
 }

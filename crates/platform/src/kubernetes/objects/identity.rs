@@ -1,15 +1,15 @@
-//! Whom a pod is to its store: the cluster vouches for its service account by a token in a file, which the agent exchanges.
-//! Everything is named as the clouds' webhooks name it: where one is at work, it finds its work done.
+//! The identity of a pod for its store: a projected token of its service account, which the agent exchanges for credentials.
+//! All names are those that the webhooks of Azure and AWS use, so that an installed webhook changes nothing.
 
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, PodSpec, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::job::{mount, volume};
+use super::pod::{mount, volume};
 use crate::StoreIdentity;
 
-/// A token's way into a pod.
+/// A projected token: its volume, its file and its audience.
 struct Token {
     volume: &'static str,
     directory: &'static str,
@@ -30,7 +30,7 @@ const AWS: Token = Token {
     audience: "sts.amazonaws.com",
 };
 
-/// Gives a pod's first container the token and the variables that go with it.
+/// Projects the token into the pod's first container, and sets the variables that describe the identity.
 pub(super) fn project(identity: &StoreIdentity, metadata: &mut ObjectMeta, pod: &mut PodSpec, seconds: i64) {
     let (token, variables) = match identity {
         StoreIdentity::Azure { client_id, tenant_id, authority_host } => {
@@ -78,7 +78,7 @@ impl Token {
     }
 }
 
-/// What is not known is left to the webhook, or to the agent to ask for.
+/// Sets a variable; without a value, it is left to the webhook or the agent.
 fn set(container: &mut Container, name: &str, value: Option<String>) {
     let Some(value) = value else { return };
     let variables = container.env.get_or_insert_default();

@@ -1,11 +1,12 @@
-//! From what is wanted to Kubernetes objects: pure functions that fill in the templates.
+//! Creates the Kubernetes objects of instances and jobs from the templates. Pure functions; they make no calls.
 
 mod identity;
 pub(super) mod job;
+mod pod;
 pub(super) mod quantity;
 pub(super) mod server;
 mod settings;
 pub(super) mod volume;
 
-/// The data directory on an instance's volume: one below, for a file system's own `lost+found` is in a volume's root.
+/// The data directory on an instance's volume. Not the root of the volume, which may contain `lost+found`.
 pub(super) const DATA_DIR: &str = "/var/lib/toygres/data";

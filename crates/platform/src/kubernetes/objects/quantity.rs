@@ -1,11 +1,11 @@
-//! Sizes as Kubernetes writes them.
+//! Conversion between Kubernetes quantities and bytes.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-/// A gibibyte.
+/// The bytes of a gibibyte.
 pub(crate) const GIB: u64 = 1 << 30;
 
-/// How many bytes a quantity is: `10Gi`, `1.5T`, `5e9`, `1024`; none if it is no quantity.
+/// The bytes of a quantity such as `10Gi`, `1.5T`, `5e9` or `1024`; none if it is invalid.
 pub(crate) fn bytes(quantity: &Quantity) -> Option<u64> {
     let text = quantity.0.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -28,11 +28,11 @@ pub(crate) fn bytes(quantity: &Quantity) -> Option<u64> {
         exponent => 10f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
     };
     let bytes = number.parse::<f64>().ok()? * factor;
-    // The conversion saturates, and no volume comes near.
+    // The cast saturates, far beyond the size of any volume.
     bytes.is_finite().then_some(bytes.ceil() as u64)
 }
 
-/// So many bytes, in gibibytes where these are whole.
+/// The quantity of this many bytes; in gibibytes if their number is whole.
 pub(crate) fn quantity(bytes: u64) -> Quantity {
     Quantity(if bytes.is_multiple_of(GIB) { format!("{}Gi", bytes / GIB) } else { bytes.to_string() })
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_are_read_as_kubernetes_reads_them() {
+    fn quantities_are_parsed_as_by_kubernetes() {
         let known = [
             ("10Gi", 10 * GIB),
             ("0.5Gi", GIB / 2),

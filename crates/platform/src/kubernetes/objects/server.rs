@@ -1,30 +1,25 @@
-//! The server of an instance: its secret, its configuration, its StatefulSet, its Service.
+//! The objects of an instance's server: its Secret, ConfigMap, Service and StatefulSet.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, PodSpec, Secret, Service};
-use model::{ImageType, name::Name};
+use model::{Failure, FailureCode, ImageType, name::Name};
 use sha2::{Digest, Sha256};
 
+use super::super::config::KubernetesConfig;
+use super::super::names::{self, INITIALISE_CONTAINER, SERVER_CONTAINER};
 use super::super::templates::Templates;
-use super::super::{KubernetesConfig, names};
 use super::settings::settings;
-use crate::{Error, InstanceSpec, Result};
+use crate::{ExposeSecret, InstanceSpec, Result};
 
-/// The port of every server's Service.
-pub(crate) const PORT: u16 = 5432;
-/// The container that the server runs in.
-pub(crate) const CONTAINER: &str = "postgres";
-/// The container that makes an empty volume's data directory.
-pub(crate) const INITIALISE: &str = "initialise";
-/// What a new configuration changes in the pod, so that it is made anew.
+/// The annotation of the pod with the hash of its configuration: a change of the configuration replaces the pod.
 const CONFIG_HASH: &str = "toygres.io/config";
-/// Asks Azure for a name under `<region>.cloudapp.azure.com`.
+/// The annotation that requests a name under `<region>.cloudapp.azure.com` from Azure.
 const AZURE_DNS_LABEL: &str = "service.beta.kubernetes.io/azure-dns-label-name";
 
-/// All parts of a server, in the order in which they are made.
+/// All parts of a server, in the order of their creation.
 pub(crate) struct Parts {
     pub(crate) secret: Secret,
     pub(crate) config: ConfigMap,
@@ -32,7 +27,7 @@ pub(crate) struct Parts {
     pub(crate) server: StatefulSet,
 }
 
-/// What a server is made of.
+/// Creates the parts of a server.
 pub(crate) fn parts(
     spec: &InstanceSpec,
     password: &crate::Secret,
@@ -40,53 +35,54 @@ pub(crate) fn parts(
     templates: &Templates,
 ) -> Result<Parts> {
     let image = image(spec, config)?;
-    let settled = configuration(spec, config, &templates.config);
+    let config_map = configuration(spec, config, &templates.config);
     Ok(Parts {
         secret: secret(spec, password, config, &templates.secret),
         service: service(spec, config, &templates.service)?,
-        server: server(spec, config, &templates.server, image, &settled),
-        config: settled,
+        server: server(spec, config, &templates.server, image, &config_map),
+        config: config_map,
     })
 }
 
-/// The labels of every part of an instance: whose they are, and what they are for people.
+/// The labels of every part of an instance.
 pub(super) fn labels(spec: &InstanceSpec) -> BTreeMap<String, String> {
     let mut labels = selector(spec);
     labels.insert(names::APP_INSTANCE.to_owned(), names::instance_object(&spec.name));
     labels
 }
 
-/// The labels by which the pod is found: they cannot be changed later.
+/// The labels that select the pod. They cannot be changed after the creation of the StatefulSet.
 fn selector(spec: &InstanceSpec) -> BTreeMap<String, String> {
     let mut labels = names::instance_labels(spec.id);
     labels.insert(names::APP.0.to_owned(), names::APP.1.to_owned());
     labels
 }
 
-/// Refuses what Azure takes for no DNS label.
+/// Checks a DNS label by the rules of Azure.
+///
+/// # Errors
+/// [`FailureCode::PlatformUnsupported`].
 pub(crate) fn check_dns_label(label: Option<&str>) -> Result<()> {
     let Some(label) = label else { return Ok(()) };
     if label.len() >= 3 && Name::parse(label).is_ok_and(|name| name.as_str() == label) {
         return Ok(());
     }
-    Err(Error::Impossible(
-        "The DNS label cannot be used. It has 3 to 63 lowercase letters, digits and hyphens, begins with a letter and \
-         does not end with a hyphen, such as orders-staging."
-            .to_owned(),
-    ))
+    let detail = "not a DNS label: it has 3 to 63 lowercase letters, digits and hyphens, begins with a letter and does not \
+                  end with a hyphen";
+    let shown: String = label.chars().filter(|c| !c.is_control()).take(63).collect();
+    Err(Failure::new(FailureCode::PlatformUnsupported, detail).on(format!("DNS label {shown:?}")).into())
 }
 
+/// The container image of the server.
 fn image<'a>(spec: &InstanceSpec, config: &'a KubernetesConfig) -> Result<&'a str> {
     let (images, kind, setting) = match spec.image_type {
         ImageType::Stock => (&config.postgres_images, "", "TOYGRES_POSTGRES_IMAGES"),
         ImageType::PgDurable => (&config.pg_durable_images, " with pg_durable", "TOYGRES_PG_DURABLE_IMAGES"),
     };
-    images.get(&spec.major).map(String::as_str).ok_or_else(|| {
-        Error::Impossible(format!(
-            "There is no image for PostgreSQL {major}{kind}. Add one to {setting}: {major}=<image>",
-            major = spec.major
-        ))
-    })
+    Ok(images.get(&spec.major).map(String::as_str).ok_or_else(|| {
+        Failure::new(FailureCode::ProgramsMissing, format!("no container image in {setting}"))
+            .on(format!("PostgreSQL {}{kind}", spec.major))
+    })?)
 }
 
 fn secret(
@@ -100,7 +96,7 @@ fn secret(
     secret.metadata.namespace = Some(config.namespace.clone());
     secret.metadata.labels.get_or_insert_default().extend(labels(spec));
     let data = secret.data.get_or_insert_with(BTreeMap::new);
-    data.insert("password".to_owned(), ByteString(password.reveal().as_bytes().to_vec()));
+    data.insert("password".to_owned(), ByteString(password.expose_secret().as_bytes().to_vec()));
     secret
 }
 
@@ -125,10 +121,10 @@ fn service(spec: &InstanceSpec, config: &KubernetesConfig, template: &Service) -
     service.metadata.name = Some(names::instance_object(&spec.name));
     service.metadata.namespace = Some(config.namespace.clone());
     service.metadata.labels.get_or_insert_default().extend(labels(spec));
-    let wanted = service.spec.get_or_insert_default();
-    wanted.selector = Some(selector(spec));
+    let service_spec = service.spec.get_or_insert_default();
+    service_spec.selector = Some(selector(spec));
     if let Some(label) = &spec.dns_label {
-        wanted.type_ = Some("LoadBalancer".to_owned());
+        service_spec.type_ = Some("LoadBalancer".to_owned());
         let annotations = service.metadata.annotations.get_or_insert_with(BTreeMap::new);
         annotations.insert(AZURE_DNS_LABEL.to_owned(), label.clone());
     }
@@ -140,34 +136,34 @@ fn server(
     config: &KubernetesConfig,
     template: &StatefulSet,
     image: &str,
-    settled: &ConfigMap,
+    config_map: &ConfigMap,
 ) -> StatefulSet {
     let name = names::instance_object(&spec.name);
     let mut server = template.clone();
     server.metadata.name = Some(name.clone());
     server.metadata.namespace = Some(config.namespace.clone());
     server.metadata.labels.get_or_insert_default().extend(labels(spec));
-    let wanted = server.spec.get_or_insert_default();
-    wanted.replicas = Some(1);
-    wanted.service_name = Some(name.clone());
-    wanted.selector.match_labels = Some(selector(spec));
-    let pod = wanted.template.metadata.get_or_insert_default();
+    let server_spec = server.spec.get_or_insert_default();
+    server_spec.replicas = Some(1);
+    server_spec.service_name = Some(name.clone());
+    server_spec.selector.match_labels = Some(selector(spec));
+    let pod = server_spec.template.metadata.get_or_insert_default();
     pod.labels.get_or_insert_default().extend(labels(spec));
-    pod.annotations.get_or_insert_default().insert(CONFIG_HASH.to_owned(), hash(settled));
-    let pod = wanted.template.spec.get_or_insert_default();
-    for container in pod.init_containers.iter_mut().flatten().filter(|container| container.name == INITIALISE)
-    {
+    pod.annotations.get_or_insert_default().insert(CONFIG_HASH.to_owned(), hash(config_map));
+    let pod = server_spec.template.spec.get_or_insert_default();
+    let mut init_containers = pod.init_containers.iter_mut().flatten();
+    if let Some(container) = init_containers.find(|container| container.name == INITIALISE_CONTAINER) {
         container.image = Some(image.to_owned());
         set_variable(container, "POSTGRES_USER", &spec.username);
     }
-    for container in pod.containers.iter_mut().filter(|container| container.name == CONTAINER) {
+    if let Some(container) = pod.containers.iter_mut().find(|container| container.name == SERVER_CONTAINER) {
         container.image = Some(image.to_owned());
     }
     name_volumes(pod, &name);
     server
 }
 
-/// Mounts the parts of this instance.
+/// Sets the names of the instance's parts in the pod's volumes.
 fn name_volumes(pod: &mut PodSpec, name: &str) {
     for volume in pod.volumes.iter_mut().flatten() {
         match volume.name.as_str() {
@@ -182,14 +178,14 @@ fn name_volumes(pod: &mut PodSpec, name: &str) {
 fn set_variable(container: &mut Container, name: &str, value: &str) {
     let env = container.env.get_or_insert_default();
     env.retain(|variable| variable.name != name);
-    // Kubernetes would put other variables' values in for $(NAME).
+    // Kubernetes would replace $(NAME) by the value of another variable.
     let value = Some(value.replace('$', "$$"));
     env.push(EnvVar { name: name.to_owned(), value, value_from: None });
 }
 
-fn hash(settled: &ConfigMap) -> String {
+fn hash(config_map: &ConfigMap) -> String {
     let mut hash = Sha256::new();
-    for (file, text) in settled.data.iter().flatten() {
+    for (file, text) in config_map.data.iter().flatten() {
         hash.update(file.as_bytes());
         hash.update([0]);
         hash.update(text.as_bytes());

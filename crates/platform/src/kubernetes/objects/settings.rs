@@ -1,27 +1,27 @@
-//! What Toygres adds to an instance's `postgresql.conf`.
+//! The settings that Toygres appends to an instance's `postgresql.conf`.
 
-/// PostgreSQL keeps no more of a cluster's name.
+/// The longest `cluster_name` in characters; PostgreSQL truncates longer ones.
 const LONGEST_NAME: usize = 63;
 
-/// The lines after the template's own, so that they win.
+/// The lines to append to the template's own. PostgreSQL uses the last value of a setting.
 pub(super) fn settings(name: &str, preload: &[String]) -> String {
     let name: String = name.chars().take(LONGEST_NAME).collect();
     let mut text = format!("# Added by Toygres.\ncluster_name = {}\n", quoted(&name));
     if !preload.is_empty() {
-        let libraries: Vec<_> = preload.iter().map(|library| listed(library)).collect();
+        let libraries: Vec<_> = preload.iter().map(|library| element(library)).collect();
         text.push_str(&format!("shared_preload_libraries = {}\n", quoted(&libraries.join(","))));
     }
     text
 }
 
-/// A value in quotes; one that spans lines would end the setting in the middle.
+/// A quoted value on one line.
 fn quoted(value: &str) -> String {
     let mut text = String::from("'");
     for c in value.chars() {
         match c {
             '\'' => text.push_str("''"),
             '\\' => text.push_str("\\\\"),
-            // No setting can hold it.
+            // Not representable in a setting.
             '\0' => {}
             c if c.is_ascii_control() => text.push_str(&format!("\\{:03o}", u32::from(c))),
             c => text.push(c),
@@ -31,8 +31,8 @@ fn quoted(value: &str) -> String {
     text
 }
 
-/// An element of a list of libraries.
-fn listed(library: &str) -> String {
+/// An element of a list of libraries, quoted if necessary.
+fn element(library: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_$/.-".contains(c);
     if !library.is_empty() && library.chars().all(plain) {
         return library.to_owned();
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_stays_in_its_quotes_and_on_its_line() {
+    fn special_characters_do_not_end_a_value() {
         assert_eq!(quoted("plain"), "'plain'");
         assert_eq!(quoted("\"'\n${}: #\\\0"), "'\"''\\012${}: #\\\\'");
         let text = settings(&"x'\nport = 1\n".repeat(50), &["pg_cron".to_owned(), "a\", 'b".to_owned()]);
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn without_libraries_the_template_s_own_list_holds() {
+    fn list_of_the_template_is_kept_without_libraries() {
         assert!(!settings("orders", &[]).contains("shared_preload_libraries"));
     }
 }

@@ -1,13 +1,15 @@
-//! The volume of an instance: how large, of which class.
+//! The PersistentVolumeClaim of an instance.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use model::{Failure, FailureCode};
 
-use super::super::{KubernetesConfig, names};
+use super::super::config::KubernetesConfig;
+use super::super::names;
 use super::quantity::{self, GIB};
 use super::server::labels;
-use crate::{Error, InstanceSpec, Result};
+use crate::{InstanceSpec, Result};
 
 /// The claim of an instance's volume.
 pub(crate) fn volume(
@@ -19,23 +21,24 @@ pub(crate) fn volume(
     claim.metadata.name = Some(names::instance_object(&spec.name));
     claim.metadata.namespace = Some(config.namespace.clone());
     claim.metadata.labels.get_or_insert_default().extend(labels(spec));
-    let wanted = claim.spec.get_or_insert_default();
+    let claim_spec = claim.spec.get_or_insert_default();
     if config.storage_class.is_some() {
-        wanted.storage_class_name.clone_from(&config.storage_class);
+        claim_spec.storage_class_name.clone_from(&config.storage_class);
     }
-    let requests = wanted.resources.get_or_insert_default().requests.get_or_insert_with(BTreeMap::new);
+    let requests = claim_spec.resources.get_or_insert_default().requests.get_or_insert_with(BTreeMap::new);
     let template_size = requests.get("storage").and_then(quantity::bytes).unwrap_or_default();
     requests.insert("storage".to_owned(), quantity::quantity(size(spec, template_size)?));
     Ok(claim)
 }
 
-/// How large it is to be: as it was decided, else what the template asks for.
+/// The size in bytes: the instance's own, or that of the template.
 fn size(spec: &InstanceSpec, template: u64) -> Result<u64> {
-    let Some(wanted) = spec.volume_bytes else { return Ok(template.max(GIB)) };
-    u64::try_from(wanted)
-        .ok()
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| Error::Impossible(format!("The volume of {} cannot have {wanted} bytes.", spec.name)))
+    let Some(requested) = spec.volume_bytes else { return Ok(template.max(GIB)) };
+    let size = u64::try_from(requested).ok().filter(|bytes| *bytes > 0);
+    Ok(size.ok_or_else(|| {
+        let detail = format!("a volume cannot have {requested} bytes");
+        Failure::new(FailureCode::PlatformUnsupported, detail).on(&*spec.name)
+    })?)
 }
 
 #[cfg(test)]
@@ -45,7 +48,7 @@ mod tests {
     use crate::kubernetes::templates::Templates;
 
     fn claim(spec: &InstanceSpec, config: &KubernetesConfig) -> Result<PersistentVolumeClaim> {
-        volume(spec, config, &Templates::load(None).expect("the built-in ones").volume)
+        volume(spec, config, &Templates::load(None).expect("the built-in templates").volume)
     }
 
     fn request(volume_bytes: Option<i64>) -> Result<String> {
@@ -55,16 +58,17 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_as_large_as_was_decided() {
-        assert_eq!(request(None).expect("a size"), "10Gi", "the template's");
+    fn requested_size_wins_over_the_template() {
+        assert_eq!(request(None).expect("a size"), "10Gi", "that of the template");
         assert_eq!(request(Some(2 << 30)).expect("a size"), "2Gi");
         assert_eq!(request(Some(1000)).expect("a size"), "1000");
-        let error = request(Some(-1)).expect_err("no size");
-        assert!(matches!(&error, Error::Impossible(words) if words.contains("-1 bytes")), "{error}");
+        let error = request(Some(-1)).expect_err("not a size");
+        assert_eq!(error.code(), FailureCode::PlatformUnsupported);
+        assert_eq!(error.failure().subject.as_deref(), Some("orders"));
     }
 
     #[test]
-    fn the_class_is_the_configured_one_or_the_template_s() {
+    fn configured_storage_class_wins_over_the_template() {
         let class = |config| claim(&spec(), &config).expect("a claim").spec.expect("spec").storage_class_name;
         assert_eq!(class(config()), None);
         let configured = KubernetesConfig { storage_class: Some("fast".to_owned()), ..config() };

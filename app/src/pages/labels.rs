@@ -1,0 +1,20 @@
+//! Labels of values that several pages show.
+
+use model::ImageType;
+
+/// The label of an image type, in a sentence.
+pub(super) fn image_type(image_type: ImageType) -> &'static str {
+    match image_type {
+        ImageType::Stock => "standard",
+        ImageType::PgDurable => "pg_durable",
+    }
+}
+
+/// The values and labels of a select field for image types.
+pub(super) fn image_type_options() -> Vec<(String, String)> {
+    let label = |image_type| match image_type {
+        ImageType::Stock => "Standard PostgreSQL",
+        ImageType::PgDurable => "PostgreSQL with pg_durable (durable functions inside the database)",
+    };
+    ImageType::ALL.iter().map(|one| (one.to_string(), label(*one).to_owned())).collect()
+}

@@ -1,0 +1,32 @@
+//! The dialog that cancels a run.
+
+use leptos::prelude::*;
+use model::run::RunDetail;
+
+use crate::api::runs::CancelRun;
+use crate::components::confirm::ConfirmDialog;
+use crate::components::field::action_error;
+use crate::components::form_error::FormError;
+use crate::components::icon::Icon;
+
+/// The dialog that cancels a run.
+#[component]
+pub(super) fn CancelDialog(detail: RwSignal<RunDetail>, action: ServerAction<CancelRun>) -> impl IntoView {
+    let (id, title) = detail.with_untracked(|detail| (detail.run.id, detail.run.title.clone()));
+    let back = format!("/runs/{id}");
+    view! {
+        <ConfirmDialog title=format!("Cancel \u{201c}{title}\u{201d}?")>
+            <p>"The current step stops now, and the completed steps are rolled back. Nothing partial is kept, and existing data is not changed."</p>
+            <FormError error=action_error(action)/>
+            <ActionForm action=action>
+                <input type="hidden" name="id" value=id.to_string()/>
+                <div class="actions">
+                    <button class="btn danger primary" disabled=move || action.pending().get()><Icon name="s-cancel"/>"Cancel run"</button>
+                    // "Cancel" would be ambiguous here.
+                    <a class="btn" href=back>"Keep running"</a>
+                </div>
+            </ActionForm>
+        </ConfirmDialog>
+    }
+    .into_any()
+}

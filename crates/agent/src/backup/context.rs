@@ -1,0 +1,49 @@
+//! What the parts of a backup share.
+
+use anyhow::{Context as _, Result};
+use image::ImageWriter;
+use model::{Connection, ImageId, ImageType, Location};
+use tokio_postgres::Client;
+
+use super::dump::Libpq;
+use crate::catalog::Server;
+use crate::connect::connect;
+use crate::job::Job;
+use crate::programs::Programs;
+use crate::sql::PORTABLE_SETTINGS;
+
+/// What to back up, and the location of the image.
+#[derive(Clone, Debug)]
+pub(crate) struct BackupTask {
+    pub(crate) image: ImageId,
+    pub(crate) to: Location,
+    pub(crate) source: Connection,
+    pub(crate) image_type: ImageType,
+    pub(crate) databases: Vec<String>,
+    pub(crate) streams: usize,
+    pub(crate) bin_dir: Option<String>,
+}
+
+/// A running backup.
+pub(super) struct BackupContext<'a> {
+    pub(super) job: &'a Job,
+    pub(super) task: &'a BackupTask,
+    pub(super) image: ImageWriter,
+    pub(super) programs: Programs,
+    pub(super) libpq: Libpq<'a>,
+    pub(super) server: Server,
+}
+
+impl BackupContext<'_> {
+    /// Connects to a database of the source.
+    pub(super) async fn connect(&self, database: &str) -> Result<Client> {
+        connect_to_source(self.job, self.task, database).await
+    }
+}
+
+/// Connects to a database of the source, with settings that override those of roles and databases.
+pub(super) async fn connect_to_source(job: &Job, task: &BackupTask, database: &str) -> Result<Client> {
+    let client = connect(job, &task.source, database).await?;
+    client.batch_execute(PORTABLE_SETTINGS).await.context("cannot set the parameters of a connection")?;
+    Ok(client)
+}

@@ -1,0 +1,14 @@
+//! Connections to the scratch server that restore content.
+
+use anyhow::Result;
+use tokio_postgres::Client;
+
+use crate::scratch_server::ScratchServer;
+use crate::sql::PORTABLE_SETTINGS;
+
+/// Connects to a database, with settings that override those of the image's roles and databases.
+pub(super) async fn connect(server: &ScratchServer, database: &str) -> Result<Client> {
+    let client = server.connect(database).await?;
+    client.batch_execute(PORTABLE_SETTINGS).await?;
+    Ok(client)
+}

@@ -1,0 +1,32 @@
+//! What the parts of a restore share.
+
+use image::ImageReader;
+use model::Location;
+
+use super::target::RestoreTarget;
+use crate::job::Job;
+use crate::programs::Programs;
+use crate::work_dir::WorkDir;
+
+/// The image to restore, and the data directory to create.
+#[derive(Clone, Debug)]
+pub(crate) struct RestoreTask {
+    pub(crate) from: Location,
+    pub(crate) data_dir: String,
+    pub(crate) superuser: String,
+    pub(crate) streams: usize,
+    pub(crate) bin_dir: Option<String>,
+}
+
+/// A running restore.
+pub(super) struct RestoreContext<'a> {
+    pub(super) job: &'a Job,
+    pub(super) task: &'a RestoreTask,
+    pub(super) image: &'a ImageReader,
+    pub(super) programs: &'a Programs,
+    pub(super) target: &'a RestoreTarget,
+    pub(super) work_dir: &'a WorkDir,
+    pub(super) streams: usize,
+    /// The role that initdb creates.
+    pub(super) bootstrap: &'a str,
+}

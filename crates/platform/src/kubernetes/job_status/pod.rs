@@ -1,0 +1,40 @@
+//! The parts of a job's pod that decide about its state.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use super::super::objects::job::MAIN;
+
+/// Whether the pod has ended: the agent's container will not run again.
+pub(in crate::kubernetes) fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+        || main_state(pod).is_some_and(|state| state.terminated.is_some())
+}
+
+/// The name of the agent's container.
+pub(in crate::kubernetes) fn main_container(pod: &Pod) -> Option<&str> {
+    let first = || pod.spec.as_ref()?.containers.first().map(|container| container.name.as_str());
+    pod.annotations().get(MAIN).map(String::as_str).or_else(first)
+}
+
+/// The init container that failed; none if none did.
+pub(in crate::kubernetes) fn failed_init(pod: &Pod) -> Option<&ContainerStatus> {
+    let mut containers = pod.status.as_ref()?.init_container_statuses.iter().flatten();
+    containers.find(|container| {
+        let terminated = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+        terminated.is_some_and(|terminated| terminated.exit_code != 0)
+    })
+}
+
+/// The state of the agent's container.
+pub(super) fn main_state(pod: &Pod) -> Option<&ContainerState> {
+    let name = main_container(pod)?;
+    let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    containers.find(|container| container.name == name)?.state.as_ref()
+}
+
+/// The name of the pod's node.
+pub(super) fn node(pod: &Pod) -> &str {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("(none)")
+}

@@ -1,0 +1,241 @@
+//! One server: initialise, configure, start, observe and stop it.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use model::{Failure, FailureCode};
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use super::program::run;
+use crate::files::{missing_is_fine, remove_dir};
+use crate::local::account::Account;
+use crate::local::process;
+use crate::postgres_log::{error_lines, reports_port_in_use, reports_predecessor};
+use crate::{Error, ExposeSecret, Result, Secret};
+
+/// How long a server may take to start or to stop, in seconds.
+const START_LIMIT: u64 = 60;
+/// How long the processes of a killed server may prevent its successor from starting.
+const PREDECESSOR_LIMIT: Duration = Duration::from_secs(15);
+/// How many bytes at the end of the log are searched for errors.
+const LOG_TAIL: u64 = 64 * 1024;
+
+/// The state of a server's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// No process.
+    Down,
+    /// A process that does not accept clients: it is starting, recovering or stopping.
+    Starting,
+    /// A process that accepts clients.
+    Up,
+}
+
+/// What came of starting a server.
+pub(crate) enum Startup {
+    /// It accepts clients.
+    Up,
+    /// Another program listens on its port; the log's errors.
+    PortInUse(String),
+}
+
+/// A data directory and the programs of its version.
+#[derive(Clone, Debug)]
+pub struct PostgresServer {
+    /// The directory of `initdb`, `postgres` and `pg_ctl`.
+    pub bin_dir: PathBuf,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The file of the server's output.
+    pub log: PathBuf,
+    /// The OS account that runs the server.
+    pub account: Account,
+}
+
+impl PostgresServer {
+    /// Whether the data directory is initialised.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.data_dir.join("PG_VERSION").exists()
+    }
+
+    /// The major version of the data directory; none if it is not initialised.
+    #[must_use]
+    pub fn major(&self) -> Option<i32> {
+        std::fs::read_to_string(self.data_dir.join("PG_VERSION")).ok()?.trim().parse().ok()
+    }
+
+    /// Initialises the data directory. Without a password, the server accepts connections over its socket only.
+    ///
+    /// The directory is created under another name and renamed when it is complete.
+    ///
+    /// # Errors
+    /// [`FailureCode::ServerStartFailed`] with the output of initdb, or an error of the operating system.
+    pub async fn init(&self, superuser: &str, password: Option<&Secret>) -> Result<()> {
+        let staging = self.data_dir.with_extension("new");
+        remove_dir(&staging).await?;
+        let mut initdb = self.program("initdb");
+        initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions"]);
+        initdb.arg(format!("--username={superuser}")).arg("-D").arg(&staging);
+        let password_file = staging.with_extension("password");
+        if let Some(password) = password {
+            self.account.write(&password_file, password.expose_secret().as_bytes(), 0o600)?;
+            initdb.arg("--auth=scram-sha-256").arg(format!("--pwfile={}", password_file.display()));
+        } else {
+            initdb.args(["--auth-local=trust", "--auth-host=reject"]);
+        }
+        let initialised = run(initdb, "initdb").await;
+        // Before the result is checked: the password must not stay on disk.
+        std::fs::remove_file(&password_file).or_else(missing_is_fine).context("remove the password file")?;
+        initialised.map_err(|error| self.start_failed(format!("{error:#}")))?;
+        tokio::fs::rename(&staging, &self.data_dir).await.context("rename the new data directory")?;
+        Ok(())
+    }
+
+    /// Writes `toygres.conf` and `pg_hba.conf`, and includes the former at the end of `postgresql.conf`.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn configure(&self, settings: &[(&str, String)], hba: &str) -> Result<()> {
+        let mut text = String::from("# Written by Toygres at each start.\n");
+        for (name, value) in settings {
+            text.push_str(&format!("{name} = '{}'\n", value.replace('\\', "\\\\").replace('\'', "''")));
+        }
+        self.account.write(&self.data_dir.join("toygres.conf"), text.as_bytes(), 0o600)?;
+        self.account.write(&self.data_dir.join("pg_hba.conf"), hba.as_bytes(), 0o600)?;
+        let main = self.data_dir.join("postgresql.conf");
+        let mut text = std::fs::read_to_string(&main).unwrap_or_default();
+        let include = "include 'toygres.conf'";
+        if !text.lines().any(|line| line.trim() == include) {
+            text.push_str(&format!("\n{include}\n"));
+            self.account.write(&main, text.as_bytes(), 0o600)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server and waits until it accepts clients. A running server reloads its configuration.
+    ///
+    /// # Errors
+    /// [`FailureCode::ServerStartFailed`] with the errors of the server's log.
+    pub async fn start(&self) -> Result<()> {
+        match self.try_start().await? {
+            Startup::Up => Ok(()),
+            Startup::PortInUse(errors) => Err(self.start_failed(errors)),
+        }
+    }
+
+    /// Like [`Self::start`], but reports a port that another program uses as a result.
+    pub(crate) async fn try_start(&self) -> Result<Startup> {
+        if self.process_state() != ProcessState::Down {
+            run(self.pg_ctl(["reload"]), "pg_ctl reload").await?;
+            self.wait_until_up().await?;
+            return Ok(Startup::Up);
+        }
+        let deadline = Instant::now() + PREDECESSOR_LIMIT;
+        loop {
+            let log_end = self.log_length();
+            let mut start = self.pg_ctl(["start", "-w", "-t", &START_LIMIT.to_string(), "-l"]);
+            start.arg(&self.log);
+            let started = run(start, "pg_ctl start").await;
+            if started.is_ok() || self.process_state() == ProcessState::Up {
+                return Ok(Startup::Up);
+            }
+            let log = self.log_since(log_end);
+            if reports_port_in_use(&log) {
+                return Ok(Startup::PortInUse(self.errors_of(&log)));
+            }
+            let retry = reports_predecessor(&log) && self.process_state() == ProcessState::Down;
+            if !retry || Instant::now() >= deadline {
+                return Err(self.start_failed(self.errors_of(&log)));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits for a server that another process started.
+    async fn wait_until_up(&self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(START_LIMIT);
+        while self.process_state() == ProcessState::Starting && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        match self.process_state() {
+            ProcessState::Up => Ok(()),
+            _ => Err(self.start_failed(self.last_errors())),
+        }
+    }
+
+    /// Disconnects all clients and stops the server: a fast shutdown, and an immediate one if that takes too long.
+    ///
+    /// # Errors
+    /// It does not stop.
+    pub async fn stop(&self) -> Result<()> {
+        if self.process_state() == ProcessState::Down {
+            return Ok(());
+        }
+        let stop = |mode| self.pg_ctl(["stop", "-w", "-t", &START_LIMIT.to_string(), "-m", mode]);
+        if run(stop("fast"), "pg_ctl stop").await.is_err() && self.process_state() != ProcessState::Down {
+            run(stop("immediate"), "pg_ctl stop").await?;
+        }
+        Ok(())
+    }
+
+    /// The state of the server's process, by `postmaster.pid`.
+    #[must_use]
+    pub fn process_state(&self) -> ProcessState {
+        let Ok(text) = std::fs::read_to_string(self.data_dir.join("postmaster.pid")) else {
+            return ProcessState::Down;
+        };
+        let mut lines = text.lines();
+        let pid = lines.next().and_then(|line| line.trim().parse().ok());
+        // After a reboot or a crash, another process may have the number.
+        if !pid.is_some_and(|pid| process::serves(pid, &self.data_dir)) {
+            return ProcessState::Down;
+        }
+        match lines.nth(6).map(str::trim) {
+            Some("ready" | "standby") => ProcessState::Up,
+            _ => ProcessState::Starting,
+        }
+    }
+
+    /// The last errors of the server's log, or a reference to the log if it has none.
+    #[must_use]
+    pub fn last_errors(&self) -> String {
+        self.errors_of(&self.log_since(self.log_length().saturating_sub(LOG_TAIL)))
+    }
+
+    fn errors_of(&self, log: &str) -> String {
+        error_lines(log).unwrap_or_else(|| format!("no error in {}", self.log.display()))
+    }
+
+    fn log_length(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// The log from this offset on; empty if it cannot be read.
+    fn log_since(&self, offset: u64) -> String {
+        let mut bytes = Vec::new();
+        let _ = std::fs::File::open(&self.log).and_then(|mut log| {
+            log.seek(SeekFrom::Start(offset))?;
+            log.take(LOG_TAIL).read_to_end(&mut bytes)
+        });
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn start_failed(&self, errors: String) -> Error {
+        let data_dir = self.data_dir.display().to_string();
+        Failure::new(FailureCode::ServerStartFailed, errors).on(data_dir).into()
+    }
+
+    fn pg_ctl<const N: usize>(&self, args: [&str; N]) -> Command {
+        let mut pg_ctl = self.program("pg_ctl");
+        pg_ctl.arg("-s").arg("-D").arg(&self.data_dir).args(args);
+        pg_ctl
+    }
+
+    fn program(&self, name: &str) -> Command {
+        self.account.command(&self.bin_dir.join(name))
+    }
+}
