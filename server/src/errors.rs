@@ -1,151 +1,230 @@
-//! How errors leave the REST side: one JSON shape, the right status, and for our own faults an id that the log has too.
+//! Error responses of the REST API: one JSON shape, the HTTP status, and for defects an id that is also in the log.
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use model::{Failure, FailureCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The body of every answer that is no success.
+/// The body of every error response.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
-    error: ErrorWords,
+    error: ErrorDetail,
 }
 
 /// What went wrong.
 #[derive(Debug, Serialize, ToSchema)]
-struct ErrorWords {
-    /// A word that does not change.
+struct ErrorDetail {
+    /// What kind of error it is; programs decide on this alone. Codes never change.
     code: &'static str,
-    /// A sentence.
+    /// What happened, as a sentence for users.
     message: String,
-    /// The field that it is about.
+    /// What the failure is about: a host, an object key, a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    /// The raw text of the component that reported the failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// The invalid field of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
-    /// What the log has the cause under, if it is our fault.
+    /// The id of the log entry with the cause of an internal error.
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_id: Option<String>,
 }
 
-/// An answer that is no success.
+/// An error response.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorResponse {
     status: StatusCode,
-    body: ErrorBody,
+    error: ErrorDetail,
+    /// Seconds until a repetition of the request may succeed.
     retry_after: Option<i64>,
 }
 
-/// What an answer that is no success says, for whoever shows it in another shape.
+/// The code and message of an error response, for a layer that presents it in another shape.
 #[derive(Clone)]
-pub(crate) struct Said {
+pub(crate) struct ErrorSummary {
     pub(crate) code: &'static str,
     pub(crate) message: String,
 }
 
-impl Refusal {
-    /// One with these words.
+impl ErrorResponse {
+    /// A response with this status, code and message.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        let error = ErrorWords { code, message: message.into(), field: None, correlation_id: None };
-        Self { status, body: ErrorBody { error }, retry_after: None }
+        let error = ErrorDetail {
+            code,
+            message: message.into(),
+            subject: None,
+            detail: None,
+            field: None,
+            correlation_id: None,
+        };
+        Self { status, error, retry_after: None }
     }
 
-    /// Nobody is logged in.
-    pub(crate) fn no_session() -> Self {
+    /// The caller is not logged in.
+    pub(crate) fn unauthenticated() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthenticated",
-            "Log in first: POST /login, or send a bearer token.",
+            "Log in first: use POST /login, or send a bearer token.",
         )
     }
 
-    /// There is no such address.
+    /// No route has this path.
     pub(crate) fn no_route() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "There is nothing at this address. GET /api/openapi.json lists what there is.",
+            "This path does not exist. GET /api/openapi.json lists all paths.",
         )
+    }
+
+    /// The body exceeds the limit.
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Request body too large (256 KiB maximum).")
     }
 }
 
-impl From<control::Error> for Refusal {
+/// The status of an error of the product.
+fn status(error: &control::Error) -> StatusCode {
+    match error {
+        control::Error::NotFound(_) => StatusCode::NOT_FOUND,
+        control::Error::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        control::Error::Conflict(_) => StatusCode::CONFLICT,
+        control::Error::Forbidden(_) | control::Error::SudoRequired => StatusCode::FORBIDDEN,
+        control::Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        control::Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        control::Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        control::Error::Failed(failure) => match failure.code {
+            FailureCode::StateDatabaseUnavailable
+            | FailureCode::ClusterUnreachable
+            | FailureCode::PlatformUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            FailureCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::CONFLICT,
+        },
+        control::Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<control::Error> for ErrorResponse {
     fn from(error: control::Error) -> Self {
-        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut refusal = Self::new(status, error.code(), error.to_string());
-        match &error {
-            control::Error::Invalid { field, .. } => refusal.body.error.field = Some(field),
+        let mut response = Self::new(status(&error), error.code(), error.to_string());
+        match error {
+            control::Error::Invalid { field, .. } => response.error.field = Some(field),
             control::Error::TooMany { retry_after_seconds } => {
-                refusal.retry_after = Some(*retry_after_seconds);
+                response.retry_after = Some(retry_after_seconds);
             }
-            control::Error::Unavailable(_) => refusal.retry_after = Some(2),
+            control::Error::Failed(failure) => {
+                response.error.message = failure.message();
+                let Failure { subject, detail, .. } = failure;
+                (response.error.subject, response.error.detail) = (subject, Some(detail));
+            }
             control::Error::Internal(cause) => {
                 let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
                 tracing::error!(reference = id, error = format!("{cause:#}"), "a request failed");
-                refusal.body.error.correlation_id = Some(id);
+                response.error.correlation_id = Some(id);
             }
             _ => {}
         }
-        refusal
+        if response.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.retry_after = Some(2);
+        }
+        response
     }
 }
 
-impl From<JsonRejection> for Refusal {
+/// Sessions are rows of the state database: their errors are its outages.
+impl From<tower_sessions::session::Error> for ErrorResponse {
+    fn from(error: tower_sessions::session::Error) -> Self {
+        tracing::warn!(%error, "cannot read or write a session");
+        control::Error::Unavailable("The state database is unavailable. Try again in a moment.".to_owned()).into()
+    }
+}
+
+impl From<JsonRejection> for ErrorResponse {
     fn from(rejection: JsonRejection) -> Self {
-        let status = rejection.status();
-        let (code, words) = match status {
+        let (code, message) = match rejection.status() {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => (
                 "unsupported_media_type",
                 "Send the body as JSON, with Content-Type: application/json.".to_owned(),
             ),
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                ("too_large", "The body is larger than anything that is asked for here.".to_owned())
+            StatusCode::PAYLOAD_TOO_LARGE => return Self::body_too_large(),
+            StatusCode::UNPROCESSABLE_ENTITY => {
+                ("invalid", format!("The body does not have the expected fields: {}.", cause(&rejection)))
             }
-            StatusCode::UNPROCESSABLE_ENTITY => (
-                "invalid",
-                format!("The body is not what is asked for here: {}.", tail(&rejection.body_text())),
-            ),
-            _ => ("broken_json", format!("The body is no JSON: {}.", tail(&rejection.body_text()))),
+            _ => ("broken_json", format!("The body is not valid JSON: {}.", cause(&rejection))),
         };
-        Self::new(status, code, words)
+        Self::new(rejection.status(), code, message)
     }
 }
 
-/// What serde says, without the library's own introduction.
-fn tail(text: &str) -> String {
-    let words = text
-        .rsplit_once("target type: ")
-        .or_else(|| text.rsplit_once("as JSON: "))
-        .map_or(text, |(_, words)| words);
-    words.trim_end_matches('.').chars().take(200).collect()
-}
-
-impl From<PathRejection> for Refusal {
+impl From<PathRejection> for ErrorResponse {
     fn from(_: PathRejection) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "An id in the address is none: ids are UUIDs.")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Invalid id: expected a UUID.")
     }
 }
 
-impl From<QueryRejection> for Refusal {
+impl From<QueryRejection> for ErrorResponse {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid",
-            format!("The query cannot be read: {}.", tail(&rejection.body_text())),
-        )
+        let message = format!("Invalid query: {}.", cause(&rejection));
+        Self::new(StatusCode::BAD_REQUEST, "invalid", message)
     }
 }
 
-impl IntoResponse for Refusal {
+/// The innermost cause of a rejection: what serde reports, without the introductions of axum.
+fn cause(rejection: &dyn std::error::Error) -> String {
+    let mut innermost = rejection;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string().trim_end_matches('.').chars().take(200).collect()
+}
+
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
-        let said = Said { code: self.body.error.code, message: self.body.error.message.clone() };
-        let mut response = (self.status, Json(self.body)).into_response();
-        response.extensions_mut().insert(said);
+        let summary = ErrorSummary { code: self.error.code, message: self.error.message.clone() };
+        let mut response = (self.status, Json(ErrorBody { error: self.error })).into_response();
+        response.extensions_mut().insert(summary);
         if let Some(seconds) = self.retry_after
             && let Ok(value) = HeaderValue::from_str(&seconds.max(1).to_string())
         {
             response.headers_mut().insert(header::RETRY_AFTER, value);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_keeps_its_code_subject_and_detail() {
+        let failure = Failure::new(FailureCode::StoreKeyRejected, "403 SignatureDoesNotMatch").on("az://a/b");
+        let response = ErrorResponse::from(control::Error::Failed(failure.clone()));
+        assert_eq!(response.status, StatusCode::CONFLICT);
+        let body = serde_json::to_value(&response.error).expect("JSON");
+        assert_eq!(body["code"], "store_key_rejected");
+        assert_eq!(body["message"], failure.message());
+        assert_eq!((&body["subject"], &body["detail"]), (&"az://a/b".into(), &failure.detail.into()));
+    }
+
+    #[test]
+    fn unavailable_state_database_asks_for_a_retry() {
+        let failure = Failure::new(FailureCode::StateDatabaseUnavailable, "connection refused");
+        let response = ErrorResponse::from(control::Error::Failed(failure));
+        assert_eq!((response.status, response.retry_after), (StatusCode::SERVICE_UNAVAILABLE, Some(2)));
+    }
+
+    #[test]
+    fn internal_error_shows_its_reference_only() {
+        let cause = anyhow::anyhow!("canary");
+        let response = ErrorResponse::from(control::Error::Internal(cause));
+        assert!(response.error.correlation_id.is_some());
+        assert!(!serde_json::to_string(&response.error).expect("JSON").contains("canary"));
     }
 }

@@ -1,20 +1,24 @@
-//! `toygres-server`: parses and dispatches; each command is a file.
+//! `toygres-server`: parses the command line and calls the command.
 
-mod accounts;
 mod auth;
 mod config;
-mod doors;
-mod embedded;
 mod errors;
-mod events;
+mod event_streams;
+mod first_password;
 mod headers;
+mod maintenance;
 mod metrics;
+mod open_platform;
 mod openapi;
-mod place;
+mod pages;
 mod rest;
 mod router;
 mod serve;
 mod session;
+mod session_routes;
+mod state;
+mod state_database;
+mod streams;
 
 use clap::Parser;
 use config::{Cli, Command};
@@ -29,7 +33,7 @@ fn main() -> std::process::ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: start the runtime: {error}");
+            eprintln!("error: cannot start the runtime: {error}");
             return std::process::ExitCode::FAILURE;
         }
     };
@@ -47,9 +51,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Standalone(options) => serve::run(options, serve::Parts { http: true, worker: true }).await,
         Command::Api(options) => serve::run(options, serve::Parts { http: true, worker: false }).await,
         Command::Worker(options) => serve::run(options, serve::Parts { http: false, worker: true }).await,
-        Command::Migrate(state) => accounts::migrate(&state).await,
-        Command::User(command) => accounts::user(command).await,
-        Command::Token(command) => accounts::token(command).await,
-        Command::RotateKey(options) => accounts::rotate_key(options).await,
+        Command::Migrate(state) => maintenance::migrate(&state).await,
+        Command::User(command) => maintenance::user(command).await,
+        Command::Token(command) => maintenance::token(command).await,
+        Command::RotateKey(options) => maintenance::rotate_key(options).await,
     }
 }

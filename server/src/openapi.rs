@@ -1,20 +1,30 @@
-//! The OpenAPI document: the addresses come from the router, which has them from the handlers.
+//! The OpenAPI document, which the router collects from its handlers.
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::{Extension, Json};
 use utoipa::OpenApi;
 
-use crate::router;
+use crate::rest::QueryErrors;
 
-/// What is said about all of it.
 #[derive(OpenApi)]
-#[openapi(info(title = "Toygres", description = "Images of PostgreSQL instances, made and restored."))]
+#[openapi(info(title = "Toygres", description = "Backs up PostgreSQL instances into images and restores them."))]
 struct Document;
 
-/// This document.
-#[utoipa::path(get, path = "/api/openapi.json", tag = "operations", responses((status = 200, description = "The OpenAPI document"), (status = 401, body = crate::errors::ErrorBody)))]
-pub(crate) async fn document() -> Json<utoipa::openapi::OpenApi> {
+/// The document of these routes.
+pub(crate) fn document_of(routes: impl IntoIterator<Item = utoipa::openapi::OpenApi>) -> Arc<utoipa::openapi::OpenApi> {
     let mut document = Document::openapi();
-    document.merge(router::open_routes().into_openapi());
-    document.merge(router::routes().into_openapi());
+    for routes in routes {
+        document.merge(routes);
+    }
+    Arc::new(document)
+}
+
+/// Get the OpenAPI document
+#[utoipa::path(get, path = "/api/openapi.json", tag = "operations",
+    responses((status = 200, description = "The OpenAPI document", content_type = "application/json"), QueryErrors))]
+pub(crate) async fn document(
+    Extension(document): Extension<Arc<utoipa::openapi::OpenApi>>,
+) -> Json<Arc<utoipa::openapi::OpenApi>> {
     Json(document)
 }

@@ -1,50 +1,97 @@
-//! REST: each handler finds out what is asked, calls control, and answers in JSON. What is allowed, control decides.
+//! The REST API: each handler parses the request, calls `control`, and responds in JSON. `control` checks permissions.
 
 pub(crate) mod images;
 pub(crate) mod instances;
-pub(crate) mod place;
+pub(crate) mod platform;
 pub(crate) mod runs;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use control::Started;
+use model::Page;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use crate::errors::Refusal;
+use crate::errors::{ErrorBody, ErrorResponse};
 
-/// A body of JSON; what is wrong with it is said in our words.
+/// A JSON body. Errors are [`ErrorResponse`]s.
 #[derive(FromRequest)]
-#[from_request(via(Json), rejection(Refusal))]
+#[from_request(via(Json), rejection(ErrorResponse))]
 pub(crate) struct Body<T>(pub(crate) T);
 
-/// A value of the path.
+/// The parameters of the path. Errors are [`ErrorResponse`]s.
 #[derive(FromRequestParts)]
-#[from_request(via(axum::extract::Path), rejection(Refusal))]
+#[from_request(via(axum::extract::Path), rejection(ErrorResponse))]
 pub(crate) struct Path<T>(pub(crate) T);
 
-/// The query.
+/// The query. Errors are [`ErrorResponse`]s.
 #[derive(FromRequestParts)]
-#[from_request(via(axum::extract::Query), rejection(Refusal))]
+#[from_request(via(axum::extract::Query), rejection(ErrorResponse))]
 pub(crate) struct Query<T>(pub(crate) T);
 
-const _: fn(JsonRejection) -> Refusal = Refusal::from;
-const _: fn(PathRejection) -> Refusal = Refusal::from;
-const _: fn(QueryRejection) -> Refusal = Refusal::from;
+/// The error responses of queries.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only the derive macro reads it")]
+pub(crate) enum QueryErrors {
+    /// Invalid query
+    #[response(status = 400)]
+    BadRequest(ErrorBody),
+    /// Not logged in
+    #[response(status = 401)]
+    Unauthorized(ErrorBody),
+    /// The object does not exist
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+    /// The state database is unavailable
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
 
-/// What was started: the answer of a POST and a DELETE.
+/// The error responses of commands.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only the derive macro reads it")]
+pub(crate) enum CommandErrors {
+    /// Invalid JSON or query
+    #[response(status = 400)]
+    BadRequest(ErrorBody),
+    /// Not logged in
+    #[response(status = 401)]
+    Unauthorized(ErrorBody),
+    /// The role does not allow it, or the password must be confirmed first
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
+    /// The object does not exist
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+    /// The state of the object, or a running operation, does not allow it
+    #[response(status = 409)]
+    Conflict(ErrorBody),
+    /// Request body too large
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// The body is not JSON
+    #[response(status = 415)]
+    UnsupportedMediaType(ErrorBody),
+    /// A field is invalid
+    #[response(status = 422)]
+    Invalid(ErrorBody),
+    /// The state database or the platform is unavailable
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
+
+/// A started operation.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Accepted {
-    /// The id of what will be there, or will be gone.
+    /// The id of the object that is created, changed or deleted.
     id: uuid::Uuid,
     /// Its name.
     name: String,
-    /// Where it stands now.
+    /// Its status now.
     status: &'static str,
-    /// The run that does it; its events are at `/api/runs/{run_id}/events`.
+    /// The run that performs the operation; its events are at `/api/runs/{run_id}/events`.
     run_id: uuid::Uuid,
 }
 
@@ -58,10 +105,18 @@ fn accepted<T: Into<uuid::Uuid>>(started: Started<T>) -> Response {
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }
 
-/// The name again, for what cannot be taken back.
-#[derive(Default, Deserialize, ToSchema)]
-pub(crate) struct Confirm {
-    /// The name of what is to be deleted.
+/// The rows of a page, with the total number of rows in `X-Total-Count`.
+fn paged<T: Serialize>(page: Page<T>) -> Response {
+    let total = (HeaderName::from_static("x-total-count"), page.total.to_string());
+    ([total], Json(page.rows)).into_response()
+}
+
+/// The confirmation of a deletion.
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Confirmation {
+    /// The name of the object to delete.
     #[serde(default)]
+    #[param(required = true)]
     confirm: String,
 }

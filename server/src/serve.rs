@@ -1,25 +1,27 @@
-//! Starting and stopping a server: everything in order, and in reverse order at its end.
+//! Starts and stops a server: opens everything in order, and closes it in reverse order.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use control::{Config, Keyring, Services};
-use platform::Secret;
+use model::PlatformKind;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{PlatformKind, Serve};
-use crate::embedded::Cms;
-use crate::place::Place;
-use crate::router;
+use crate::config::Serve;
+use crate::open_platform::OpenPlatform;
+use crate::state::AppState;
+use crate::state_database::StateDatabase;
+use crate::{first_password, router, session};
 
-/// How long requests that are under way may take once the server stops.
-const LAST_ANSWERS: Duration = Duration::from_secs(8);
+/// How long requests in progress may take after the server was asked to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
 
-/// What this process does.
+/// The parts of Toygres that this process runs.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts {
     pub(crate) http: bool,
@@ -27,66 +29,73 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    fn alone(self) -> bool {
+    fn is_standalone(self) -> bool {
         self.http && self.worker
     }
 }
 
-/// The file in the data directory that tells the first password where there is no terminal.
-const FIRST_PASSWORD: &str = "first-password";
-
 /// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The configuration is invalid, something cannot be opened, or serving fails.
 pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
     check(&options, parts)?;
-    let public_url = options.public_url()?;
     let data_dir = options.state.data_dir()?;
-    // Held until the end: one server a data directory. A cluster and a CMS elsewhere are shared with others.
-    let shared = options.platform == PlatformKind::Kubernetes && options.state.database_url.is_some();
-    let lock = match parts.alone() && !shared {
+    // One server per data directory. A cluster with an external state database is shared with other servers.
+    let is_shared = options.platform == PlatformKind::Kubernetes && options.state.database_url.is_some();
+    let lock = match parts.is_standalone() && !is_shared {
         true => Some(platform::local::lock(&data_dir)?),
         false => None,
     };
     let listener = if parts.http || options.has_listen() { Some(listen(&options).await?) } else { None };
     let stop = CancellationToken::new();
-    let signals = tokio::spawn(wait_for_signal(stop.clone()));
-    let cms = Cms::open(&options.state).await?;
-    let server = Server { options: &options, parts, public_url: &public_url, data_dir: &data_dir, stop };
-    // However it ends, what was started for it is stopped.
-    let served = server.serve(&cms, listener, lock.is_some()).await;
+    let signals = tokio::spawn(cancel_on_signal(stop.clone()));
+    let database = StateDatabase::open(&options.state).await?;
+    let server = Server { options: &options, parts, data_dir: &data_dir, stop };
+    let served = server.serve(&database, listener, lock.is_some()).await;
     signals.abort();
-    cms.close().await;
+    database.close().await;
     served
 }
 
-/// What must be given and is not.
+/// Rejects missing and invalid options before anything is opened.
 fn check(options: &Serve, parts: Parts) -> anyhow::Result<()> {
-    let shared = options.state.database_url.is_some();
-    anyhow::ensure!(parts.alone() || shared, "api and worker need DATABASE_URL: they share one CMS");
+    options.public_url(options.listen())?;
+    let has_database = options.state.database_url.is_some();
+    anyhow::ensure!(
+        parts.is_standalone() || has_database,
+        "DATABASE_URL is not set. `api` and `worker` share a state database: set it to the same URL for both."
+    );
     if options.platform == PlatformKind::Local {
         return Ok(());
     }
     options.kubernetes.config()?;
-    // A file in a pod's data directory is lost with the pod, and with it every secret in the CMS.
+    // A key file in the pod would be lost with the pod.
     anyhow::ensure!(
-        !shared || options.state.encryption_key().is_some(),
-        "On Kubernetes, TOYGRES_ENCRYPTION_KEY must be given, the same to every server: without it the secrets in the CMS are lost with the pod. Put what `openssl rand -base64 32` prints into the Secret toygres-secrets, and keep a copy."
+        !has_database || options.state.encryption_key().is_some(),
+        "TOYGRES_ENCRYPTION_KEY is not set. On Kubernetes, all servers need the same key: without it, the secrets in the state database are lost with the pod. Put the output of `openssl rand -base64 32` into the Secret toygres-secrets and keep a copy."
     );
     Ok(())
 }
 
-/// One server, configured.
+/// A configured server.
 struct Server<'a> {
     options: &'a Serve,
     parts: Parts,
-    public_url: &'a str,
     data_dir: &'a Path,
     stop: CancellationToken,
 }
 
 impl Server<'_> {
-    /// Opens everything and works; `only` says that no other server works on this CMS and platform.
-    async fn serve(&self, cms: &Cms, listener: Option<TcpListener>, only: bool) -> anyhow::Result<()> {
-        let services = self.open(cms, only).await?;
+    /// Opens the services and works until the stop; `is_exclusive` says that no other server uses the state database and
+    /// the platform.
+    async fn serve(
+        &self,
+        database: &StateDatabase,
+        listener: Option<TcpListener>,
+        is_exclusive: bool,
+    ) -> anyhow::Result<()> {
+        let services = self.open(database, is_exclusive).await?;
         let worker = async {
             if self.parts.worker {
                 control::worker::run(services.clone(), worker_name(), self.stop.clone()).await
@@ -97,84 +106,86 @@ impl Server<'_> {
         };
         let http = async {
             match listener {
-                Some(listener) => self.answer(&services, listener).await,
+                Some(listener) => self.serve_http(&services, listener).await,
                 None => {
                     self.stop.cancelled().await;
                     Ok(())
                 }
             }
         };
-        // One half that ends by itself ends the other.
-        let both = async |half: anyhow::Result<()>| {
+        // If one part ends, the other is stopped.
+        let then_stop = async |part: anyhow::Result<()>| {
             self.stop.cancel();
-            half
+            part
         };
-        let (worked, served) =
-            tokio::join!(async { both(worker.await).await }, async { both(http.await).await });
-        worked.and(served)
+        let (worker, http) =
+            tokio::join!(async { then_stop(worker.await).await }, async { then_stop(http.await).await });
+        worker.and(http)
     }
 
-    async fn open(&self, cms: &Cms, only: bool) -> anyhow::Result<Services> {
+    async fn open(&self, database: &StateDatabase, is_exclusive: bool) -> anyhow::Result<Services> {
         let state = &self.options.state;
-        let keys = Keyring::open(&cms.db, state.encryption_key().as_ref(), &state.key_file()?).await?;
-        let place = Place::open(self.options, self.data_dir).await?;
+        let keys = Keyring::open(&database.db, state.encryption_key().as_ref(), &state.key_file()?).await?;
+        let platform = OpenPlatform::open(self.options, self.data_dir).await?;
         if self.parts.http {
-            first_account(self.options, cms, self.data_dir).await?;
+            ensure_first_account(self.options, database, self.data_dir).await?;
         }
         let services = Services::open(Config {
-            db: cms.db.clone(),
-            platform: place.platform(),
+            db: database.db.clone(),
+            platform: platform.platform(),
             keys,
-            default_store_url: self.options.store().or_else(|| place.store_url()),
+            default_store_url: self.options.store().or_else(|| platform.store_url()),
+            log_retention_days: self.options.log_retention_days,
             app_version: env!("CARGO_PKG_VERSION"),
         })
         .await?;
         if self.parts.worker {
-            if only {
-                // The data directory's lock says that whoever held anything here is gone.
+            if is_exclusive {
+                // The lock of the data directory proves that every earlier server has ended.
                 control::worker::take_over(&services).await?;
             }
-            place.resume().await;
+            platform.resume().await;
         }
         Ok(services)
     }
 
-    /// Answers until the stop, and then a little longer those who asked before it.
-    async fn answer(&self, services: &Services, listener: TcpListener) -> anyhow::Result<()> {
-        let stop = self.stop.clone();
-        let app = if self.parts.http {
-            let app = router::build(services, self.options, self.public_url, stop.clone());
-            println!("Toygres is at {}", self.public_url);
-            let _ = std::io::stdout().flush();
-            app
+    /// Serves until the stop, then waits for requests in progress.
+    async fn serve_http(&self, services: &Services, listener: TcpListener) -> anyhow::Result<()> {
+        let (stop, address) = (self.stop.clone(), listener.local_addr()?);
+        let public_url = self.options.public_url(address)?;
+        let app = AppState::new(services, self.options, &public_url, stop.clone());
+        let router = if self.parts.http {
+            tokio::spawn(control::changes::listen(services.clone(), stop.clone()));
+            tokio::spawn(session::sweep(services.db().clone(), stop.clone()));
+            println!("Toygres is at {public_url}");
+            router::build(app)
         } else {
-            router::build_for_worker(services, self.options, self.public_url, stop.clone())
+            router::build_for_worker(app)
         };
-        let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
-        let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let patience = async {
+        println!("Listening on {address}");
+        let _ = std::io::stdout().flush();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let deadline = async {
             stop.cancelled().await;
-            tokio::time::sleep(LAST_ANSWERS).await;
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
         };
         tokio::select! {
             served = serving.into_future() => served.context("serve"),
-            // A client that never finishes its request does not keep the server.
-            () = patience => Ok(()),
+            // A client that never completes its request does not keep the server from stopping.
+            () = deadline => Ok(()),
         }
     }
 }
 
 async fn listen(options: &Serve) -> anyhow::Result<TcpListener> {
     let address = options.listen();
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "Another program listens on {address} already. Stop it, or choose another address with --listen."
-        ),
-        _ => anyhow::anyhow!("listen on {address}: {error}. Choose another address with --listen."),
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow::anyhow!("cannot listen on {address}: {error}. Choose another address with --listen.")
     })
 }
 
-async fn wait_for_signal(stop: CancellationToken) {
+async fn cancel_on_signal(stop: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -184,7 +195,7 @@ async fn wait_for_signal(stop: CancellationToken) {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: what this server holds is handed over");
+    tracing::info!("stopping; runs and jobs are handed over");
     stop.cancel();
 }
 
@@ -192,46 +203,26 @@ fn worker_name() -> String {
     format!("{}/{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id())
 }
 
-/// The account of the environment, or at the very first start one with a password made up, told once.
-async fn first_account(options: &Serve, cms: &Cms, data_dir: &Path) -> anyhow::Result<()> {
+/// Creates the configured admin account or, if there is no account at all, one with a one-time password.
+async fn ensure_first_account(
+    options: &Serve,
+    database: &StateDatabase,
+    data_dir: &Path,
+) -> anyhow::Result<()> {
     match (&options.admin_username, options.admin_password()) {
         (Some(name), Some(password)) => {
-            control::users::ensure_admin(&cms.db, name, &password)
+            control::users::ensure_admin(&database.db, name, &password)
                 .await
-                .context("make the account of TOYGRES_ADMIN_USERNAME")?;
+                .context("create the account of TOYGRES_ADMIN_USERNAME")?;
         }
         (None, None) => {
-            if let Some((name, password)) = control::users::bootstrap_one_time(&cms.db).await? {
-                tell(&name, &password, data_dir)?;
+            if let Some((name, password)) = control::users::bootstrap_one_time(&database.db).await? {
+                first_password::announce(&name, &password, data_dir)?;
             }
         }
-        _ => anyhow::bail!("TOYGRES_ADMIN_USERNAME and TOYGRES_ADMIN_PASSWORD go together: set both or none"),
+        _ => anyhow::bail!(
+            "Only one of TOYGRES_ADMIN_USERNAME and TOYGRES_ADMIN_PASSWORD is set. Set both or neither."
+        ),
     }
-    Ok(())
-}
-
-/// Forgets the file that told the one-time password: it is true no more.
-pub(crate) fn forget_first_password(data_dir: &Path) {
-    match std::fs::remove_file(data_dir.join(FIRST_PASSWORD)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(%error, "the file first-password in the data directory cannot be removed");
-        }
-        _ => {}
-    }
-}
-
-/// To the terminal; where there is none, to a file that nobody else can read. Never to a log.
-fn tell(name: &str, password: &Secret, data_dir: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let words = format!("Log in as {name} with the one-time password {}\n", password.reveal());
-    if std::io::stdout().is_terminal() {
-        print!("{words}");
-        return Ok(());
-    }
-    let path = data_dir.join(FIRST_PASSWORD);
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-    file.write_all(words.as_bytes()).with_context(|| format!("write {}", path.display()))?;
-    println!("The one-time password of {name} is in {}", path.display());
     Ok(())
 }

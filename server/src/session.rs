@@ -1,43 +1,117 @@
-//! Sessions in the CMS: found by the hash of the cookie, saved only while they are there, so that a slow request cannot
-//! bring back what was logged out, nor log out whoever got another cookie meanwhile.
+//! Sessions in the state database: rows of `toygres.session`, found by the hash of the cookie's value.
+//!
+//! # Decision: tower-sessions without its layer
+//! The session itself is [`tower_sessions::Session`] over a [`SessionStore`] of our own. Its `SessionManagerLayer` is not
+//! used, because it writes the cookie of every response: it removes the cookie whenever the session is empty, so that a
+//! slow response to a request with the previous id would remove the cookie of the session that replaced it, and it removes
+//! it without `Secure`, which browsers ignore for a name that begins with `__Host-`. Instead, [`open`] reads the cookie, and
+//! only the handlers that change the session (login, logout, sudo, password) write it, with [`cookie`] or
+//! [`removal_cookie`]. A session row of our own behind a trait of our own would repeat what `Session` does (lazy loading,
+//! cycling the id), and would save no code.
+//!
+//! A row is saved only while it exists, so that a slow request cannot restore a session after logout.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::extract::Request;
-use axum::http::HeaderValue;
-use axum::http::header::SET_COOKIE;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use cookie::time::{Duration as CookieDuration, OffsetDateTime};
+use cookie::{Cookie, SameSite};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use tower_sessions::cookie::time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result, SessionStore};
+use tower_sessions::{Session, session};
 use uuid::Uuid;
 
-/// The data's key for the account.
+use crate::state::AppState;
+
+/// The key of the account's id in the session's data.
 pub(crate) const ACCOUNT: &str = "account";
-/// The data's key for the account's auth epoch at logging in.
+/// The key of the account's auth epoch at login.
 pub(crate) const EPOCH: &str = "epoch";
-/// The data's key for the end of sudo mode, in seconds since 1970.
+/// The key of the end of sudo mode, in seconds since 1970.
 pub(crate) const SUDO_UNTIL: &str = "sudo_until";
-/// The data's key for when somebody logged in: a session that gets another id, as at sudo, is no new one.
+/// The key of the time of login, which a new id does not change.
 const SINCE: &str = "since";
-/// How long a session lasts, whatever is done in it, in hours; its cookie, too.
-pub(crate) const LONGEST_HOURS: i32 = 12;
-/// How long it lasts without being used, in minutes.
+/// How long a session and its cookie last at most, in hours.
+const MAX_HOURS: i32 = 12;
+/// How long an unused session lasts, in minutes.
 const IDLE_MINUTES: i32 = 30;
+/// Interval of the deletion of expired sessions.
+const SWEEP: Duration = Duration::from_secs(300);
 
-/// What the cookie is called where only https may carry it, and elsewhere.
-pub(crate) const COOKIES: (&str, &str) = ("__Host-toygres", "toygres");
+/// Makes the session of the request's cookie available as an extension. It is loaded at its first use.
+pub(crate) async fn open(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+    let store = Arc::new(Store(app.services.db().clone()));
+    let session = Session::new(session_id(request.headers(), app.https), store, None);
+    request.extensions_mut().insert(session);
+    next.run(request).await
+}
 
-/// The sessions of the CMS.
+/// The name of the session cookie. Browsers accept the prefix with HTTPS only.
+fn cookie_name(https: bool) -> &'static str {
+    if https { "__Host-toygres" } else { "toygres" }
+}
+
+fn session_id(headers: &HeaderMap, https: bool) -> Option<Id> {
+    let headers = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut cookies = headers.flat_map(Cookie::split_parse).filter_map(std::result::Result::ok);
+    cookies.find(|cookie| cookie.name() == cookie_name(https))?.value().parse().ok()
+}
+
+/// The value of the `Set-Cookie` header for a saved session.
+///
+/// # Errors
+/// The session was not saved.
+pub(crate) fn cookie(session: &Session, https: bool) -> session::Result<String> {
+    let id = session.id().ok_or_else(|| backend("the session was not saved"))?;
+    Ok(build_cookie(id.to_string(), CookieDuration::hours(MAX_HOURS.into()), https))
+}
+
+/// The value of the `Set-Cookie` header that removes the cookie.
+pub(crate) fn removal_cookie(https: bool) -> String {
+    build_cookie(String::new(), CookieDuration::ZERO, https)
+}
+
+fn build_cookie(value: String, max_age: CookieDuration, https: bool) -> String {
+    // With Lax, a link from another site opens a page of the session; `auth::same_origin` guards every change.
+    Cookie::build((cookie_name(https), value))
+        .path("/")
+        .max_age(max_age)
+        .http_only(true)
+        .secure(https)
+        .same_site(SameSite::Lax)
+        .build()
+        .to_string()
+}
+
+/// Deletes expired sessions until `stop` is cancelled.
+pub(crate) async fn sweep(db: PgPool, stop: CancellationToken) {
+    loop {
+        let expired = sqlx::query!("delete from toygres.session where expires_at < clock_timestamp()");
+        if let Err(error) = expired.execute(&db).await {
+            tracing::warn!(%error, "cannot delete expired sessions; retrying later");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}
+
+/// The session rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Store(pub(crate) PgPool);
 
 impl Store {
-    /// The auth epoch of a session that is still there. To look is no use of it.
+    /// The auth epoch of a valid session. It does not extend the session.
     pub(crate) async fn epoch(&self, id: &Id) -> sqlx::Result<Option<i64>> {
         sqlx::query_scalar!(
             "select auth_epoch from toygres.session where hash = $1 and expires_at > clock_timestamp()",
@@ -60,7 +134,7 @@ fn backend(error: impl std::fmt::Display) -> Error {
 impl SessionStore for Store {
     async fn create(&self, record: &mut Record) -> Result<()> {
         let account = record.data.get(ACCOUNT).and_then(|value| value.as_str()?.parse::<Uuid>().ok());
-        let account = account.ok_or_else(|| backend("a session belongs to an account"))?;
+        let account = account.ok_or_else(|| backend("the session has no account"))?;
         let epoch = record.data.get(EPOCH).and_then(serde_json::Value::as_i64).unwrap_or(0);
         let since = record.data.get(SINCE).and_then(serde_json::Value::as_f64);
         let data = serde_json::to_value(&record.data).map_err(backend)?;
@@ -75,7 +149,7 @@ impl SessionStore for Store {
             data,
             since,
             IDLE_MINUTES,
-            LONGEST_HOURS
+            MAX_HOURS
         )
         .execute(&self.0)
         .await
@@ -98,7 +172,7 @@ impl SessionStore for Store {
         .map_err(backend)
     }
 
-    /// Each use makes a session last longer.
+    /// Loads a valid session and extends it.
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let row = sqlx::query!(
             r#"update toygres.session set seen_at = clock_timestamp(),
@@ -108,7 +182,7 @@ impl SessionStore for Store {
                    extract(epoch from expires_at)::bigint as "expires!""#,
             hash(*id),
             IDLE_MINUTES,
-            LONGEST_HOURS
+            MAX_HOURS
         )
         .fetch_optional(&self.0)
         .await
@@ -133,22 +207,26 @@ impl SessionStore for Store {
     }
 }
 
-/// Takes the removal of the cookie out of every answer but that of logging out. An answer to what was asked with a session's
-/// last id, as while the password was given again, would take the new one with it.
-pub(crate) async fn only_logging_out_removes(request: Request, next: Next) -> Response {
-    let logs_out = request.uri().path() == "/logout";
-    let mut answer = next.run(request).await;
-    if !logs_out && answer.headers().contains_key(SET_COOKIE) {
-        let cookies: Vec<HeaderValue> = answer.headers().get_all(SET_COOKIE).iter().cloned().collect();
-        answer.headers_mut().remove(SET_COOKIE);
-        for cookie in cookies.into_iter().filter(|cookie| !is_removal(cookie)) {
-            answer.headers_mut().append(SET_COOKIE, cookie);
-        }
-    }
-    answer
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn is_removal(cookie: &HeaderValue) -> bool {
-    let pair = cookie.to_str().ok().and_then(|cookie| cookie.split(';').next()?.split_once('='));
-    pair.is_some_and(|(name, value)| value.is_empty() && (name == COOKIES.0 || name == COOKIES.1))
+    #[test]
+    fn cookie_is_locked_to_this_host_with_https() {
+        let removal = removal_cookie(true);
+        assert!(removal.starts_with("__Host-toygres=;"), "{removal}");
+        for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=0"] {
+            assert!(removal.split("; ").any(|part| part == attribute), "{attribute} is missing: {removal}");
+        }
+        assert!(!removal_cookie(false).contains("Secure"));
+    }
+
+    #[test]
+    fn session_id_is_read_from_its_own_cookie_only() {
+        let id = Id::default();
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, format!("scheme=dark; toygres={id}").parse().expect("header"));
+        assert_eq!(session_id(&headers, false), Some(id));
+        assert_eq!(session_id(&headers, true), None);
+    }
 }

@@ -1,4 +1,4 @@
-//! Who gets in besides a browser on this machine: tokens, https, proxies, sessions that get old.
+//! Access by tokens, HTTPS and proxies, and the expiry of sessions.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -8,9 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use toygres::{NAME, PASSWORD, Toygres, command, free_port, log_in, psql};
+use toygres::{NAME, PASSWORD, Toygres, command, log_in, psql};
 
-/// A new token from the command line, beside the server.
+/// Creates a token with the command line.
 fn token(toygres: &Toygres, arguments: &[&str]) -> String {
     let output = toygres.tool(&["token", "add"]).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -18,15 +18,15 @@ fn token(toygres: &Toygres, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn the_first_password_is_good_for_one_thing_and_forgotten() {
-    let toygres = Toygres::start_with(free_port(), |server| {
+async fn one_time_password_allows_only_its_change_and_its_file_is_deleted() {
+    let toygres = Toygres::start_with(|server| {
         server.env_remove("TOYGRES_ADMIN_USERNAME").env_remove("TOYGRES_ADMIN_PASSWORD");
     });
-    let told = toygres.dir.path().join("data/first-password");
-    let words = std::fs::read_to_string(&told).unwrap();
-    assert_eq!(std::fs::metadata(&told).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(!toygres.log().contains(words.split_whitespace().last().unwrap()));
-    let first = words.split_whitespace().last().unwrap().to_owned();
+    let file = toygres.dir.path().join("data/first-password");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!toygres.log().contains(text.split_whitespace().last().unwrap()));
+    let first = text.split_whitespace().last().unwrap().to_owned();
     let client = reqwest::Client::builder().cookie_store(true).redirect(reqwest::redirect::Policy::none());
     let client = client.build().unwrap();
     let log_in = async |password: &str| {
@@ -36,17 +36,17 @@ async fn the_first_password_is_good_for_one_thing_and_forgotten() {
     let instances =
         async || client.get(toygres.url("/api/instances")).send().await.unwrap().status().as_u16();
     assert_eq!(log_in(&first).await, 200);
-    assert_eq!(instances().await, 403, "first it is changed");
+    assert_eq!(instances().await, 403, "the password must be changed first");
     let form = [("old", first.as_str()), ("new", PASSWORD)];
     let change = client.post(toygres.url("/password")).header("origin", toygres.url("")).form(&form);
     assert_eq!(change.send().await.unwrap().headers()["location"], "/");
-    assert!(!told.exists(), "what it says is true no more");
+    assert!(!file.exists(), "the file still exists");
     assert_eq!(instances().await, 200);
     assert_eq!((log_in(&first).await, log_in(PASSWORD).await), (401, 200));
 }
 
 #[tokio::test]
-async fn a_token_may_what_its_role_may_as_long_as_it_lasts() {
+async fn token_has_the_permissions_of_its_role_until_it_expires() {
     let toygres = Toygres::start();
     let ask = async |token: &str, method: Method, path: &str, body: Option<Value>| {
         let request = reqwest::Client::new().request(method, toygres.url(path)).bearer_auth(token);
@@ -56,9 +56,9 @@ async fn a_token_may_what_its_role_may_as_long_as_it_lasts() {
         let code = answer.json::<Value>().await.unwrap_or_default()["error"]["code"].clone();
         (status, code.as_str().unwrap_or_default().to_owned())
     };
-    let gone = "/api/instances/nobody?confirm=nobody";
+    let missing = "/api/instances/missing?confirm=missing";
     let image =
-        || Some(json!({ "name": "of-nothing", "instance_id": "0190d0b8-6d5f-7000-8000-000000000000" }));
+        || Some(json!({ "name": "orphan", "instance_id": "0190d0b8-6d5f-7000-8000-000000000000" }));
 
     let viewer = token(&toygres, &["looks", "--days", "1"]);
     assert!(viewer.starts_with("toy_") && viewer.len() == 68, "{viewer}");
@@ -66,25 +66,25 @@ async fn a_token_may_what_its_role_may_as_long_as_it_lasts() {
     assert_eq!(ask(&viewer, Method::POST, "/api/images", image()).await, (403, "forbidden".to_owned()));
     let operator = token(&toygres, &["works", "--role", "operator"]);
     assert_eq!(ask(&operator, Method::POST, "/api/images", image()).await.0, 404);
-    assert_eq!(ask(&operator, Method::DELETE, gone, None).await.0, 403);
+    assert_eq!(ask(&operator, Method::DELETE, missing, None).await.0, 403);
     let admin = token(&toygres, &["rules", "--role", "admin"]);
-    assert_eq!(ask(&admin, Method::DELETE, gone, None).await, (403, "sudo_required".to_owned()));
+    assert_eq!(ask(&admin, Method::DELETE, missing, None).await, (403, "sudo_required".to_owned()));
     let sudo = token(&toygres, &["deletes", "--role", "admin", "--sudo"]);
-    assert_eq!(ask(&sudo, Method::DELETE, gone, None).await, (404, "not_found".to_owned()));
+    assert_eq!(ask(&sudo, Method::DELETE, missing, None).await, (404, "not_found".to_owned()));
 
     psql(&toygres.database, "update toygres.token set expires_at = clock_timestamp() where name = 'looks'");
     assert_eq!(ask(&viewer, Method::GET, "/api/runs", None).await, (401, "unauthenticated".to_owned()));
     psql(&toygres.database, "update toygres.token set revoked_at = clock_timestamp() where name = 'rules'");
     assert_eq!(ask(&admin, Method::GET, "/api/runs", None).await.0, 401);
     assert_eq!(ask(&format!("{sudo}0"), Method::GET, "/api/runs", None).await.0, 401);
-    // Only its hash is kept.
-    let kept = psql(&toygres.database, "select t::text from toygres.token t");
-    assert!(kept.contains("deletes") && !kept.contains(&sudo), "{kept}");
+    // Only the hash is stored.
+    let stored = psql(&toygres.database, "select t::text from toygres.token t");
+    assert!(stored.contains("deletes") && !stored.contains(&sudo), "{stored}");
 }
 
 #[tokio::test]
-async fn https_gets_a_cookie_that_only_https_sends() {
-    let toygres = Toygres::start_with(free_port(), |server| {
+async fn https_session_cookie_is_secure() {
+    let toygres = Toygres::start_with(|server| {
         server.env("TOYGRES_PUBLIC_URL", "https://toygres.example");
     });
     let client = reqwest::Client::new();
@@ -102,7 +102,7 @@ async fn https_gets_a_cookie_that_only_https_sends() {
         let answer = client.get(toygres.url(path)).header("cookie", pair).send().await.unwrap();
         assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000", "{path}");
     }
-    // From the public address, and from nowhere else.
+    // Only requests from the public URL are accepted.
     for (origin, status) in
         [("https://toygres.example", 200), ("http://toygres.example", 403), ("https://evil.example", 403)]
     {
@@ -110,7 +110,7 @@ async fn https_gets_a_cookie_that_only_https_sends() {
         let answer = logout.send().await.unwrap();
         assert_eq!(answer.status(), status, "{origin}");
         if status == 200 {
-            // Browsers take nothing else for a name like this, a removal neither.
+            // Browsers ignore a __Host- cookie without these attributes, also a removal.
             let removal = answer.headers()["set-cookie"].to_str().unwrap();
             assert!(
                 removal.starts_with("__Host-toygres=;") && has(removal, &["secure", "path=/"]),
@@ -127,7 +127,7 @@ async fn https_gets_a_cookie_that_only_https_sends() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_late_takes_nobodys_session_away() {
+async fn late_response_does_not_remove_the_session_cookie() {
     let toygres = Toygres::start();
     let client = reqwest::Client::new();
     let form = [("username", NAME), ("password", PASSWORD)];
@@ -141,7 +141,7 @@ async fn an_answer_that_comes_late_takes_nobodys_session_away() {
     let sudo = sudo.json(&json!({ "password": PASSWORD })).send().await.unwrap();
     let second = pair(&sudo);
     assert_ne!(first, second);
-    // A browser keeps the cookie of whatever answer comes last: of what was asked before, and of what is asked all the time.
+    // A browser keeps the cookie of the last response, which can belong to an earlier request.
     for (cookie, status) in [(&first, 401), (&second, 200)] {
         for path in ["/api/runs", "/api/instances"] {
             let answer = client.get(toygres.url(path)).header("cookie", cookie).send().await.unwrap();
@@ -152,18 +152,18 @@ async fn an_answer_that_comes_late_takes_nobodys_session_away() {
 }
 
 #[tokio::test]
-async fn only_a_known_proxy_says_where_a_request_comes_from() {
+async fn only_a_trusted_proxy_sets_the_client_address() {
     let guess = async |toygres: &Toygres| {
         let form = [("username", NAME), ("password", "a guess")];
         let login = reqwest::Client::new().post(toygres.url("/login")).form(&form);
-        // The client claims the first; the proxy saw the second.
+        // The client forged the first address; the proxy added the second.
         let login = login.header("x-forwarded-for", "198.51.100.1, 203.0.113.7");
         assert_eq!(login.send().await.unwrap().status(), 401);
         psql(&toygres.database, "select key from toygres.login_guess")
     };
     let keys = guess(&Toygres::start()).await;
     assert!(keys.contains("127.0.0.1") && !keys.contains("203.0.113.7"), "{keys}");
-    let behind = Toygres::start_with(free_port(), |server| {
+    let behind = Toygres::start_with(|server| {
         server.env("TOYGRES_PROXIES", "192.0.2.1,127.0.0.1");
     });
     let keys = guess(&behind).await;
@@ -172,7 +172,7 @@ async fn only_a_known_proxy_says_where_a_request_comes_from() {
 }
 
 #[tokio::test]
-async fn a_session_ends_after_twelve_hours_also_in_sudo_mode() {
+async fn session_expires_after_twelve_hours_also_in_sudo_mode() {
     let toygres = Toygres::start();
     let client = log_in(&toygres).await;
     psql(
@@ -186,19 +186,19 @@ async fn a_session_ends_after_twelve_hours_also_in_sudo_mode() {
         &toygres.database,
         "select count(*) from toygres.session where expires_at < clock_timestamp() + interval '61 seconds'",
     );
-    assert_eq!(left, "1\n", "the password asked for again made the session last longer");
+    assert_eq!(left, "1\n", "the confirmation of the password extended the session");
 }
 
 #[tokio::test]
-async fn a_public_address_is_one_or_is_refused() {
+async fn invalid_public_url_is_rejected() {
     let toygres = Toygres::start();
     for wrong in ["toygres.example", "ftp://toygres.example", "https://toygres.example/path"] {
         let elsewhere = tempfile::tempdir().unwrap();
-        let refused = command(free_port(), elsewhere.path(), &toygres.database)
+        let refused = command(0, elsewhere.path(), &toygres.database)
             .env("TOYGRES_PUBLIC_URL", wrong)
             .output()
             .unwrap();
-        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(!refused.status.success() && words.contains("TOYGRES_PUBLIC_URL"), "{wrong}: {words}");
+        let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && message.contains("TOYGRES_PUBLIC_URL"), "{wrong}: {message}");
     }
 }

@@ -1,14 +1,18 @@
-//! The commands beside the server: accounts, keys, migrations; and what a server says that cannot start.
+//! The commands for accounts, keys and migrations, and the errors of a server that cannot start.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod toygres;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
-use toygres::{Toygres, command, free_port, log_in, psql, succeeds};
+use toygres::{Toygres, command, log_in, psql, succeeds};
 
 fn with_input(mut command: Command, input: &str) -> Output {
     let mut child =
@@ -17,11 +21,12 @@ fn with_input(mut command: Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn words(output: &Output) -> String {
+/// Everything that a command printed.
+fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// How logging in is answered.
+/// The status of a login.
 async fn status(toygres: &Toygres, name: &str, password: &str) -> u16 {
     let form = [("username", name), ("password", password)];
     let login = reqwest::Client::new().post(toygres.url("/login")).form(&form);
@@ -29,52 +34,89 @@ async fn status(toygres: &Toygres, name: &str, password: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn an_account_is_made_and_gets_another_password() {
+async fn account_is_created_and_its_password_changed() {
     let toygres = Toygres::start();
     let add = || toygres.tool(&["user", "add", "vera", "--role", "operator"]);
-    let made = with_input(add(), "canary-first-password\n");
-    assert!(made.status.success() && words(&made).contains("vera may log in"), "{}", words(&made));
+    let created = with_input(add(), "canary-first-password\n");
+    assert!(created.status.success(), "{}", printed(&created));
     assert_eq!(status(&toygres, "vera", "canary-first-password").await, 200);
     let role = psql(&toygres.database, "select role from toygres.account where name = 'vera'");
     assert_eq!(role, "operator\n");
     let twice = with_input(add(), "another-password-1\n");
-    assert!(!twice.status.success(), "{}", words(&twice));
+    assert!(!twice.status.success(), "{}", printed(&twice));
     let short = with_input(toygres.tool(&["user", "add", "otto"]), "short\n");
-    assert!(!short.status.success() && words(&short).contains("password"), "{}", words(&short));
+    assert!(!short.status.success() && printed(&short).contains("password"), "{}", printed(&short));
 
     let form = [("username", "vera"), ("password", "canary-first-password")];
     let client = reqwest::Client::builder().cookie_store(true).build().unwrap();
     client.post(toygres.url("/login")).form(&form).send().await.unwrap();
     assert_eq!(client.get(toygres.url("/api/runs")).send().await.unwrap().status(), 200);
     let changed = with_input(toygres.tool(&["user", "passwd", "vera"]), "canary-second-password\n");
-    assert!(changed.status.success(), "{}", words(&changed));
-    assert_eq!(client.get(toygres.url("/api/runs")).send().await.unwrap().status(), 401, "her sessions end");
+    assert!(changed.status.success(), "{}", printed(&changed));
+    assert_eq!(client.get(toygres.url("/api/runs")).send().await.unwrap().status(), 401, "the sessions of the account remain");
     assert_eq!(status(&toygres, "vera", "canary-first-password").await, 401);
     let form = [("username", "vera"), ("password", "canary-second-password")];
     let again = client.post(toygres.url("/login")).form(&form).send().await.unwrap();
     assert!(again.status().is_success());
-    let nobody = with_input(toygres.tool(&["user", "passwd", "nobody"]), "a-long-password\n");
-    assert!(!nobody.status.success() && words(&nobody).contains("nobody"), "{}", words(&nobody));
+    let unknown = with_input(toygres.tool(&["user", "passwd", "unknown"]), "a-long-password\n");
+    assert!(!unknown.status.success() && printed(&unknown).contains("unknown"), "{}", printed(&unknown));
     let rows = "select actor, action, outcome from toygres.audit where subject = 'vera' and actor like 'the %' order by id";
     let audit = psql(&toygres.database, rows);
     let line = "the command line";
     let expected = format!("{line}|user.create|ok\n{line}|user.create|invalid\n{line}|user.password|ok\n");
     assert_eq!(audit, expected);
-    for output in [made, twice, changed] {
-        assert!(!words(&output).contains("canary"), "{}", words(&output));
+    for output in [created, twice, changed] {
+        assert!(!printed(&output).contains("canary"), "{}", printed(&output));
     }
 }
 
+/// Runs a command on a terminal, types `input` as soon as the terminal does not echo, and returns what the terminal shows.
+fn on_terminal(command: &Command, input: &str) -> String {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let side = || -> OwnedFd {
+        std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap().into()
+    };
+    // Makes the terminal the controlling one, which is what /dev/tty opens.
+    let mut child = Command::new("setsid");
+    child.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
+    child.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = child.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO) {
+        assert!(child.try_wait().unwrap().is_none(), "the command ended without reading the password");
+        assert!(Instant::now() < deadline, "the terminal still echoes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut terminal = std::fs::File::from(terminal);
+    terminal.write_all(input.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let mut shown = Vec::new();
+    // A terminal whose other side is closed reports an error at its end.
+    let _ = terminal.read_to_end(&mut shown);
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
 #[tokio::test]
-async fn another_key_opens_everything_and_the_old_one_nothing() {
+async fn typed_password_is_not_echoed() {
+    let toygres = Toygres::start();
+    let shown = on_terminal(&toygres.tool(&["user", "add", "tina"]), "canary-typed-password\n");
+    assert!(shown.contains("Password:") && !shown.contains("canary"), "{shown:?}");
+    assert_eq!(status(&toygres, "tina", "canary-typed-password").await, 200);
+}
+
+#[tokio::test]
+async fn rotated_key_opens_every_secret_and_the_old_key_none() {
     let mut toygres = Toygres::start();
     let client = log_in(&toygres).await;
     let body = json!({ "name": "vault", "password": "canary-of-the-vault" });
-    let made: Value =
+    let created: Value =
         client.post(toygres.url("/api/instances")).json(&body).send().await.unwrap().json().await.unwrap();
-    succeeds(&client, &toygres, made["run_id"].as_str().unwrap()).await;
+    succeeds(&client, &toygres, created["run_id"].as_str().unwrap()).await;
     let busy = toygres.tool(&["rotate-key"]).output().unwrap();
-    assert!(!busy.status.success() && words(&busy).contains("Stop it first"), "{}", words(&busy));
+    assert!(!busy.status.success(), "{}", printed(&busy));
     assert!(toygres.stop().success());
 
     let file = toygres.dir.path().join("data/encryption.key");
@@ -84,30 +126,30 @@ async fn another_key_opens_everything_and_the_old_one_nothing() {
     };
     let before = id();
     let rotated = toygres.tool(&["rotate-key"]).output().unwrap();
-    assert!(rotated.status.success(), "{}", words(&rotated));
+    assert!(rotated.status.success(), "{}", printed(&rotated));
     let (after, new) = (id(), std::fs::read_to_string(&file).unwrap());
-    assert!(before != after && words(&rotated).contains(&before) && words(&rotated).contains(&after));
-    assert!(old != new && !words(&rotated).contains(&new));
+    assert!(before != after && printed(&rotated).contains(&before) && printed(&rotated).contains(&after));
+    assert!(old != new && !printed(&rotated).contains(&new));
     let sealed = psql(&toygres.database, "select distinct key_id from toygres.secret");
     assert_eq!(sealed.trim(), after);
 
-    // The old key, and none at all, are refused: the right one is named, neither is shown.
+    // The old key and a missing one are rejected. The id of the right key is named, and no key is shown.
     let refused = |change: &dyn Fn(&mut Command)| {
-        let mut server = command(free_port(), toygres.dir.path(), &toygres.database);
+        let mut server = command(0, toygres.dir.path(), &toygres.database);
         change(&mut server);
         let output = server.env("RUST_LOG", "warn").output().unwrap();
         assert!(!output.status.success());
-        let words = words(&output);
-        assert!(words.contains(&after) && words.contains("TOYGRES_ENCRYPTION_KEY"), "{words}");
-        assert!(!words.contains(&old) && !words.contains(&new), "{words}");
+        let message = printed(&output);
+        assert!(message.contains(&after) && message.contains("TOYGRES_ENCRYPTION_KEY"), "{message}");
+        assert!(!message.contains(&old) && !message.contains(&new), "{message}");
     };
     refused(&|server| {
         server.env("TOYGRES_ENCRYPTION_KEY", &old);
     });
-    std::fs::rename(&file, file.with_extension("away")).unwrap();
+    std::fs::rename(&file, file.with_extension("moved")).unwrap();
     refused(&|_| {});
-    assert!(!file.exists(), "a key was made although the CMS has one");
-    std::fs::rename(file.with_extension("away"), &file).unwrap();
+    assert!(!file.exists(), "a key was generated although the state database has one");
+    std::fs::rename(file.with_extension("moved"), &file).unwrap();
 
     toygres.start_again(|_| {});
     let client = log_in(&toygres).await;
@@ -119,50 +161,46 @@ async fn another_key_opens_everything_and_the_old_one_nothing() {
 }
 
 #[test]
-fn a_cms_is_migrated_and_one_of_a_newer_program_is_refused() {
+fn state_database_is_migrated_and_a_newer_schema_is_rejected() {
     let toygres = Toygres::start();
     let migrated = toygres.tool(&["migrate"]).output().unwrap();
-    assert!(migrated.status.success() && words(&migrated).contains("up to date"), "{}", words(&migrated));
+    assert!(migrated.status.success(), "{}", printed(&migrated));
     psql(
         &toygres.database,
         "insert into toygres._sqlx_migrations (version, description, success, checksum, execution_time)
-         values (9999, 'of tomorrow', true, '', 0)",
+         values (9999, 'newer', true, '', 0)",
     );
     let elsewhere = tempfile::tempdir().unwrap();
-    for mut program in [toygres.tool(&["migrate"]), command(free_port(), elsewhere.path(), &toygres.database)]
+    for mut program in [toygres.tool(&["migrate"]), command(0, elsewhere.path(), &toygres.database)]
     {
         let refused = program.env("RUST_LOG", "warn").output().unwrap();
         assert!(!refused.status.success());
-        let words = words(&refused);
-        assert!(words.contains("newer Toygres") && words.contains("9999"), "{words}");
+        let message = printed(&refused);
+        assert!(message.contains("9999"), "{message}");
     }
 }
 
 #[test]
-fn a_wrong_database_url_is_explained_without_its_password() {
+fn database_url_errors_name_the_cause_without_the_password() {
     let good = toygres::database_url("postgres");
     let (_, place) = good.rsplit_once('@').unwrap();
     let (place, _) = place.split_once('/').unwrap();
-    let dead = free_port();
-    for (url, word) in [
-        (
-            format!("postgres://toygres:canary-url-password@127.0.0.1:{dead}/toygres"),
-            "Is that PostgreSQL running?",
-        ),
+    for (url, cause) in [
+        ("postgres://toygres:canary-url-password@127.0.0.1:1/toygres".to_owned(), "refused"),
         (format!("postgres://toygres:canary-url-password@{place}/no_such_database"), "does not exist"),
-        (format!("postgres://nobody:canary-url-password@{place}/postgres"), "nobody"),
-        ("postgres://toygres:canary-url-password@[oops/toygres".to_owned(), "cannot be read"),
-        ("canary-url-password".to_owned(), "cannot be read"),
+        (format!("postgres://unknown:canary-url-password@{place}/postgres"), "unknown"),
+        ("postgres://toygres:canary-url-password@[oops/toygres".to_owned(), "invalid"),
+        ("canary-url-password".to_owned(), "invalid"),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let refused = command(free_port(), dir.path(), "unused")
+        let refused = command(0, dir.path(), "unused")
             .env("DATABASE_URL", &url)
             .env("RUST_LOG", "debug")
             .output()
             .unwrap();
         assert!(!refused.status.success(), "{url}");
-        let words = words(&refused);
-        assert!(words.contains(word), "{url}: {words}");
-        assert!(!words.contains("canary-url-password"), "{words}");
+        let message = printed(&refused);
+        assert!(message.contains(cause), "{url}: {message}");
+        assert!(!message.contains("canary-url-password"), "{message}");
     }
 }

@@ -1,18 +1,16 @@
-//! The lines that users of the original type, word for word, against a real server.
+//! The curl commands of the seed's documentation, unchanged, against a real server.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod toygres;
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use toygres::{NAME, PASSWORD, Toygres};
 
-/// Runs a line in a shell with the original's variables; only the port changes, where 8080 is somebody else's, and the
-/// place of the cookies, which is the test's own.
+/// Runs a command of the documentation in a shell; only the port and the file of the cookies are replaced.
 fn shell(toygres: &Toygres, line: &str) -> String {
     let line = line.replace("localhost:8080", &format!("localhost:{}", toygres.port));
     let line =
@@ -51,10 +49,8 @@ fn wait_for(toygres: &Toygres, run: &Value) {
 }
 
 #[test]
-fn the_originals_lines_work() {
-    let free = TcpListener::bind("127.0.0.1:8080").is_ok();
-    let toygres = if free { Toygres::start_at(8080) } else { Toygres::start() };
-
+fn curl_commands_of_the_seed_work() {
+    let toygres = Toygres::start();
     assert_eq!(shell(&toygres, "curl http://localhost:8080/health"), "ok\n");
     shell(
         &toygres,
@@ -63,11 +59,11 @@ fn the_originals_lines_work() {
     assert_eq!(shell(&toygres, "curl -b /tmp/cookies.txt http://localhost:8080/api/instances"), "[]");
     assert_eq!(shell(&toygres, "curl -b /tmp/cookies.txt http://localhost:8080/api/images"), "[]");
 
-    let made = post(&toygres, "/api/instances", &json!({"name": "orders", "password": "the source has it"}));
-    assert_eq!(made["status"], "creating");
-    wait_for(&toygres, &made["run_id"]);
+    let created = post(&toygres, "/api/instances", &json!({"name": "orders", "password": "the source has it"}));
+    assert_eq!(created["status"], "creating");
+    wait_for(&toygres, &created["run_id"]);
 
-    let body = json!({"name": "my-backup", "instance_id": made["id"], "description": "Optional description"});
+    let body = json!({"name": "my-backup", "instance_id": created["id"], "description": "Optional description"});
     let image = post(&toygres, "/api/images", &body);
     assert_eq!(image["name"], "my-backup");
     wait_for(&toygres, &image["run_id"]);
@@ -81,7 +77,7 @@ fn the_originals_lines_work() {
     let restored: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(restored["status"], "running");
 
-    // The source's password opens it; the one in the body does not, nor none at all.
+    // The restored instance has the password of its source, not the one of the request.
     let login = |password: &str| {
         let mut psql = Command::new("psql");
         psql.args([

@@ -1,4 +1,4 @@
-//! A run with 200,000 lines: its page stays small, its search goes through all of them, its download holds no memory.
+//! A log of 200,000 lines: its page is small, its search covers all lines, and its download is streamed.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -18,7 +18,7 @@ async fn log_in(toygres: &Toygres) -> reqwest::Client {
     client
 }
 
-/// A run that has ended, with a line of 200 bytes each and an error among 10,000.
+/// Inserts an ended run with lines of 200 bytes; every 10,000th is an error.
 fn fill(toygres: &Toygres) {
     psql(
         &toygres.database,
@@ -35,13 +35,13 @@ fn fill(toygres: &Toygres) {
     );
 }
 
-/// The numbers of the lines that a page shows.
+/// The numbers of the lines in a page.
 fn shown(page: &str) -> Vec<usize> {
     page.split("<li id=\"L").skip(1).map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn a_log_of_200_000_lines_is_paged_searched_and_streamed() {
+async fn large_log_is_paged_searched_and_streamed() {
     let toygres = Toygres::start();
     fill(&toygres);
     let client = log_in(&toygres).await;
@@ -79,7 +79,7 @@ async fn a_log_of_200_000_lines_is_paged_searched_and_streamed() {
         lines += part.iter().filter(|byte| **byte == b'\n').count();
     }
     assert_eq!(lines, LINES);
-    assert!(bytes > 40_000_000, "{bytes} bytes came");
+    assert!(bytes > 40_000_000, "{bytes} bytes were received");
     let grown = toygres.peak_memory() - before;
     assert!(grown < 24_000_000, "the server grew by {grown} bytes for a download of {bytes}");
 }

@@ -1,20 +1,20 @@
-//! Pages under load: each has its own policy, and lends nothing of its own to another answer.
+//! Pages under concurrent load: each has its own Content-Security-Policy.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod toygres;
 
-use toygres::{Toygres, free_port, log_in, psql};
+use toygres::{Toygres, log_in, psql};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_page_has_its_own_policy_however_busy_the_server_is() {
+async fn concurrent_pages_have_their_own_policies() {
     let site = tempfile::tempdir().unwrap();
     std::fs::write(site.path().join("favicon.svg"), "<svg xmlns='http://www.w3.org/2000/svg'/>").unwrap();
-    let toygres = Toygres::start_with(free_port(), |server| {
+    let toygres = Toygres::start_with(|server| {
         server.env("LEPTOS_SITE_ROOT", site.path()).env("RUST_LOG", "info");
     });
     let client = log_in(&toygres).await;
-    // Beside each other, on connections of their own: a browser asks for the icon while pages are being rendered.
+    // A browser requests the icon while pages are rendered.
     let mut loads = tokio::task::JoinSet::new();
     for n in 0..8 {
         let (client, page, icon) = (client.clone(), toygres.url("/runs"), toygres.url("/favicon.svg"));
@@ -27,8 +27,8 @@ async fn every_page_has_its_own_policy_however_busy_the_server_is() {
                 let body = answer.text().await.unwrap();
                 if n % 2 == 0 {
                     let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next());
-                    let nonce = nonce.unwrap_or_else(|| panic!("a page without its policy: {policy}"));
-                    assert!(body.contains(nonce), "the policy is another page's");
+                    let nonce = nonce.unwrap_or_else(|| panic!("a page has no policy: {policy}"));
+                    assert!(body.contains(nonce), "a page has the policy of another page");
                 } else {
                     assert!(!policy.contains("nonce"), "a file has a page's policy: {policy}");
                 }
@@ -38,11 +38,11 @@ async fn every_page_has_its_own_policy_however_busy_the_server_is() {
     while let Some(load) = loads.join_next().await {
         load.unwrap();
     }
-    assert!(!toygres.log().contains("without its policy"), "{}", toygres.log());
+    assert!(!toygres.log().contains("without a Content-Security-Policy"), "{}", toygres.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forms_are_shown_to_who_may_send_them() {
+async fn forms_require_the_role_that_may_submit_them() {
     let toygres = Toygres::start();
     let client = log_in(&toygres).await;
     let pages = ["/instances/new", "/instances/add"];

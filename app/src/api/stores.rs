@@ -157,7 +157,7 @@ pub async fn list_stores() -> Result<Vec<StoreRow>> {
 #[server(prefix = "/api/fn", endpoint = "test-store")]
 pub async fn test_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Operator)?;
-    control::stores::test(&services, &actor, store).await?;
+    control::commands::test_store(&services, &actor, store).await?;
     leptos_axum::redirect("/settings?at=stores&tested=ok");
     Ok(())
 }
@@ -176,7 +176,7 @@ pub async fn add_store(
     let (services, actor) = super::caller(Role::Admin)?;
     let remember = |error| access.map_field(error, &[("name", &*name), ("url", &*url)]);
     let (how, keys) = access.parse().map_err(remember)?;
-    let added = control::stores::add(&services, &actor, &name, &url, &how, keys).await;
+    let added = control::commands::add_store(&services, &actor, &name, &url, &how, keys).await;
     super::redirect_to_sudo(added).map_err(remember)?;
     leptos_axum::redirect("/settings?at=stores");
     Ok(())
@@ -194,7 +194,7 @@ pub async fn set_store_access(
     let (services, actor) = super::caller(Role::Admin)?;
     let remember = |error| access.map_field(error, &[]);
     let (how, keys) = access.parse().map_err(remember)?;
-    let changed = control::stores::set_access(&services, &actor, store, &how, keys).await;
+    let changed = control::commands::set_store_access(&services, &actor, store, &how, keys).await;
     super::redirect_to_sudo(changed).map_err(remember)?;
     leptos_axum::redirect("/settings?at=stores&tested=ok");
     Ok(())
@@ -204,7 +204,7 @@ pub async fn set_store_access(
 #[server(prefix = "/api/fn", endpoint = "default-store")]
 pub async fn default_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::redirect_to_sudo(control::stores::set_default(&services, &actor, store).await)?;
+    super::redirect_to_sudo(control::commands::set_default_store(&services, &actor, store).await)?;
     Ok(())
 }
 
@@ -212,6 +212,6 @@ pub async fn default_store(store: StoreId) -> Result<()> {
 #[server(prefix = "/api/fn", endpoint = "forget-store")]
 pub async fn forget_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
-    super::redirect_to_sudo(control::stores::forget(&services, &actor, store).await)?;
+    super::redirect_to_sudo(control::commands::remove_store(&services, &actor, store).await)?;
     Ok(())
 }

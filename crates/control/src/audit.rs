@@ -1,4 +1,4 @@
-//! The audit: who did what to what, when, and how it went. Rows are only ever added.
+//! The audit log: who did what to which object, when, and with which outcome. Rows are only added.
 
 use model::page::Page;
 use model::user::AuditRow;
@@ -9,13 +9,15 @@ use crate::error::{Error, Result};
 use crate::services::Services;
 
 const PER_PAGE: i64 = 50;
-/// Who does what is done without a server.
+/// The longest subject that is recorded, in characters.
+const MAX_SUBJECT: usize = 200;
+/// The actor of actions that were taken with a command of `toygres-server`.
 pub const COMMAND_LINE: &str = "the command line";
 
 /// Adds a row.
 ///
 /// # Errors
-/// The CMS does not answer.
+/// The state database is unavailable.
 pub async fn record(
     db: impl PgExecutor<'_>,
     actor: &str,
@@ -37,20 +39,20 @@ pub async fn record(
     .map(drop)
 }
 
-/// Writes down how an action went that somebody took at the command line.
+/// Performs an action of the command line and records its outcome.
 ///
 /// # Errors
-/// Those of the action; and the CMS does not answer.
+/// Those of the action, and: the state database is unavailable.
 pub async fn by_command<T>(
     db: &PgPool,
     action: &str,
     subject: &str,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    written_down(db, COMMAND_LINE, action, subject, |_| None, work).await
+    perform(db, COMMAND_LINE, action, subject, |_| None, work).await
 }
 
-/// Writes down how an action went: a refusal too.
+/// Performs an action of a user and records its outcome, also if the action is refused.
 pub(crate) async fn audited<T>(
     db: &PgPool,
     actor: &Actor,
@@ -59,10 +61,10 @@ pub(crate) async fn audited<T>(
     run: impl Fn(&T) -> Option<RunId>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    written_down(db, &actor.name, action, subject, run, work).await
+    perform(db, &actor.name, action, subject, run, work).await
 }
 
-async fn written_down<T>(
+async fn perform<T>(
     db: &PgPool,
     actor: &str,
     action: &str,
@@ -75,19 +77,19 @@ async fn written_down<T>(
         Ok(done) => ("ok", run(done)),
         Err(error) => (error.code(), None),
     };
-    let subject: String = subject.chars().filter(|c| !c.is_control()).take(200).collect();
+    let subject: String = subject.chars().filter(|c| !c.is_control()).take(MAX_SUBJECT).collect();
     let recorded = record(db, actor, action, &subject, outcome, run).await;
     match (result, recorded) {
-        // What was done and could not be written down is not hidden.
+        // An action that succeeded without an audit row is reported as an error.
         (Ok(_), Err(error)) => Err(Error::from(error)),
         (result, _) => result,
     }
 }
 
-/// A page of it, the newest row first.
+/// A page of the audit log, newest row first.
 ///
 /// # Errors
-/// The CMS does not answer.
+/// The state database is unavailable.
 pub async fn list(services: &Services, page: i64) -> Result<Page<AuditRow>> {
     let page = page.clamp(1, 1_000_000);
     let rows = sqlx::query_as!(

@@ -135,6 +135,14 @@ impl From<serde_json::Error> for Error {
     }
 }
 
+/// The cause and the fix of a failure and its raw text, as the message of a form field.
+pub(crate) fn with_explanation(failure: &Failure) -> String {
+    match failure.code.explanation() {
+        Some(explanation) => format!("{} {} ({failure})", explanation.cause, explanation.fix),
+        None => failure.to_string(),
+    }
+}
+
 /// What an error means for a step: a permanent failure is not retried, an unavailable state database counts no attempt.
 impl From<Error> for workflow::Failure {
     fn from(error: Error) -> Self {

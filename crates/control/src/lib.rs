@@ -2,6 +2,7 @@
 //! user gives (`commands`) or a workflow that carries it out (`workflows`). This crate knows no HTTP and no pages.
 
 pub mod audit;
+pub mod changes;
 mod collector;
 pub mod commands;
 pub mod diagnosis;

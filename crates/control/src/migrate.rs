@@ -1,30 +1,27 @@
-//! Migrations: at start, one server at a time, never backwards.
+//! Schema migrations of the state database: applied at start, by one server at a time, forward only.
 
 use sqlx::PgPool;
 
-/// Why the CMS could not be brought to this program's schema.
+/// Why the state database could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// A newer program was here.
+    /// A newer version of Toygres migrated the database.
     #[error(
-        "The CMS was migrated by a newer Toygres (migration {0} is unknown to this one). Start that version, or restore the CMS from before."
+        "The state database was migrated by a newer version of Toygres: migration {0} is unknown to this version. Start the newer version, or restore a backup of the state database."
     )]
     Newer(i64),
-    /// The database did not take a migration.
-    #[error("migrate the CMS")]
+    /// A migration failed.
+    #[error("cannot migrate the state database")]
     Failed(#[from] sqlx::migrate::MigrateError),
-    /// The database did not answer.
-    #[error("connect to the CMS")]
-    Database(#[from] sqlx::Error),
 }
 
-/// Applies what is missing. Two servers that start at once take turns: sqlx holds an advisory lock.
+/// Applies the pending migrations. Servers that start at the same time take turns: sqlx holds an advisory lock.
 ///
 /// # Errors
-/// The schema is newer than this program, or the database refuses.
+/// The schema is newer than this program, or a migration fails.
 pub async fn migrate(db: &PgPool) -> Result<(), MigrateError> {
     let mut migrator = sqlx::migrate!("../../migrations");
-    // Named with its schema: a role called toygres would look for it in its own schema once that is there.
+    // Qualified, because a role named toygres would find another table through its search_path once its schema exists.
     migrator.create_schema("toygres");
     migrator.dangerous_set_table_name("toygres._sqlx_migrations");
     match migrator.run(db).await {

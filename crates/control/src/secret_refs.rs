@@ -1,16 +1,16 @@
-//! Passwords that are in a Secret of the cluster: the reference is kept here, the value is read each time it is used.
+//! Passwords in a Secret of the cluster: the reference is stored, the value is read at each use.
 
 use std::fmt;
 use std::str::FromStr;
 
-use platform::{Platform, Secret};
+use platform::{ExposeSecret, Platform, Secret};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_explanation};
 
-/// The form's and the body's field.
+/// The field of the form and the body.
 const FIELD: &str = "secret_ref";
 
-/// One key of one Secret.
+/// A reference to one key of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretRef {
     namespace: String,
@@ -36,7 +36,7 @@ impl FromStr for SecretRef {
             }
             _ => Err(Error::invalid(
                 FIELD,
-                "A reference to a Secret is namespace/name/key, such as shop/orders-postgres/password.",
+                "Enter namespace/name/key, such as shop/orders-postgres/password.",
             )),
         }
     }
@@ -49,7 +49,7 @@ impl fmt::Display for SecretRef {
 }
 
 impl SecretRef {
-    /// How to look at it, for who may.
+    /// The command that prints the value, for users with access to the cluster.
     pub(crate) fn command(&self) -> String {
         format!(
             "kubectl get secret --namespace {} {} --output jsonpath='{{.data.{}}}' | base64 --decode",
@@ -59,30 +59,31 @@ impl SecretRef {
         )
     }
 
-    /// The value as it is now.
+    /// Reads the current value.
     ///
     /// # Errors
-    /// The platform has no Secrets, this one may not be read, or the key is not in it; the field is named.
+    /// [`Error::Invalid`] if the Secret or the key does not exist or may not be read; [`Error::Failed`] if the cluster is
+    /// unavailable.
     pub(crate) async fn read(&self, platform: &dyn Platform) -> Result<Secret> {
-        let refused = |words: String| Error::invalid(FIELD, words);
-        let mut values = platform.read_secret(&self.namespace, &self.name).await.map_err(|error| match error {
-            platform::Error::Transient(error) => {
-                tracing::warn!(error = format!("{error:#}"), secret = %self, "a Secret could not be read");
-                Error::Unavailable(format!("The cluster does not answer for the Secret {self}. Try again in a moment."))
+        let invalid = |message: String| Error::invalid(FIELD, message);
+        let mut values = platform.read_secret(&self.namespace, &self.name).await.map_err(|error| {
+            let failure = error.failure();
+            match failure.code.is_permanent() {
+                true => invalid(with_explanation(failure)),
+                false => Error::Failed(failure.clone()),
             }
-            platform::Error::Foreign(words) | platform::Error::Impossible(words) => refused(words),
         })?;
         let Some(value) = values.remove(&self.key) else {
-            let there: Vec<String> = values.into_keys().collect();
-            let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
-            return Err(refused(format!(
-                "The Secret {}/{} has no key {}; it has {there}.",
+            let keys: Vec<String> = values.into_keys().collect();
+            let keys = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
+            return Err(invalid(format!(
+                "The Secret {}/{} has no key {}. Its keys: {keys}.",
                 self.namespace, self.name, self.key
             )));
         };
-        if value.reveal().is_empty() || value.reveal().contains(['\n', '\r', '\0']) {
-            return Err(refused(format!(
-                "The value of {self} is empty or has a line break. Store the password alone (printf, not echo)."
+        if value.expose_secret().is_empty() || value.expose_secret().contains(['\n', '\r', '\0']) {
+            return Err(invalid(format!(
+                "The value of {self} is empty or contains a line break. Store the password without one: use printf, not echo."
             )));
         }
         Ok(value)
@@ -94,8 +95,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_has_three_parts_of_their_characters() {
-        let good: SecretRef = " shop/orders.db/postgres_password ".parse().expect("a reference");
+    fn reference_has_three_valid_parts() {
+        let good: SecretRef = " shop/orders.db/postgres_password ".parse().expect("reference");
         assert_eq!(good.to_string(), "shop/orders.db/postgres_password");
         for bad in ["", "a/b", "a/b/c/d", "a//c", "A/b/c", "a/b/c d", "../b/c d", "a/b/$(id)"] {
             let error = bad.parse::<SecretRef>().expect_err(bad);
@@ -104,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn the_command_names_the_key_as_jsonpath_takes_it() {
-        let secret: SecretRef = "shop/orders/tls.key".parse().expect("a reference");
+    fn command_escapes_dots_in_the_key() {
+        let secret: SecretRef = "shop/orders/tls.key".parse().expect("reference");
         assert!(secret.command().contains(r"'{.data.tls\.key}'"), "{}", secret.command());
     }
 }

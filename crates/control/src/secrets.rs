@@ -1,14 +1,12 @@
-//! Secrets at rest: sealed with XChaCha20-Poly1305, bound to the row that they belong to. It knows nothing of what they
-//! open.
+//! Secrets at rest: sealed with XChaCha20-Poly1305 and bound to the row that they belong to.
 
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Generate, Key, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use platform::Secret;
+use data_encoding::{BASE64, HEXLOWER};
+use platform::{ExposeSecret, Secret};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -16,21 +14,21 @@ use uuid::Uuid;
 const CANARY: &[u8] = b"toygres";
 const NONCE: usize = 24;
 
-/// The key that secrets are sealed with. It has no `Debug` output that shows it.
+/// The key that secrets are sealed with. Its `Debug` output shows the key's id only.
 #[derive(Clone)]
 pub struct Keyring {
     cipher: XChaCha20Poly1305,
     key_id: String,
 }
 
-/// What a secret is.
+/// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The password of an instance's superuser.
     InstancePassword,
-    /// That of the source of an image, as of the time of the backup.
+    /// The superuser password of an image's source at the time of the backup.
     ImagePassword,
-    /// The keys that open a store.
+    /// The access keys of a store.
     StoreCredential,
 }
 
@@ -51,46 +49,48 @@ impl std::fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// A key as 32 bytes in base64.
+    /// Parses a key of 32 bytes in base64.
     ///
     /// # Errors
-    /// It is not that.
+    /// The text is not 32 bytes in base64.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let bytes = STANDARD.decode(text.trim()).ok().filter(|bytes| bytes.len() == 32);
-        let bytes = bytes
-            .context("an encryption key is 32 bytes in base64, such as `openssl rand -base64 32` makes")?;
-        let key = Key::<XChaCha20Poly1305>::try_from(&*bytes).context("take the key in")?;
-        let key_id = hex::encode(&Sha256::digest([b"toygres key id", &*bytes].concat())[..6]);
+        let bytes = BASE64.decode(text.trim().as_bytes()).ok().filter(|bytes| bytes.len() == 32);
+        let bytes = bytes.context(
+            "the encryption key is not 32 bytes in base64; generate one with `openssl rand -base64 32`",
+        )?;
+        let key = Key::<XChaCha20Poly1305>::try_from(&*bytes).context("read the encryption key")?;
+        let key_id = HEXLOWER.encode(&Sha256::digest([b"toygres key id", &*bytes].concat())[..6]);
         Ok(Self { cipher: XChaCha20Poly1305::new(&key), key_id })
     }
 
-    /// A new key, in base64.
+    /// Generates a key, in base64.
     #[must_use]
     pub fn generate() -> Secret {
-        Secret::new(STANDARD.encode(Key::<XChaCha20Poly1305>::generate()))
+        Secret::from(BASE64.encode(&Key::<XChaCha20Poly1305>::generate()))
     }
 
-    /// The key's id: safe to show.
+    /// The key's id, which is not secret.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// The key of this CMS: `given`, or the one in `file`, which is made only if the CMS has none yet.
+    /// Opens the key of the state database: `given`, or the key in `file`. The file is created only if the state database
+    /// has no key yet.
     ///
     /// # Errors
-    /// The CMS has another key: without that one its secrets are lost, so nothing is done. The key's id is named.
+    /// The state database uses another key, whose id is named.
     pub async fn open(db: &PgPool, given: Option<&Secret>, file: &Path) -> anyhow::Result<Self> {
-        let known: Option<String> =
+        let active: Option<String> =
             sqlx::query_scalar!("select key_id from toygres.encryption_key where active")
                 .fetch_optional(db)
                 .await?;
         let keys = match given {
-            Some(given) => Self::parse(given.reveal()).context("read TOYGRES_ENCRYPTION_KEY")?,
-            None => Self::from_file(file, known.as_deref())?,
+            Some(given) => Self::parse(given.expose_secret()).context("read TOYGRES_ENCRYPTION_KEY")?,
+            None => Self::from_file(file, active.as_deref())?,
         };
         let mut tx = db.begin().await?;
-        if known.is_none() {
+        if active.is_none() {
             let canary = keys.seal(CANARY, b"canary")?;
             sqlx::query!(
                 "insert into toygres.encryption_key (key_id, canary) values ($1, $2) on conflict do nothing",
@@ -103,20 +103,22 @@ impl Keyring {
         let row = sqlx::query!("select key_id, canary from toygres.encryption_key where active")
             .fetch_one(&mut *tx)
             .await?;
-        let fits =
+        let is_active =
             row.key_id == keys.key_id && keys.unseal(&row.canary, b"canary").is_ok_and(|text| text == CANARY);
         ensure!(
-            fits,
-            "The CMS' secrets are sealed with the key {}, and this server was given the key {}. Start it with the right one (TOYGRES_ENCRYPTION_KEY or {}).",
+            is_active,
+            "The secrets in the state database are sealed with the key {}, but this server was given the key {}. Start it with the key {} (TOYGRES_ENCRYPTION_KEY or {}).",
             row.key_id,
             keys.key_id,
+            row.key_id,
             file.display()
         );
         tx.commit().await?;
         Ok(keys)
     }
 
-    fn from_file(file: &Path, known: Option<&str>) -> anyhow::Result<Self> {
+    /// Reads the key file. Creates it if there is none and the state database has no `active` key.
+    fn from_file(file: &Path, active: Option<&str>) -> anyhow::Result<Self> {
         use std::io::Write;
         use std::os::unix::fs::OpenOptionsExt;
         match std::fs::read_to_string(file) {
@@ -124,28 +126,28 @@ impl Keyring {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
         }
-        if let Some(known) = known {
+        if let Some(active) = active {
             bail!(
-                "The CMS' secrets are sealed with the key {known}, and there is no {}. Put the file back, or set TOYGRES_ENCRYPTION_KEY.",
+                "The secrets in the state database are sealed with the key {active}, but {} does not exist. Restore the file, or set TOYGRES_ENCRYPTION_KEY.",
                 file.display()
             );
         }
         let key = Self::generate();
-        let mut made = std::fs::OpenOptions::new()
+        let mut created = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(file)
-            .with_context(|| format!("make {}", file.display()))?;
-        made.write_all(key.reveal().as_bytes())?;
-        made.sync_all()?;
-        Self::parse(key.reveal())
+            .with_context(|| format!("create {}", file.display()))?;
+        created.write_all(key.expose_secret().as_bytes())?;
+        created.sync_all()?;
+        Self::parse(key.expose_secret())
     }
 
-    /// Keeps a secret for its owner, over an older one.
+    /// Stores the secret of an owner, replacing an older one.
     ///
     /// # Errors
-    /// The CMS does not answer.
+    /// The state database is unavailable.
     pub async fn keep(
         &self,
         db: &mut PgConnection,
@@ -153,7 +155,7 @@ impl Keyring {
         owner: Uuid,
         secret: &Secret,
     ) -> anyhow::Result<()> {
-        let sealed = self.seal(secret.reveal().as_bytes(), &bound(kind.as_str(), owner))?;
+        let sealed = self.seal(secret.expose_secret().as_bytes(), &associated_data(kind.as_str(), owner))?;
         sqlx::query!(
             "insert into toygres.secret (kind, owner, key_id, sealed) values ($1, $2, $3, $4)
              on conflict (kind, owner) do update set key_id = excluded.key_id, sealed = excluded.sealed",
@@ -167,10 +169,10 @@ impl Keyring {
         Ok(())
     }
 
-    /// Reads a secret, if there is one.
+    /// Reads the secret of an owner, if one is stored.
     ///
     /// # Errors
-    /// It was sealed with another key, or was moved here from another row.
+    /// It was sealed with another key or for another row.
     pub async fn read(&self, db: &PgPool, kind: Kind, owner: Uuid) -> anyhow::Result<Option<Secret>> {
         let row = sqlx::query!(
             "select key_id, sealed from toygres.secret where kind = $1 and owner = $2",
@@ -181,24 +183,25 @@ impl Keyring {
         .await?;
         let Some(row) = row else { return Ok(None) };
         ensure!(row.key_id == self.key_id, "the secret is sealed with the key {}", row.key_id);
-        let text = self.unseal(&row.sealed, &bound(kind.as_str(), owner))?;
-        Ok(Some(Secret::new(String::from_utf8(text).context("read a secret")?)))
+        let text = self.unseal(&row.sealed, &associated_data(kind.as_str(), owner))?;
+        Ok(Some(Secret::from(String::from_utf8(text).context("read a secret")?)))
     }
 
-    /// Forgets a secret.
+    /// Deletes the secret of an owner.
     ///
     /// # Errors
-    /// The CMS does not answer.
+    /// The state database is unavailable.
     pub async fn forget(db: &mut PgConnection, kind: Kind, owner: Uuid) -> sqlx::Result<()> {
-        let forget =
+        let delete =
             sqlx::query!("delete from toygres.secret where kind = $1 and owner = $2", kind.as_str(), owner);
-        forget.execute(db).await.map(drop)
+        delete.execute(db).await.map(drop)
     }
 
-    /// Seals every secret anew with `new`, in one transaction; from then on servers need the new key. Returns how many.
+    /// Seals every secret with another key, in one transaction. After that, servers need the new key. Returns the number
+    /// of secrets.
     ///
     /// # Errors
-    /// `self` is not the CMS' key.
+    /// `self` is not the key of the state database.
     pub async fn rotate(&self, db: &PgPool, new: &Self) -> anyhow::Result<usize> {
         let mut tx = db.begin().await?;
         sqlx::query!("lock table toygres.secret, toygres.encryption_key in exclusive mode")
@@ -216,8 +219,8 @@ impl Keyring {
         .await?;
         let rows = sqlx::query!("select kind, owner, sealed from toygres.secret").fetch_all(&mut *tx).await?;
         for row in &rows {
-            let bound = bound(&row.kind, row.owner);
-            let sealed = new.seal(&self.unseal(&row.sealed, &bound)?, &bound)?;
+            let data = associated_data(&row.kind, row.owner);
+            let sealed = new.seal(&self.unseal(&row.sealed, &data)?, &data)?;
             sqlx::query!(
                 "update toygres.secret set key_id = $3, sealed = $4 where kind = $1 and owner = $2",
                 row.kind,
@@ -232,23 +235,23 @@ impl Keyring {
         Ok(rows.len())
     }
 
-    fn seal(&self, plain: &[u8], bound: &[u8]) -> anyhow::Result<Vec<u8>> {
+    fn seal(&self, plain: &[u8], data: &[u8]) -> anyhow::Result<Vec<u8>> {
         let nonce = XNonce::generate();
-        let sealed = self.cipher.encrypt(&nonce, Payload { msg: plain, aad: bound });
+        let sealed = self.cipher.encrypt(&nonce, Payload { msg: plain, aad: data });
         let sealed = sealed.map_err(|_| anyhow::anyhow!("seal a secret"))?;
         Ok([&*nonce, &*sealed].concat())
     }
 
-    fn unseal(&self, sealed: &[u8], bound: &[u8]) -> anyhow::Result<Vec<u8>> {
+    fn unseal(&self, sealed: &[u8], data: &[u8]) -> anyhow::Result<Vec<u8>> {
         ensure!(sealed.len() > NONCE, "a sealed secret is too short");
         let (nonce, sealed) = sealed.split_at(NONCE);
         let nonce = XNonce::try_from(nonce).context("read a nonce")?;
-        let plain = self.cipher.decrypt(&nonce, Payload { msg: sealed, aad: bound });
-        plain.map_err(|_| anyhow::anyhow!("a secret cannot be opened: another key, or another row's"))
+        let plain = self.cipher.decrypt(&nonce, Payload { msg: sealed, aad: data });
+        plain.map_err(|_| anyhow::anyhow!("a secret was sealed with another key or for another row"))
     }
 }
 
-/// What a sealed value is bound to: its table, its column's meaning and its row.
-fn bound(kind: &str, owner: Uuid) -> Vec<u8> {
+/// The associated data that a sealed value authenticates: its table, kind and owner.
+fn associated_data(kind: &str, owner: Uuid) -> Vec<u8> {
     format!("toygres.secret/{kind}/{owner}").into_bytes()
 }

@@ -1,9 +1,9 @@
-//! What everything here works with: the CMS, the platform, the keys.
+//! What every command and query needs: the state database, the platform and the keys.
 
 use std::sync::Arc;
 
 use anyhow::Context;
-use model::{PlatformInfo, PlatformId, PlatformKind, RunId};
+use model::{PlatformId, PlatformInfo, RunId};
 use platform::Platform;
 use sqlx::PgPool;
 use tokio::sync::broadcast;
@@ -11,24 +11,26 @@ use uuid::Uuid;
 
 use crate::secrets::Keyring;
 
-/// How many changes a slow listener may be behind before it is told to fetch everything again.
+/// How many changes a slow listener may lag behind before it misses some.
 const CHANGES: usize = 256;
 
 /// What [`Services::open`] needs.
 pub struct Config {
-    /// The CMS, migrated.
+    /// The state database, migrated.
     pub db: PgPool,
-    /// Where instances and jobs live.
+    /// The platform of instances and jobs.
     pub platform: Arc<dyn Platform>,
-    /// The keys that secrets are sealed with.
+    /// The key that secrets are sealed with.
     pub keys: Keyring,
-    /// The store that a new CMS begins with; none where a person has to add one.
+    /// The first store of a new state database; `None` if an admin adds one.
     pub default_store_url: Option<String>,
+    /// How many days log lines are kept.
+    pub log_retention_days: i32,
     /// This program's version.
     pub app_version: &'static str,
 }
 
-/// The services; a clone is a handle to the same.
+/// The services. Clones share them.
 #[derive(Clone)]
 pub struct Services(Arc<Inner>);
 
@@ -37,82 +39,67 @@ struct Inner {
     platform: Arc<dyn Platform>,
     platform_id: PlatformId,
     keys: Keyring,
+    log_retention_days: i32,
     app_version: &'static str,
     changes: broadcast::Sender<RunId>,
 }
 
 impl Services {
-    /// Registers the platform, and the first store if there is none and one is named.
+    /// Registers the platform and, in a new state database, the default store.
     ///
     /// # Errors
-    /// The CMS does not answer.
+    /// The state database is unavailable.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
-        let kind = config.platform.kind();
-        let identity = config.platform.identity();
-        let id = sqlx::query_scalar!(
-            "insert into toygres.platform (id, kind, identity) values ($1, $2, $3)
-             on conflict (kind, identity) do update set kind = excluded.kind returning id",
-            Uuid::now_v7(),
-            kind,
-            identity
-        )
-        .fetch_one(&config.db)
-        .await
-        .context("register the platform")?;
+        let platform_id = register_platform(&config.db, &*config.platform).await?;
         if let Some(url) = &config.default_store_url {
-            sqlx::query!(
-                "insert into toygres.store (id, name, url, is_default) select $1, 'default', $2, true
-             where not exists (select from toygres.store) on conflict do nothing",
-                Uuid::now_v7(),
-                url
-            )
-            .execute(&config.db)
-            .await
-            .context("register the first store")?;
+            register_first_store(&config.db, url).await?;
         }
-        let inner = Inner {
+        Ok(Self(Arc::new(Inner {
             db: config.db,
             platform: config.platform,
-            platform_id: PlatformId(id),
+            platform_id,
             keys: config.keys,
+            log_retention_days: config.log_retention_days,
             app_version: config.app_version,
             changes: broadcast::channel(CHANGES).0,
-        };
-        let services = Self(Arc::new(inner));
-        tokio::spawn(crate::runs::listen(services.0.db.clone(), services.0.changes.clone()));
-        Ok(services)
+        })))
     }
 
-    /// The CMS.
+    /// The state database.
     #[must_use]
     pub fn db(&self) -> &PgPool {
         &self.0.db
     }
 
-    /// Where instances and jobs live.
+    /// The platform of instances and jobs.
     #[must_use]
     pub fn platform(&self) -> &Arc<dyn Platform> {
         &self.0.platform
     }
 
-    /// The platform's row.
+    /// The id of the platform's row.
     #[must_use]
     pub fn platform_id(&self) -> PlatformId {
         self.0.platform_id
     }
 
-    /// Where instances and jobs live, for people.
+    /// The kind and the name of the platform.
     #[must_use]
     pub fn place(&self) -> PlatformInfo {
         let platform = self.platform();
-        let kind = platform.kind().parse().unwrap_or(PlatformKind::Local);
-        PlatformInfo { kind, name: platform.place().to_owned() }
+        PlatformInfo { kind: platform.kind(), name: platform.place().to_owned() }
     }
 
-    /// The keys.
+    /// The key that secrets are sealed with.
     #[must_use]
     pub fn keys(&self) -> &Keyring {
         &self.0.keys
+    }
+
+    /// How many days log lines are kept.
+    #[must_use]
+    pub fn log_retention_days(&self) -> i32 {
+        self.0.log_retention_days
     }
 
     /// This program's version.
@@ -121,9 +108,41 @@ impl Services {
         self.0.app_version
     }
 
-    /// Runs that changed. A hint: whoever is told fetches again, and does so too when told that some were missed.
+    /// The ids of runs that changed; the nil id means that any run may have changed. A listener fetches the run again, and
+    /// all runs if it lagged. Nothing is sent unless [`changes::listen`](crate::changes::listen) runs.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<RunId> {
         self.0.changes.subscribe()
     }
+
+    pub(crate) fn change_sender(&self) -> &broadcast::Sender<RunId> {
+        &self.0.changes
+    }
+}
+
+async fn register_platform(db: &PgPool, platform: &dyn Platform) -> anyhow::Result<PlatformId> {
+    let id = sqlx::query_scalar!(
+        "insert into toygres.platform (id, kind, identity) values ($1, $2, $3)
+         on conflict (kind, identity) do update set kind = excluded.kind returning id",
+        Uuid::now_v7(),
+        platform.kind().as_str(),
+        platform.identity()
+    )
+    .fetch_one(db)
+    .await
+    .context("register the platform")?;
+    Ok(PlatformId(id))
+}
+
+async fn register_first_store(db: &PgPool, url: &str) -> anyhow::Result<()> {
+    sqlx::query!(
+        "insert into toygres.store (id, name, url, is_default) select $1, 'default', $2, true
+         where not exists (select from toygres.store) on conflict do nothing",
+        Uuid::now_v7(),
+        url
+    )
+    .execute(db)
+    .await
+    .context("register the first store")?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
-//! Bearer tokens: for programs, hashed, with a role and an end.
+//! Bearer tokens for programs, with a role and an expiry. Only their hashes are stored.
 
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
 use model::{Actor, Role, TokenId, UserId};
 use rand::RngExt;
 use sha2::{Digest, Sha256};
@@ -11,29 +12,29 @@ use crate::error::{Error, Result};
 use crate::services::Services;
 use crate::users::require_admin_sudo;
 
-/// A token, without itself.
+/// A token, without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// Its id.
     pub id: TokenId,
-    /// What somebody called it.
+    /// Its name.
     pub name: String,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
-    /// Whether it needs no second password.
+    /// Whether destructive actions need no confirmation of a password.
     pub sudo: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it stops working.
+    /// When it expires.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was last used.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// All tokens that were not revoked, the newest first.
+/// All tokens that are not revoked, newest first.
 ///
 /// # Errors
-/// The CMS does not answer.
+/// The state database is unavailable.
 pub async fn list(services: &Services) -> Result<Vec<Token>> {
     Ok(sqlx::query_as!(
         Token,
@@ -44,10 +45,10 @@ pub async fn list(services: &Services) -> Result<Vec<Token>> {
     .await?)
 }
 
-/// Makes a token and returns it: the only time that anybody sees it.
+/// Creates a token and returns its value, which cannot be read again.
 ///
 /// # Errors
-/// The caller may not, or the name is empty.
+/// The user is not an admin in sudo mode, or the name is empty or too long.
 pub async fn create(
     services: &Services,
     actor: &Actor,
@@ -64,7 +65,7 @@ pub async fn create(
     .await
 }
 
-/// Makes a token, for the command line.
+/// Creates a token, for the command line.
 ///
 /// # Errors
 /// The name is empty or too long.
@@ -80,10 +81,10 @@ pub async fn add(
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(Error::invalid(
             "name",
-            "A token's name has 1 to 100 characters, none of them invisible.",
+            "Enter a name of 1 to 100 characters without control characters.",
         ));
     }
-    let token = format!("toy_{}", hex::encode(rand::rng().random::<[u8; 32]>()));
+    let token = format!("toy_{}", HEXLOWER.encode(&rand::rng().random::<[u8; 32]>()));
     sqlx::query!(
         "insert into toygres.token (id, name, hash, role, sudo, created_by, expires_at) values ($1, $2, $3, $4, $5, $6, $7)",
         TokenId::new().0,
@@ -99,22 +100,22 @@ pub async fn add(
     Ok(token)
 }
 
-/// Makes a token useless.
+/// Revokes a token.
 ///
 /// # Errors
-/// The caller may not, or there is no such token.
+/// The user is not an admin in sudo mode, or the token does not exist.
 pub async fn revoke(services: &Services, actor: &Actor, token: TokenId) -> Result<()> {
     let db = services.db();
     audit::audited(db, actor, "token.revoke", &token.to_string(), |()| None, async {
         require_admin_sudo(actor)?;
-        let done = sqlx::query!(
+        let revoked = sqlx::query!(
             "update toygres.token set revoked_at = clock_timestamp() where id = $1 and revoked_at is null",
             token.0
         )
         .execute(db)
         .await?;
-        if done.rows_affected() == 0 {
-            Err(Error::NotFound("There is no such token.".to_owned()))
+        if revoked.rows_affected() == 0 {
+            Err(Error::NotFound("The token does not exist.".to_owned()))
         } else {
             Ok(())
         }
@@ -122,10 +123,10 @@ pub async fn revoke(services: &Services, actor: &Actor, token: TokenId) -> Resul
     .await
 }
 
-/// Whoever has this token.
+/// The actor of a token.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]: it is unknown, revoked or over.
+/// [`Error::Unauthenticated`]: the token is unknown, revoked or expired.
 pub async fn authenticate(services: &Services, token: &str) -> Result<Actor> {
     let row = sqlx::query!(
         r#"update toygres.token set last_used_at = clock_timestamp()
@@ -139,7 +140,7 @@ pub async fn authenticate(services: &Services, token: &str) -> Result<Actor> {
     Ok(Actor { user: UserId(row.id), name: format!("token {}", row.name), role: row.role, sudo: row.sudo })
 }
 
-/// A token has 256 random bits: a plain hash is enough.
+/// A fast hash is sufficient, because a token has 256 random bits.
 fn hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
 }

@@ -1,4 +1,4 @@
-//! How large the volume of an instance is: what somebody chose, or what its data need. It makes no volume.
+//! The size of an instance's volume: the requested size, or one derived from the size of its data.
 
 use model::PlatformInfo;
 
@@ -6,50 +6,50 @@ use crate::error::{Error, Result};
 
 /// One GiB, the unit of volumes.
 pub(crate) const GIB: i64 = 1 << 30;
-/// What a volume has at least.
-const SMALLEST: i64 = GIB;
-/// What no disk of a cloud is larger than.
-const LARGEST: i64 = 64 * 1024 * GIB;
-/// What a volume has at least when nobody chose.
-const USUAL: i64 = 10 * GIB;
+/// The smallest volume that can be requested.
+const MIN: i64 = GIB;
+/// The largest disk that cloud providers offer.
+const MAX: i64 = 64 * 1024 * GIB;
+/// The smallest volume if no size is requested.
+const MIN_SUGGESTED: i64 = 10 * GIB;
 
-/// The size for so many bytes of data when nobody chose: half as much again, for indexes that are built beside their
-/// rows and to grow, and one for the WAL; in whole GiB.
+/// The size for `data` bytes if no size is requested, in bytes: 150 % of the data, for index builds and growth, plus 1 GiB
+/// for the WAL, rounded up to whole GiB.
 #[must_use]
 pub fn suggested(data: Option<i64>) -> i64 {
-    let wanted = data.unwrap_or(0).clamp(0, LARGEST);
+    let wanted = data.unwrap_or(0).clamp(0, MAX);
     let gibs = (wanted + wanted / 2 + GIB + GIB - 1) / GIB;
-    (gibs * GIB).clamp(USUAL, LARGEST)
+    (gibs * GIB).clamp(MIN_SUGGESTED, MAX)
 }
 
-/// Half of what [`suggested`] leaves free: less than this is tight.
+/// The size below which a volume for `data` bytes is tight: half of the free space of [`suggested`], in bytes.
 pub(crate) fn comfortable(data: i64) -> i64 {
     data + data / 4
 }
 
-/// The size that a volume gets here; none where volumes have none.
+/// The size of a new volume in bytes; `None` on a platform whose volumes have no size.
 ///
 /// # Errors
-/// A size was chosen where there is nothing to choose, or one that no volume has.
-pub(crate) fn size(place: &PlatformInfo, chosen: Option<i64>, data: Option<i64>) -> Result<Option<i64>> {
-    let refused = |words: String| Err(Error::invalid("volume_bytes", words));
-    match chosen {
+/// A size is requested on such a platform, or it is out of range.
+pub(crate) fn size(place: &PlatformInfo, requested: Option<i64>, data: Option<i64>) -> Result<Option<i64>> {
+    let invalid = |message: String| Err(Error::invalid("volume_bytes", message));
+    match requested {
         None => Ok(place.is_kubernetes().then(|| suggested(data))),
-        Some(_) if !place.is_kubernetes() => refused(
-            "Instances on this machine share its disk and have no volume of their own. Leave volume_bytes out."
+        Some(_) if !place.is_kubernetes() => invalid(
+            "Instances on this machine share its disk and have no volume of their own. Omit volume_bytes."
                 .to_owned(),
         ),
-        Some(bytes) if !(SMALLEST..=LARGEST).contains(&bytes) => refused(format!(
-            "A volume has from {} to {}. Choose a size between them.",
-            words(SMALLEST),
-            words(LARGEST)
+        Some(bytes) if !(MIN..=MAX).contains(&bytes) => invalid(format!(
+            "Enter a size from {} to {}.",
+            format_gib(MIN),
+            format_gib(MAX)
         )),
         Some(bytes) => Ok(Some(bytes)),
     }
 }
 
-/// `12 GiB`, `2.5 GiB`.
-pub(crate) fn words(bytes: i64) -> String {
+/// A size in GiB with at most one decimal: `12 GiB`, `2.5 GiB`.
+pub(crate) fn format_gib(bytes: i64) -> String {
     match (bytes / GIB, bytes % GIB * 10 / GIB) {
         (whole, 0) => format!("{whole} GiB"),
         (whole, tenth) => format!("{whole}.{tenth} GiB"),
@@ -63,32 +63,32 @@ mod tests {
     use super::*;
 
     fn place(kind: PlatformKind) -> PlatformInfo {
-        PlatformInfo { kind, name: "here".to_owned() }
+        PlatformInfo { kind, name: "test".to_owned() }
     }
 
     #[test]
-    fn a_volume_has_room_for_its_data_and_half_as_much_again() {
+    fn suggested_size_is_150_percent_of_the_data() {
         assert_eq!(suggested(None), 10 * GIB);
         assert_eq!(suggested(Some(100 * GIB)), 151 * GIB);
         assert_eq!(suggested(Some(100 * GIB + 1)), 152 * GIB);
-        assert_eq!(suggested(Some(i64::MAX)), LARGEST);
+        assert_eq!(suggested(Some(i64::MAX)), MAX);
     }
 
     #[test]
-    fn what_cannot_be_is_refused_at_its_field() {
+    fn invalid_size_names_its_field() {
         let cluster = place(PlatformKind::Kubernetes);
-        assert_eq!(size(&cluster, Some(20 * GIB), None).expect("a size"), Some(20 * GIB));
-        assert_eq!(size(&place(PlatformKind::Local), None, Some(GIB)).expect("none"), None);
-        let refused = [(&cluster, GIB - 1), (&cluster, i64::MAX), (&place(PlatformKind::Local), GIB)];
-        for (place, bytes) in refused {
-            let error = size(place, Some(bytes), None).expect_err("refused");
+        assert_eq!(size(&cluster, Some(20 * GIB), None).expect("size"), Some(20 * GIB));
+        assert_eq!(size(&place(PlatformKind::Local), None, Some(GIB)).expect("no size"), None);
+        let invalid = [(&cluster, GIB - 1), (&cluster, i64::MAX), (&place(PlatformKind::Local), GIB)];
+        for (place, bytes) in invalid {
+            let error = size(place, Some(bytes), None).expect_err("invalid");
             assert!(matches!(error, Error::Invalid { field: "volume_bytes", .. }), "{error}");
         }
     }
 
     #[test]
-    fn sizes_are_written_in_gib() {
-        assert_eq!(words(12 * GIB), "12 GiB");
-        assert_eq!(words(5 * GIB / 2), "2.5 GiB");
+    fn sizes_are_formatted_in_gib() {
+        assert_eq!(format_gib(12 * GIB), "12 GiB");
+        assert_eq!(format_gib(5 * GIB / 2), "2.5 GiB");
     }
 }

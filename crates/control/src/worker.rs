@@ -1,4 +1,4 @@
-//! The worker: the engine with every workflow, the log collector, the look after instances, the sweeper.
+//! The worker: the engine with every workflow, the log collector, the health checks and the sweeper.
 
 use std::time::Duration;
 
@@ -6,20 +6,24 @@ use tokio_util::sync::CancellationToken;
 use workflow::Engine;
 
 use crate::services::Services;
+use crate::users::login;
 use crate::workflows::{
     CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, StartInstance, StopInstance,
     TestPlatform, VerifyImage,
 };
 use crate::{collector, health};
 
-/// Works until `stop` ends; what it holds is handed over then.
+/// Interval of the sweeper.
+const SWEEP: Duration = Duration::from_secs(300);
+
+/// Works until `stop` is cancelled, then hands over the runs and jobs that it holds.
 ///
 /// # Errors
-/// None as of now; a CMS that does not answer is waited for.
+/// None at present: an unavailable state database is waited for.
 pub async fn run(services: Services, worker: String, stop: CancellationToken) -> anyhow::Result<()> {
     let engine = Engine::new(services.db().clone(), services.clone(), worker.clone())
         .pool(services.platform_id().to_string())
-        // The registry: every workflow, and every old version of which runs may live.
+        // Every workflow, and every earlier version that a run may still have.
         .register::<CreateImage>()
         .register::<CreateInstance>()
         .register::<RestoreImage>()
@@ -33,20 +37,20 @@ pub async fn run(services: Services, worker: String, stop: CancellationToken) ->
     result
 }
 
-/// Everything but the engine: follows jobs, looks after instances, sweeps. A test of workflows brings an engine of its own.
+/// The tasks beside the engine: the log collector, the health checks and the sweeper. Tests bring an engine of their own.
 pub async fn beside(services: Services, worker: String, stop: CancellationToken) {
     tokio::join!(
         collector::run(services.clone(), worker.clone(), stop.clone()),
-        health::run(services.clone(), worker, stop.clone()),
-        sweep(services, stop),
+        health::run(services.clone(), worker.clone(), stop.clone()),
+        sweep(services, worker, stop),
     );
 }
 
-/// Ends every lease of this platform at once. Only for who knows that no other server works on it: what a killed server
-/// held is then gone on with at once, not when its leases end.
+/// Ends every lease of this platform, so that this worker continues at once what a killed server held. Only for a caller
+/// that knows that no other server uses the platform.
 ///
 /// # Errors
-/// The CMS does not answer.
+/// The state database is unavailable.
 pub async fn take_over(services: &Services) -> sqlx::Result<()> {
     let mut tx = services.db().begin().await?;
     sqlx::query!(
@@ -64,40 +68,59 @@ pub async fn take_over(services: &Services) -> sqlx::Result<()> {
     tx.commit().await
 }
 
-/// Takes away jobs that no run knows any more, and sessions and runs that are over for long.
-async fn sweep(services: Services, stop: CancellationToken) {
+/// Removes what is no longer needed, until `stop` is cancelled. A failed task does not keep the others from running.
+async fn sweep(services: Services, worker: String, stop: CancellationToken) {
     loop {
-        if let Err(error) = sweep_once(&services).await {
-            tracing::warn!(%error, "sweeping failed; trying again later");
+        let swept = [
+            remove_orphaned_jobs(&services).await,
+            login::forget_old_failures(services.db()).await,
+            apply_log_retention(&services, &worker).await,
+        ];
+        for error in swept.into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "sweeping failed; retrying later");
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(300)) => {}
+            () = tokio::time::sleep(SWEEP) => {}
         }
     }
 }
 
-async fn sweep_once(services: &Services) -> crate::Result<()> {
-    let orphans = services.platform().jobs().await?;
-    let known: Vec<String> = sqlx::query_scalar!(
+/// Removes ended jobs from the platform whose run is unknown or has ended.
+async fn remove_orphaned_jobs(services: &Services) -> crate::Result<()> {
+    let jobs = services.platform().jobs().await?;
+    let needed: Vec<String> = sqlx::query_scalar!(
         "select j.name from toygres.job j join toygres.run r on r.id = j.run_id
          where j.name = any($1) and (j.ended_at is null or r.finished_at is null)",
-        &orphans
+        &jobs
     )
     .fetch_all(services.db())
     .await?;
-    // A probe has no run and lives a minute; it is not an orphan while it works.
-    for name in orphans.iter().filter(|name| !known.contains(name)) {
+    // The job of a probe has no run. It is not removed while it works.
+    for name in jobs.iter().filter(|name| !needed.contains(name)) {
         if matches!(services.platform().observe(name).await?, platform::JobState::Ended(_)) {
-            tracing::info!(job.name = name, "an orphan job is taken away");
+            tracing::info!(job.name = name, "removing an orphaned job");
             services.platform().remove(name).await?;
         }
     }
-    sqlx::query!("delete from toygres.session where expires_at < clock_timestamp()")
-        .execute(services.db())
-        .await?;
-    sqlx::query!("delete from toygres.login_guess where last_at < clock_timestamp() - interval '1 day'")
-        .execute(services.db())
-        .await?;
+    Ok(())
+}
+
+/// Deletes log lines older than the retention and creates the partitions of the coming week: once a day, by the first
+/// worker that is due. A failure rolls the claim back.
+async fn apply_log_retention(services: &Services, worker: &str) -> crate::Result<()> {
+    let mut tx = services.db().begin().await?;
+    let claimed = sqlx::query!(
+        "insert into toygres.duty as d (name, worker, lease_until)
+         values ('log-retention', $1, clock_timestamp() + interval '1 day')
+         on conflict (name) do update set worker = $1, lease_until = excluded.lease_until
+             where d.lease_until < clock_timestamp()",
+        worker
+    );
+    if claimed.execute(&mut *tx).await?.rows_affected() == 1 {
+        let days = services.log_retention_days();
+        sqlx::query!("select toygres.keep_logs($1)", days).fetch_one(&mut *tx).await?;
+    }
+    tx.commit().await?;
     Ok(())
 }

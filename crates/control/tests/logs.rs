@@ -1,16 +1,27 @@
-//! A run's log while it grows.
+//! A run's log while it grows, and its retention.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod world;
 
+use std::time::Duration;
+
 use model::{LogFilter, LogStretch, RunId};
 use sqlx::PgPool;
 use world::World;
 
-/// A page of the log says what it holds: no line of it is newer than its newest, or whoever goes on from there gets it twice.
+/// Adds a line as the log collector does.
+const APPEND: &str = "with counted as (
+        insert into toygres.run_log (run_id, lines) values ($1, 1)
+        on conflict (run_id) do update set lines = toygres.run_log.lines + 1 returning lines
+    )
+    insert into toygres.log_chunk (run_id, first, last, lines)
+    select $1, lines, lines, jsonb_build_array(jsonb_build_object('at', now(), 'level', 'info', 'step', 'step', 'message', $2::text))
+    from counted";
+
+/// A line in a page with a higher number than the page's newest would be sent twice to a client that continues after it.
 #[sqlx::test(migrations = "../../migrations")]
-async fn a_page_is_of_one_moment(db: PgPool) {
+async fn log_page_is_consistent_while_lines_are_added(db: PgPool) {
     let world = World::new(&db).await;
     let run = RunId::new();
     sqlx::query("insert into toygres.run (id, name, version, pool, input, labels) values ($1, 'none', 1, 'none', '{}', '{\"title\": \"none\"}')")
@@ -20,8 +31,8 @@ async fn a_page_is_of_one_moment(db: PgPool) {
         .unwrap();
     let writes = async {
         for n in 0..400 {
-            let line = sqlx::query("select toygres.log_line($1, 'info', 'step', $2)");
-            line.bind(run.0).bind(format!("line {n}")).execute(&db).await.unwrap();
+            let line = sqlx::query(APPEND).bind(run.0).bind(format!("line {n}"));
+            line.execute(&db).await.unwrap();
         }
     };
     let reads = async {
@@ -35,5 +46,40 @@ async fn a_page_is_of_one_moment(db: PgPool) {
         }
     };
     tokio::join!(writes, reads);
+    world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn expired_log_lines_are_deleted_by_one_worker_a_day(db: PgPool) {
+    let insert = async |days: i32| {
+        let line = sqlx::query(
+            "insert into toygres.log_chunk (run_id, first, last, at, lines)
+             values (gen_random_uuid(), 1, 1, clock_timestamp() - make_interval(days => $1), '[]')",
+        );
+        line.bind(days).execute(&db).await.unwrap();
+    };
+    let ages = async || -> Vec<i32> {
+        let ages = "select extract(day from clock_timestamp() - at)::int from toygres.log_chunk order by at";
+        sqlx::query_scalar(ages).fetch_all(&db).await.unwrap()
+    };
+    let expired = world::LOG_RETENTION_DAYS + 1;
+    let kept = world::LOG_RETENTION_DAYS - 1;
+    insert(expired).await;
+    insert(kept).await;
+    let world = World::new(&db).await;
+    for _ in 0..300 {
+        if ages().await == [kept] {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(ages().await, [kept]);
+    let claimed_for_a_day: bool = sqlx::query_scalar(
+        "select lease_until > clock_timestamp() + interval '23 hours' from toygres.duty where name = 'log-retention'",
+    )
+    .fetch_one(&db)
+    .await
+    .unwrap();
+    assert!(claimed_for_a_day);
     world.end().await;
 }

@@ -1,4 +1,4 @@
-//! Stores as somebody in the settings adds, tries, changes and forgets them, with real jobs.
+//! Adding, testing, changing and removing stores, with real jobs.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use control::commands::{add_store, remove_store, set_default_store, set_store_access, test_store};
 use control::stores::{self, TypedKeys};
 use control::{Config, Error, Keyring, Services};
 use emulators::{ACCOUNT, KEY, sas};
@@ -17,7 +18,7 @@ use model::{Actor, Role, StoreAccess, StoreAuth, UserId};
 use platform::local::{LocalConfig, LocalPlatform};
 use sqlx::PgPool;
 
-/// The agent that `cargo xtask test` has built; built here where it is missing.
+/// The agent's program, which `cargo xtask test` builds; it is built here if it does not exist.
 fn agent() -> PathBuf {
     let target = std::env::current_exe().unwrap();
     let agent = target.ancestors().nth(2).unwrap().join("toygres-agent");
@@ -46,12 +47,13 @@ async fn services(db: &PgPool) -> (Services, tempfile::TempDir) {
         platform,
         keys,
         default_store_url: Some(default_store_url),
+        log_retention_days: 90,
         app_version: "test",
     };
     (Services::open(config).await.unwrap(), dir)
 }
 
-fn somebody(sudo: bool) -> Actor {
+fn admin(sudo: bool) -> Actor {
     Actor { user: UserId::new(), name: "test".to_owned(), role: Role::Admin, sudo }
 }
 
@@ -67,64 +69,64 @@ fn field(error: &Error) -> Option<&'static str> {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn a_directory_is_added_tried_and_forgotten(db: PgPool) {
+async fn directory_is_added_tested_and_removed(db: PgPool) {
     let (services, dir) = services(&db).await;
-    let (actor, plain) = (somebody(true), StoreAccess::default());
+    let (actor, plain) = (admin(true), StoreAccess::default());
     let add = async |name: &str, url: &str| {
-        stores::add(&services, &actor, name, url, &plain, TypedKeys::default()).await
+        add_store(&services, &actor, name, url, &plain, TypedKeys::default()).await
     };
-    // Where jobs run as somebody else, the directory must be theirs.
+    // Jobs may run as another account, which must own the directory.
     let url = format!("file://{}/data/store/more", dir.path().display());
     let store = add("more", &url).await.unwrap();
-    stores::test(&services, &actor, store).await.unwrap();
+    test_store(&services, &actor, store).await.unwrap();
     assert!(matches!(add("more", &format!("{url}2")).await, Err(Error::Conflict(_))));
     let refused = add("claim", "pvc://images/x").await.unwrap_err();
     assert_eq!(field(&refused), Some("url"));
-    assert!(refused.to_string().contains("claim images is not mounted"), "{refused}");
 
-    let asleep = stores::forget(&services, &somebody(false), store).await;
-    assert!(matches!(asleep, Err(Error::SudoRequired)));
-    stores::set_default(&services, &actor, store).await.unwrap();
-    assert!(matches!(stores::forget(&services, &actor, store).await, Err(Error::Conflict(_))));
+    let without_sudo = remove_store(&services, &admin(false), store).await;
+    assert!(matches!(without_sudo, Err(Error::SudoRequired)));
+    set_default_store(&services, &actor, store).await.unwrap();
+    assert!(matches!(remove_store(&services, &actor, store).await, Err(Error::Conflict(_))));
     let first = stores::list(&services).await.unwrap().into_iter().find(|one| one.id != store).unwrap();
-    stores::set_default(&services, &actor, first.id).await.unwrap();
-    stores::forget(&services, &actor, store).await.unwrap();
-    assert!(matches!(stores::test(&services, &actor, store).await, Err(Error::NotFound(_))));
-    let forgets: Vec<String> =
+    set_default_store(&services, &actor, first.id).await.unwrap();
+    remove_store(&services, &actor, store).await.unwrap();
+    assert!(matches!(test_store(&services, &actor, store).await, Err(Error::NotFound(_))));
+    let outcomes: Vec<String> =
         sqlx::query_scalar("select outcome from toygres.audit where action = 'store.forget' order by id")
             .fetch_all(&db)
             .await
             .unwrap();
-    assert_eq!(forgets, ["sudo_required", "conflict", "ok"]);
+    assert_eq!(outcomes, ["sudo_required", "conflict", "ok"]);
 }
 
 #[sqlx::test(migrations = "../../migrations")]
 #[ignore = "needs Azurite, which cargo xtask test installs"]
-async fn keys_are_tried_sealed_kept_and_replaced(db: PgPool) {
+async fn access_keys_are_tested_sealed_kept_and_replaced(db: PgPool) {
     let (services, _dir) = services(&db).await;
-    let (world, actor) = (emulators::World::new(), somebody(true));
+    let (world, actor) = (emulators::World::new(), admin(true));
     let azurite = world.azurite(false).await;
     let access =
         StoreAccess { auth: StoreAuth::Sealed, endpoint: Some(azurite.url(false)), ..StoreAccess::default() };
     let url = format!("az://{ACCOUNT}/images");
-    let add = async |given| stores::add(&services, &actor, "azure", &url, &access, given).await;
+    let add = async |given| add_store(&services, &actor, "azure", &url, &access, given).await;
     assert_eq!(field(&add(keys(&[])).await.unwrap_err()), Some("account_key"));
     let refused = add(keys(&[("account_key", "Y2FuYXJ5LWNhbmFyeS1jYW5hcnk=")])).await.unwrap_err();
-    let words = refused.to_string();
-    assert!(words.contains("From the server and from a job: AuthorizationFailure"), "{words}");
-    assert_eq!(stores::list(&services).await.unwrap().len(), 1, "what was refused is not kept");
+    assert_eq!(field(&refused), Some("url"));
+    // The same failure of the server and of the job is reported once.
+    assert_eq!(refused.to_string().matches("AuthorizationFailure").count(), 1, "{refused}");
+    assert_eq!(stores::list(&services).await.unwrap().len(), 1, "a store that failed its test was added");
 
     let store = add(keys(&[("account_key", KEY), ("access_key_id", "not of Azure")])).await.unwrap();
-    stores::test(&services, &actor, store).await.unwrap();
-    // Nothing typed: the key stays.
-    stores::set_access(&services, &actor, store, &access, keys(&[("account_key", " ")])).await.unwrap();
+    test_store(&services, &actor, store).await.unwrap();
+    // The key is kept if none is typed.
+    set_store_access(&services, &actor, store, &access, keys(&[("account_key", " ")])).await.unwrap();
     let read_only = keys(&[("sas_token", &sas("rl"))]);
-    let refused = stores::set_access(&services, &actor, store, &access, read_only).await.unwrap_err();
+    let refused = set_store_access(&services, &actor, store, &access, read_only).await.unwrap_err();
     assert!(refused.to_string().contains("AuthorizationPermissionMismatch"), "{refused}");
-    stores::test(&services, &actor, store).await.unwrap();
+    test_store(&services, &actor, store).await.unwrap();
     let signed = keys(&[("sas_token", &format!("?{}", sas("rcwdl")))]);
-    stores::set_access(&services, &actor, store, &access, signed).await.unwrap();
-    stores::test(&services, &actor, store).await.unwrap();
+    set_store_access(&services, &actor, store, &access, signed).await.unwrap();
+    test_store(&services, &actor, store).await.unwrap();
 
     let everything: String = sqlx::query_scalar(
         "select (select string_agg(s::text, ' ') from toygres.store s) || (select string_agg(a::text, ' ') from toygres.audit a)
@@ -134,7 +136,7 @@ async fn keys_are_tried_sealed_kept_and_replaced(db: PgPool) {
     .await
     .unwrap();
     assert!(!everything.contains(KEY) && !everything.contains("sig=") && !everything.contains("Y2FuYXJ5"));
-    stores::forget(&services, &actor, store).await.unwrap();
+    remove_store(&services, &actor, store).await.unwrap();
     let secrets: i64 =
         sqlx::query_scalar("select count(*) from toygres.secret").fetch_one(&db).await.unwrap();
     assert_eq!(secrets, 0);

@@ -1,4 +1,4 @@
-//! Every workflow meets every fault, on the real platform, with the real agent: and nothing is left of what failed.
+//! Every workflow under every fault, on the local platform with the real agent: a failed run leaves nothing behind.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -12,16 +12,16 @@ use control::workflows::{
 use model::InstanceId;
 use model::image::NewImage;
 use model::instance::NewInstance;
-use platform::{Platform, ServerState};
+use platform::{ExposeSecret, Instances, Secret, ServerState};
 use sqlx::PgPool;
 use workflow::testing::{Fault, meet_all_faults, perform};
-use workflow::{Plan, RunId};
-use world::{World, somebody, status};
+use workflow::{RunId, WorkflowShape};
+use world::{World, admin, status};
 
-/// What a change of which needs a new version, as long as runs of the old one live.
+/// A change of a list needs a new version of the workflow as long as runs of the old version exist.
 #[test]
-fn the_lists_of_steps_are_what_runs_in_flight_expect() {
-    let making = [
+fn steps_of_workflows_are_unchanged() {
+    let creating = [
         "CreatePvc",
         "CreateInstanceRecord",
         "DeployPostgresFromPvc",
@@ -40,45 +40,45 @@ fn the_lists_of_steps_are_what_runs_in_flight_expect() {
     ];
     let backup =
         ["CreateImageRecord", "GetInstanceByK8sName", "RunBackupJob", "VerifyImage", "UpdateImageStatus"];
-    let expected: [(Plan, &str, i32, &[&str]); 8] = [
-        (Plan::of::<CreateImage>(), "create-image", 1, &backup),
-        (Plan::of::<CreateInstance>(), "create-instance", 1, &making),
-        (Plan::of::<RestoreImage>(), "restore-image", 1, &restoring),
+    let expected: [(WorkflowShape, &str, i32, &[&str]); 8] = [
+        (WorkflowShape::of::<CreateImage>(), "create-image", 1, &backup),
+        (WorkflowShape::of::<CreateInstance>(), "create-instance", 1, &creating),
+        (WorkflowShape::of::<RestoreImage>(), "restore-image", 1, &restoring),
         (
-            Plan::of::<DeleteInstance>(),
+            WorkflowShape::of::<DeleteInstance>(),
             "delete-instance",
             1,
             &["DeletePostgres", "DeletePvc", "DeleteInstanceRecord"],
         ),
         (
-            Plan::of::<StartInstance>(),
+            WorkflowShape::of::<StartInstance>(),
             "start-instance",
             1,
             &["StartPostgres", "TestConnection", "UpdateInstanceStatus"],
         ),
-        (Plan::of::<StopInstance>(), "stop-instance", 1, &["StopPostgres", "UpdateInstanceStatus"]),
-        (Plan::of::<DeleteImage>(), "delete-image", 1, &["DeleteImageObjects", "DeleteImageRecord"]),
-        (Plan::of::<VerifyImage>(), "verify-image", 1, &["RunVerifyJob", "UpdateImageStatus"]),
+        (WorkflowShape::of::<StopInstance>(), "stop-instance", 1, &["StopPostgres", "UpdateInstanceStatus"]),
+        (WorkflowShape::of::<DeleteImage>(), "delete-image", 1, &["DeleteImageObjects", "DeleteImageRecord"]),
+        (WorkflowShape::of::<VerifyImage>(), "verify-image", 1, &["RunVerifyJob", "UpdateImageStatus"]),
     ];
-    for (plan, name, version, steps) in expected {
-        assert_eq!((plan.name, plan.version, &*plan.steps), (name, version, steps));
+    for (shape, name, version, steps) in expected {
+        assert_eq!((shape.name, shape.version, &*shape.steps), (name, version, steps));
     }
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn making_an_instance(db: PgPool) {
+async fn create_instance_survives_every_fault(db: PgPool) {
     let world = World::new(&db).await;
     let number = std::cell::Cell::new(0);
-    let made = std::cell::Cell::new(None);
+    let created = std::cell::Cell::new(None);
     let begin = async |_| {
         number.set(number.get() + 1);
-        let new = NewInstance { name: format!("made-{}", number.get()), ..NewInstance::default() };
-        let started = control::instances::create(&world.services, &somebody(), new).await?;
-        made.set(Some(started.id));
+        let new = NewInstance { name: format!("created-{}", number.get()), ..NewInstance::default() };
+        let started = control::commands::create_instance(&world.services, &admin(), new).await?;
+        created.set(Some(started.id));
         Ok(RunId(started.run_id.0))
     };
     let check = async |fault: Fault, _| {
-        let id = made.get().unwrap();
+        let id = created.get().unwrap();
         let expected = if fault.ends() == "succeeded" { "running" } else { "failed" };
         anyhow::ensure!(
             status(&db, "instance", id.0).await.as_deref() == Some(expected),
@@ -88,48 +88,48 @@ async fn making_an_instance(db: PgPool) {
             world.platform.delete_volume(id).await?;
             sqlx::query("delete from toygres.instance where id = $1").bind(id.0).execute(&db).await?;
         }
-        world.is_clean().await
+        world.ensure_clean().await
     };
     meet_all_faults::<CreateInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
         .unwrap();
-    let needs = async || control::overview::get(&world.services).await.unwrap().needs_you.len();
-    assert!(needs().await > 0, "a failure needs somebody");
+    let attention = async || control::overview::get(&world.services).await.unwrap().needs_you.len();
+    assert!(attention().await > 0, "a failed run needs attention");
     sqlx::query("delete from toygres.instance").execute(&db).await.unwrap();
-    assert_eq!(needs().await, 0, "that of an instance that is gone needs nobody");
+    assert_eq!(attention().await, 0, "the failed run of a deleted instance needs no attention");
     world.end().await;
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn making_verifying_and_deleting_an_image(db: PgPool) {
+async fn backup_verification_and_deletion_survive_every_fault(db: PgPool) {
     let world = World::new(&db).await;
     let source = world.instance("source").await;
     let number = std::cell::Cell::new(0);
-    let made = std::cell::Cell::new(None);
+    let created = std::cell::Cell::new(None);
     let name = || {
         number.set(number.get() + 1);
         format!("image-{}", number.get())
     };
     let begin = async |_| {
         let new = NewImage { name: name(), instance_id: Some(source), ..NewImage::default() };
-        let started = control::images::create(&world.services, &somebody(), new).await?;
-        made.set(Some(started.id));
+        let started = control::commands::back_up(&world.services, &admin(), new).await?;
+        created.set(Some(started.id));
         Ok(RunId(started.run_id.0))
     };
     let check = async |fault: Fault, _| {
         let expected = if fault.ends() == "succeeded" { "available" } else { "failed" };
-        let found = status(&db, "image", made.get().unwrap().0).await;
+        let found = status(&db, "image", created.get().unwrap().0).await;
         anyhow::ensure!(found.as_deref() == Some(expected), "the image is {found:?}, not {expected}");
-        world.is_clean().await
+        world.ensure_clean().await
     };
     meet_all_faults::<CreateImage, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
         .unwrap();
 
-    // At once and without a name: each gets one.
+    // Concurrent backups without a name get different names.
     let unnamed = || {
         let new = NewImage { instance_id: Some(source), ..NewImage::default() };
-        async { control::images::create(&world.services, &somebody(), new).await.unwrap() }
+        async { control::commands::back_up(&world.services, &admin(), new).await.unwrap() }
     };
     let (first, second, third) = tokio::join!(unnamed(), unnamed(), unnamed());
     for started in [first, second, third] {
@@ -138,13 +138,13 @@ async fn making_verifying_and_deleting_an_image(db: PgPool) {
 
     let kept = world.image(source, "kept").await;
     let begin =
-        async |_| Ok(RunId(control::images::verify(&world.services, &somebody(), kept).await?.run_id.0));
+        async |_| Ok(RunId(control::commands::verify_image(&world.services, &admin(), kept).await?.run_id.0));
     let check = async |_, _| {
         anyhow::ensure!(
             status(&db, "image", kept.0).await.as_deref() == Some("available"),
             "the image is not available"
         );
-        world.is_clean().await
+        world.ensure_clean().await
     };
     meet_all_faults::<VerifyImage, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
@@ -153,15 +153,14 @@ async fn making_verifying_and_deleting_an_image(db: PgPool) {
     let begin = async |_| {
         let name = name();
         let id = world.image(source, &name).await;
-        made.set(Some(id));
-        Ok(RunId(control::images::delete(&world.services, &somebody(), id, &name).await?.run_id.0))
+        created.set(Some(id));
+        Ok(RunId(control::commands::delete_image(&world.services, &admin(), id, &name).await?.run_id.0))
     };
     let check = async |fault: Fault, _| {
-        let found = status(&db, "image", made.get().unwrap().0).await;
+        let found = status(&db, "image", created.get().unwrap().0).await;
         match (fault.ends(), found.as_deref()) {
-            ("succeeded", None) => world.is_clean().await,
-            // Nothing can be put back: what remains says that it is no image any more. When the row itself was gone already,
-            // nothing remains to say so.
+            ("succeeded", None) => world.ensure_clean().await,
+            // Deleted objects cannot be restored, so the row is marked as corrupt unless it is already deleted.
             ("failed" | "cancelled", Some("corrupt") | None) => Ok(()),
             (ends, found) => anyhow::bail!("after a run that {ends} the image is {found:?}"),
         }
@@ -173,28 +172,28 @@ async fn making_verifying_and_deleting_an_image(db: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn restoring_an_image(db: PgPool) {
+async fn restore_survives_every_fault(db: PgPool) {
     let world = World::new(&db).await;
     let source = world.instance("source").await;
     let image = world.image(source, "image").await;
     let number = std::cell::Cell::new(0);
-    let made = std::cell::Cell::new(None);
+    let created = std::cell::Cell::new(None);
     let begin = async |_| {
         number.set(number.get() + 1);
         let name = format!("restored-{}", number.get());
         let new = NewInstance { name, source_image_id: Some(image), ..NewInstance::default() };
-        let started = control::instances::create(&world.services, &somebody(), new).await?;
-        made.set(Some(started.id));
-        // While it is read, an image is not deleted.
-        let refused = control::images::delete(&world.services, &somebody(), image, "image").await;
+        let started = control::commands::create_instance(&world.services, &admin(), new).await?;
+        created.set(Some(started.id));
+        // An image cannot be deleted during its restore.
+        let refused = control::commands::delete_image(&world.services, &admin(), image, "image").await;
         anyhow::ensure!(
             matches!(refused, Err(control::Error::Conflict(_))),
-            "an image was deleted under a restore"
+            "an image was deleted during its restore"
         );
         Ok(RunId(started.run_id.0))
     };
     let check = async |fault: Fault, _| {
-        let id = made.get().unwrap();
+        let id = created.get().unwrap();
         let expected = if fault.ends() == "succeeded" { "running" } else { "failed" };
         let found = status(&db, "instance", id.0).await;
         anyhow::ensure!(found.as_deref() == Some(expected), "the instance is {found:?}, not {expected}");
@@ -204,9 +203,9 @@ async fn restoring_an_image(db: PgPool) {
         }
         anyhow::ensure!(
             status(&db, "image", image.0).await.as_deref() == Some("available"),
-            "the image suffered"
+            "the image changed"
         );
-        world.is_clean().await
+        world.ensure_clean().await
     };
     meet_all_faults::<RestoreImage, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
@@ -215,38 +214,38 @@ async fn restoring_an_image(db: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn deleting_an_instance(db: PgPool) {
+async fn delete_instance_survives_every_fault(db: PgPool) {
     let world = World::new(&db).await;
     let number = std::cell::Cell::new(0);
-    let at_hand = std::cell::RefCell::new((InstanceId::new(), String::new()));
+    let current = std::cell::RefCell::new((InstanceId::new(), String::new()));
     let delete = async |name: String| {
-        let started = control::instances::delete(&world.services, &somebody(), &name, &name).await?;
+        let started = control::commands::delete_instance(&world.services, &admin(), &name, &name).await?;
         anyhow::Ok(RunId(started.run_id.0))
     };
     let begin = async |_| {
         number.set(number.get() + 1);
-        let name = format!("going-{}", number.get());
+        let name = format!("deleted-{}", number.get());
         let id = world.instance(&name).await;
-        at_hand.replace((id, name.clone()));
+        current.replace((id, name.clone()));
         delete(name).await
     };
     let check = async |fault: Fault, _| {
-        let (id, name) = at_hand.borrow().clone();
+        let (id, name) = current.borrow().clone();
         let found = status(&db, "instance", id.0).await;
         match (fault.ends(), found.as_deref()) {
             ("succeeded", None) | ("failed" | "cancelled", Some("failed") | None) => {}
             (ends, found) => anyhow::bail!("after a run that {ends} the instance is {found:?}"),
         }
         if found.is_some() {
-            // What could not be deleted whole can be deleted again.
+            // A partially deleted instance can be deleted again.
             let run = delete(name).await?;
             world.finish::<DeleteInstance>(model::RunId(run.0)).await;
         }
-        anyhow::ensure!(status(&db, "instance", id.0).await.is_none(), "the row is left");
-        anyhow::ensure!(world.platform.instances().await?.is_empty(), "something is left on the platform");
+        anyhow::ensure!(status(&db, "instance", id.0).await.is_none(), "the row remains");
+        anyhow::ensure!(world.platform.instances().await?.is_empty(), "the platform still has an instance");
         let secrets: i64 = sqlx::query_scalar("select count(*) from toygres.secret").fetch_one(&db).await?;
-        anyhow::ensure!(secrets == 0, "{secrets} secrets are left");
-        world.is_clean().await
+        anyhow::ensure!(secrets == 0, "{secrets} secrets remain");
+        world.ensure_clean().await
     };
     meet_all_faults::<DeleteInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
@@ -255,9 +254,9 @@ async fn deleting_an_instance(db: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn stopping_and_starting_an_instance(db: PgPool) {
+async fn stop_and_start_survive_every_fault(db: PgPool) {
     let world = World::new(&db).await;
-    let id = world.instance("turning").await;
+    let id = world.instance("switched").await;
     let is = async |wanted: &str| {
         let found = status(&db, "instance", id.0).await;
         anyhow::ensure!(found.as_deref() == Some(wanted), "the instance is {found:?}, not {wanted}");
@@ -266,17 +265,17 @@ async fn stopping_and_starting_an_instance(db: PgPool) {
             (server == ServerState::Running) == (wanted == "running"),
             "the server is {server:?}"
         );
-        world.is_clean().await
+        world.ensure_clean().await
     };
     let stop = async || {
-        let started = control::instances::stop(&world.services, &somebody(), "turning").await?;
+        let started = control::commands::stop_instance(&world.services, &admin(), "switched").await?;
         anyhow::Ok(RunId(started.run_id.0))
     };
     let start = async || {
-        let started = control::instances::start(&world.services, &somebody(), "turning").await?;
-        // Nobody stops what is being started.
-        let refused = control::instances::stop(&world.services, &somebody(), "turning").await;
-        anyhow::ensure!(matches!(refused, Err(control::Error::Conflict(_))), "it was stopped meanwhile");
+        let started = control::commands::start_instance(&world.services, &admin(), "switched").await?;
+        // An instance cannot be stopped while it starts.
+        let refused = control::commands::stop_instance(&world.services, &admin(), "switched").await;
+        anyhow::ensure!(matches!(refused, Err(control::Error::Conflict(_))), "the instance was stopped during its start");
         anyhow::Ok(RunId(started.run_id.0))
     };
     let begin = async |_| stop().await;
@@ -309,19 +308,19 @@ async fn stopping_and_starting_an_instance(db: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn starting_one_that_is_down_mends_it_and_never_stops_it(db: PgPool) {
+async fn failed_start_of_a_crashed_instance_does_not_stop_it(db: PgPool) {
     let world = World::new(&db).await;
-    let id = world.instance("downcast").await;
+    let id = world.instance("crashed").await;
     let start = async || {
         sqlx::query("update toygres.instance set health = 'down'").execute(&db).await.unwrap();
-        control::instances::start(&world.services, &somebody(), "downcast").await.unwrap().run_id
+        control::commands::start_instance(&world.services, &admin(), "crashed").await.unwrap().run_id
     };
-    // As if its process had ended by itself.
+    // Simulates a crash of the server.
     world.platform.stop_server(id).await.unwrap();
     sqlx::query("update toygres.instance set health = 'down'").execute(&db).await.unwrap();
     let new = NewImage { instance_id: Some(id), ..NewImage::default() };
-    let refused = control::images::create(&world.services, &somebody(), new).await;
-    assert!(matches!(&refused, Err(control::Error::Conflict(words)) if words.contains("Start it")));
+    let refused = control::commands::back_up(&world.services, &admin(), new).await;
+    assert!(matches!(&refused, Err(control::Error::Conflict(_))));
     world.finish::<StartInstance>(start().await).await;
     assert_eq!(world.platform.observe_server(id).await.unwrap(), ServerState::Running);
 
@@ -336,16 +335,16 @@ async fn starting_one_that_is_down_mends_it_and_never_stops_it(db: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn secrets_open_only_where_they_belong(db: PgPool) {
+async fn secret_opens_only_with_its_key_and_in_its_row(db: PgPool) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key");
     let keys = Keyring::open(&db, None, &file).await.unwrap();
     let (one, other) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     let kind = control::secrets::Kind::InstancePassword;
     let mut connection = db.acquire().await.unwrap();
-    keys.keep(&mut connection, kind, one, &platform::Secret::new("canary".to_owned())).await.unwrap();
-    assert_eq!(keys.read(&db, kind, one).await.unwrap().unwrap().reveal(), "canary");
-    // A sealed value that is moved to another row does not open there.
+    keys.keep(&mut connection, kind, one, &Secret::from("canary")).await.unwrap();
+    assert_eq!(keys.read(&db, kind, one).await.unwrap().unwrap().expose_secret(), "canary");
+    // A sealed value cannot be opened in another row.
     sqlx::query("insert into toygres.secret (kind, owner, key_id, sealed) select kind, $2, key_id, sealed from toygres.secret where owner = $1")
         .bind(one)
         .bind(other)
@@ -354,17 +353,17 @@ async fn secrets_open_only_where_they_belong(db: PgPool) {
         .unwrap();
     assert!(keys.read(&db, kind, other).await.is_err());
     sqlx::query("delete from toygres.secret where owner = $1").bind(other).execute(&db).await.unwrap();
-    // Another key, or none, is refused by the name of the right one.
+    // Another key and a missing one are rejected, and the id of the right key is named.
     let wrong = Keyring::generate();
     let refused = Keyring::open(&db, Some(&wrong), &file).await.unwrap_err().to_string();
     assert!(refused.contains(keys.key_id()), "{refused}");
     let refused = Keyring::open(&db, None, &dir.path().join("missing")).await.unwrap_err().to_string();
     assert!(refused.contains(keys.key_id()), "{refused}");
     assert!(!dir.path().join("missing").exists());
-    // After a rotation the new key opens everything and the old one nothing.
-    let new = Keyring::parse(wrong.reveal()).unwrap();
+    // After a rotation, the new key opens every secret and the old key opens none.
+    let new = Keyring::parse(wrong.expose_secret()).unwrap();
     assert_eq!(keys.rotate(&db, &new).await.unwrap(), 1);
-    assert_eq!(new.read(&db, kind, one).await.unwrap().unwrap().reveal(), "canary");
+    assert_eq!(new.read(&db, kind, one).await.unwrap().unwrap().expose_secret(), "canary");
     assert!(keys.read(&db, kind, one).await.is_err());
     assert!(Keyring::open(&db, None, &file).await.is_err());
 }

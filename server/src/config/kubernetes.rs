@@ -1,4 +1,4 @@
-//! What `--platform kubernetes` is told by flags and variables. It knows no cluster.
+//! The options of `--platform kubernetes`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,17 +7,17 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use platform::kubernetes::KubernetesConfig;
 
-/// The official images; a person who pins digests or mirrors them names their own.
+/// The official container images.
 const POSTGRES_IMAGES: &str = "14=docker.io/library/postgres:14,15=docker.io/library/postgres:15,16=docker.io/library/postgres:16,17=docker.io/library/postgres:17,18=docker.io/library/postgres:18";
 
-/// With `--platform kubernetes`.
+/// The options of `--platform kubernetes`.
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Kubernetes")]
 pub(crate) struct Kubernetes {
-    /// Where instances and jobs live. Nothing else should.
+    /// The namespace of instances and jobs. Use it for nothing else.
     #[arg(long, env = "TOYGRES_NAMESPACE", default_value = "toygres-managed", value_name = "NAMESPACE")]
     namespace: String,
-    /// Where Toygres itself lives; its Secrets are never read.
+    /// The namespace of Toygres itself. Its Secrets are never read.
     #[arg(
         long,
         env = "TOYGRES_SYSTEM_NAMESPACE",
@@ -25,18 +25,18 @@ pub(crate) struct Kubernetes {
         value_name = "NAMESPACE"
     )]
     system_namespace: String,
-    /// The image of Toygres, from which jobs take the agent; needed on Kubernetes.
+    /// The container image of Toygres, which contains the agent of jobs. Required on Kubernetes.
     #[arg(long, env = "TOYGRES_IMAGE", value_name = "IMAGE")]
     image: Option<String>,
-    /// The PostgreSQL image of each major version, by tag or digest.
+    /// The PostgreSQL container image of each major version, by tag or digest [default: docker.io/library/postgres].
     #[arg(long, env = "TOYGRES_POSTGRES_IMAGES", default_value = POSTGRES_IMAGES, value_delimiter = ',',
-        value_parser = of_major, hide_default_value = true, value_name = "MAJOR=IMAGE")]
+        value_parser = image_of_major, hide_default_value = true, value_name = "MAJOR=IMAGE")]
     postgres_images: Vec<(i32, String)>,
-    /// The same for instances of type pg_durable; versions without one do not offer that type.
-    #[arg(long, env = "TOYGRES_PG_DURABLE_IMAGES", value_delimiter = ',', value_parser = of_major,
+    /// The container image of each major version for instances of type pg_durable. Versions without one do not support it.
+    #[arg(long, env = "TOYGRES_PG_DURABLE_IMAGES", value_delimiter = ',', value_parser = image_of_major,
         value_name = "MAJOR=IMAGE")]
     pg_durable_images: Vec<(i32, String)>,
-    /// What instances of type pg_durable preload.
+    /// The libraries that instances of type pg_durable preload.
     #[arg(
         long,
         env = "TOYGRES_PG_DURABLE_PRELOAD",
@@ -51,38 +51,38 @@ pub(crate) struct Kubernetes {
     /// The storage class of volumes [default: the cluster's default].
     #[arg(long, env = "TOYGRES_STORAGE_CLASS", value_name = "NAME")]
     storage_class: Option<String>,
-    /// A directory whose files replace the built-in templates of the same name.
+    /// A directory of templates that replace the built-in ones of the same name.
     #[arg(long, env = "TOYGRES_TEMPLATES", value_name = "DIR")]
     templates: Option<PathBuf>,
-    /// Namespaces whose Secrets may be read, if they are labelled toygres.io/readable=true.
+    /// The namespaces whose Secrets with the label toygres.io/readable=true may be read.
     #[arg(long, env = "TOYGRES_SECRET_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
     secret_namespaces: Vec<String>,
-    /// For how many seconds the identity token of a job is valid; it is renewed before.
+    /// The lifetime of a job's identity token in seconds. It is renewed before it expires.
     #[arg(long, env = "TOYGRES_TOKEN_SECONDS", default_value = "3600", value_name = "SECONDS",
         value_parser = clap::value_parser!(i64).range(600..=86400))]
     token_seconds: i64,
-    /// For how many seconds a job stays in the cluster after its end and its log were kept.
+    /// How many seconds a job is kept in the cluster after its end and its log were recorded.
     #[arg(long, env = "TOYGRES_JOB_TTL", default_value = "300", value_name = "SECONDS",
         value_parser = clap::value_parser!(i32).range(0..))]
     job_ttl: i32,
 }
 
 impl Kubernetes {
-    /// All of it, as the platform takes it.
+    /// The configuration of the platform.
     ///
     /// # Errors
-    /// The image is missing, or Secrets of Toygres' own namespaces would be readable.
+    /// The container image is missing, or a namespace of Toygres is named as readable.
     pub(crate) fn config(&self) -> anyhow::Result<KubernetesConfig> {
-        let given = |text: &String| !text.is_empty();
-        let agent_image = self.image.clone().filter(given).context(
-            "On Kubernetes, TOYGRES_IMAGE names the image of Toygres, from which jobs take the agent. Set it.",
+        let is_given = |text: &String| !text.is_empty();
+        let agent_image = self.image.clone().filter(is_given).context(
+            "TOYGRES_IMAGE is not set. On Kubernetes, set it to the container image of Toygres, which contains the agent of jobs.",
         )?;
         let secret_namespaces: Vec<String> =
-            self.secret_namespaces.iter().filter(|name| given(name)).cloned().collect();
+            self.secret_namespaces.iter().filter(|name| is_given(name)).cloned().collect();
         for own in [&self.namespace, &self.system_namespace] {
             ensure!(
                 !secret_namespaces.contains(own),
-                "TOYGRES_SECRET_NAMESPACES names {own}, which is Toygres' own: its Secrets are never read for others. Leave it out."
+                "TOYGRES_SECRET_NAMESPACES contains {own}, a namespace of Toygres itself, whose Secrets are never read. Remove it."
             );
         }
         Ok(KubernetesConfig {
@@ -94,11 +94,11 @@ impl Kubernetes {
             pg_durable_preload: self
                 .pg_durable_preload
                 .iter()
-                .filter(|library| given(library))
+                .filter(|library| is_given(library))
                 .cloned()
                 .collect(),
             job_service_account: self.job_service_account.clone(),
-            storage_class: self.storage_class.clone().filter(given),
+            storage_class: self.storage_class.clone().filter(is_given),
             templates: self.templates.clone().filter(|directory| !directory.as_os_str().is_empty()),
             secret_namespaces,
             token_seconds: self.token_seconds,
@@ -107,11 +107,12 @@ impl Kubernetes {
     }
 }
 
-fn of_major(text: &str) -> Result<(i32, String), String> {
+/// Parses `MAJOR=IMAGE`.
+fn image_of_major(text: &str) -> Result<(i32, String), String> {
     let (major, image) = text.trim().split_once('=').unwrap_or_default();
     match major.parse() {
         Ok(major) if !image.is_empty() => Ok((major, image.to_owned())),
-        _ => Err(format!("`{text}` is not like 17=docker.io/library/postgres:17")),
+        _ => Err("expected MAJOR=IMAGE, such as 17=docker.io/library/postgres:17".to_owned()),
     }
 }
 
@@ -132,21 +133,21 @@ mod tests {
     }
 
     #[test]
-    fn every_supported_version_has_an_image_and_another_can_be_named_by_digest() -> anyhow::Result<()> {
-        let stock = config(&["--image", "toygres:dev"])?;
-        assert_eq!(stock.postgres_images.keys().copied().collect::<Vec<_>>(), [14, 15, 16, 17, 18]);
+    fn default_container_images_cover_all_versions_and_can_be_replaced() -> anyhow::Result<()> {
+        let default = config(&["--image", "toygres:dev"])?;
+        assert_eq!(default.postgres_images.keys().copied().collect::<Vec<_>>(), [14, 15, 16, 17, 18]);
         let pinned = config(&["--image", "toygres:dev", "--postgres-images", "17=postgres@sha256:0a1b"])?;
         assert_eq!(pinned.postgres_images, BTreeMap::from([(17, "postgres@sha256:0a1b".to_owned())]));
         Ok(())
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named_with_its_fix() {
-        let words = |args: &[&str]| config(args).map(drop).map_err(|error| error.to_string());
-        assert!(words(&[]).is_err_and(|words| words.contains("TOYGRES_IMAGE")));
+    fn missing_or_invalid_option_is_named_with_its_fix() {
+        let error = |args: &[&str]| config(args).map(drop).map_err(|error| error.to_string());
+        assert!(error(&[]).is_err_and(|message| message.contains("TOYGRES_IMAGE")));
         let own = ["--image", "toygres:dev", "--secret-namespaces", "shop,toygres-system"];
-        assert!(words(&own).is_err_and(|words| words.contains("toygres-system")));
-        let nameless = ["--image", "toygres:dev", "--postgres-images", "postgres:17"];
-        assert!(words(&nameless).is_err_and(|words| words.contains("17=docker.io/library/postgres:17")));
+        assert!(error(&own).is_err_and(|message| message.contains("toygres-system")));
+        let without_major = ["--image", "toygres:dev", "--postgres-images", "postgres:17"];
+        assert!(error(&without_major).is_err_and(|message| message.contains("17=docker.io/library/postgres:17")));
     }
 }

@@ -2,41 +2,48 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use control::images::ImageQuery;
 use model::image::NewImage;
 use model::{Image, ImageDetail, ImageId, ImageStatus, InstanceId};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::{Body, Confirm, Path, Query, accepted};
-use crate::auth::Somebody;
-use crate::errors::{ErrorBody, Refusal};
-use crate::router::App;
+use super::{Accepted, Body, CommandErrors, Confirmation, Path, Query, QueryErrors, accepted, paged};
+use crate::auth::CurrentUser;
+use crate::errors::ErrorResponse;
+use crate::state::AppState;
 
-/// Which images.
-#[derive(Default, Deserialize)]
+/// Which images to list.
+#[derive(Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
+    /// Only images whose name, description or instance name contains this text.
     q: Option<String>,
+    /// Only images with this status.
     status: Option<ImageStatus>,
+    /// Only images of this instance.
+    #[param(value_type = Option<uuid::Uuid>)]
     instance: Option<InstanceId>,
+    /// `created`, `name`, `instance`, `size` or `rows`; a leading hyphen means descending.
     sort: String,
+    /// The page, from 1.
     page: i64,
+    /// Images per page; 200 if not given.
     per_page: i64,
 }
 
-/// The catalogue, the newest first; how many there are in all is in `X-Total-Count`.
-#[utoipa::path(get, path = "/api/images", tag = "images",
-    params(("q" = Option<String>, Query), ("status" = Option<ImageStatus>, Query), ("instance" = Option<uuid::Uuid>, Query),
-        ("sort" = Option<String>, Query, description = "created, name, instance, size, rows; with a hyphen before it the greatest first"),
-        ("page" = Option<i64>, Query), ("per_page" = Option<i64>, Query)),
-    responses((status = 200, body = Vec<Image>), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
+/// List images
+///
+/// Newest first. The header `X-Total-Count` is the total number of images.
+#[utoipa::path(get, path = "/api/images", tag = "images", params(ListQuery),
+    responses((status = 200, body = Vec<Image>), QueryErrors))]
 pub(crate) async fn list(
-    State(app): State<App>,
-    _: Somebody,
+    State(app): State<AppState>,
+    _: CurrentUser,
     Query(query): Query<ListQuery>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let query = ImageQuery {
         search: query.q,
         status: query.status,
@@ -46,54 +53,59 @@ pub(crate) async fn list(
         page: query.page,
         per_page: if query.per_page == 0 { 200 } else { query.per_page },
     };
-    let page = control::images::list(&app.services, query).await?;
-    Ok(([(HeaderName::from_static("x-total-count"), page.total.to_string())], Json(page.rows))
-        .into_response())
+    Ok(paged(control::images::list(&app.services, query).await?))
 }
 
-/// One image with its manifest.
+/// Get an image
+///
+/// Includes the manifest.
 #[utoipa::path(get, path = "/api/images/{id}", tag = "images", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = ImageDetail), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = ImageDetail), QueryErrors))]
 pub(crate) async fn get(
-    State(app): State<App>,
-    _: Somebody,
+    State(app): State<AppState>,
+    _: CurrentUser,
     Path(id): Path<ImageId>,
-) -> Result<Json<ImageDetail>, Refusal> {
+) -> Result<Json<ImageDetail>, ErrorResponse> {
     Ok(Json(control::images::get(&app.services, id).await?))
 }
 
-/// Copies an instance into an image.
+/// Back up an instance
+///
+/// Creates an image of the instance.
 #[utoipa::path(post, path = "/api/images", tag = "images", request_body = NewImage,
-    responses((status = 202, body = super::Accepted), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+    responses((status = 202, body = Accepted, description = "Started"), CommandErrors))]
 pub(crate) async fn create(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Body(new): Body<NewImage>,
-) -> Result<Response, Refusal> {
-    Ok(accepted(control::images::create(&app.services, &actor, new).await?))
+) -> Result<Response, ErrorResponse> {
+    Ok(accepted(control::commands::back_up(&app.services, &actor, new).await?))
 }
 
-/// Reads every byte of an image back.
+/// Verify an image
+///
+/// Reads every byte of the image and compares it with its SHA-256.
 #[utoipa::path(post, path = "/api/images/{id}/verify", tag = "images", params(("id" = uuid::Uuid, Path)),
-    responses((status = 202, body = super::Accepted), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 202, body = Accepted, description = "Started"), CommandErrors))]
 pub(crate) async fn verify(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Path(id): Path<ImageId>,
-) -> Result<Response, Refusal> {
-    Ok(accepted(control::images::verify(&app.services, &actor, id).await?))
+) -> Result<Response, ErrorResponse> {
+    Ok(accepted(control::commands::verify_image(&app.services, &actor, id).await?))
 }
 
-/// Deletes an image. Needs sudo mode and the name again.
-#[utoipa::path(delete, path = "/api/images/{id}", tag = "images", params(("id" = uuid::Uuid, Path), ("confirm" = String, Query, description = "The image's name")),
-    responses((status = 202, body = super::Accepted), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-        (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+/// Delete an image
+///
+/// Requires sudo mode and the image's name.
+#[utoipa::path(delete, path = "/api/images/{id}", tag = "images", params(("id" = uuid::Uuid, Path), Confirmation),
+    responses((status = 202, body = Accepted, description = "Started"), CommandErrors))]
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Path(id): Path<ImageId>,
-    Query(confirm): Query<Confirm>,
-) -> Result<Response, Refusal> {
-    Ok(accepted(control::images::delete(&app.services, &actor, id, &confirm.confirm).await?))
+    Query(confirmation): Query<Confirmation>,
+) -> Result<Response, ErrorResponse> {
+    let started = control::commands::delete_image(&app.services, &actor, id, &confirmation.confirm).await?;
+    Ok(accepted(started))
 }

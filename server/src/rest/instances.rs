@@ -7,109 +7,130 @@ use model::instance::{ExternalInstance, NewInstance};
 use model::restore::RestorePlan;
 use model::{ImageId, Instance};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::{Body, Confirm, Path, Query, accepted};
-use crate::auth::Somebody;
-use crate::errors::{ErrorBody, Refusal};
-use crate::router::App;
+use super::{Accepted, Body, CommandErrors, Confirmation, Path, Query, QueryErrors, accepted};
+use crate::auth::CurrentUser;
+use crate::errors::ErrorResponse;
+use crate::state::AppState;
 
-/// All instances.
-#[utoipa::path(get, path = "/api/instances", tag = "instances", responses((status = 200, body = Vec<Instance>), (status = 401, body = ErrorBody)))]
-pub(crate) async fn list(State(app): State<App>, _: Somebody) -> Result<Json<Vec<Instance>>, Refusal> {
+/// List instances
+#[utoipa::path(get, path = "/api/instances", tag = "instances",
+    responses((status = 200, body = Vec<Instance>), QueryErrors))]
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    _: CurrentUser,
+) -> Result<Json<Vec<Instance>>, ErrorResponse> {
     Ok(Json(control::instances::list(&app.services).await?))
 }
 
-/// One instance, by name or id.
+/// Get an instance
+///
+/// By name or id.
 #[utoipa::path(get, path = "/api/instances/{name}", tag = "instances", params(("name" = String, Path)),
-    responses((status = 200, body = Instance), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Instance), QueryErrors))]
 pub(crate) async fn get(
-    State(app): State<App>,
-    _: Somebody,
+    State(app): State<AppState>,
+    _: CurrentUser,
     Path(name): Path<String>,
-) -> Result<Json<Instance>, Refusal> {
+) -> Result<Json<Instance>, ErrorResponse> {
     Ok(Json(control::instances::get(&app.services, &name).await?))
 }
 
-/// Makes an instance; with `source_image_id` it is restored from that image.
+/// Create an instance
+///
+/// With `source_image_id`, the instance is restored from that image.
 #[utoipa::path(post, path = "/api/instances", tag = "instances", request_body = NewInstance,
-    responses((status = 202, body = super::Accepted), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+    responses((status = 202, body = Accepted, description = "Started"), CommandErrors))]
 pub(crate) async fn create(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Body(new): Body<NewInstance>,
-) -> Result<Response, Refusal> {
-    Ok(accepted(control::instances::create(&app.services, &actor, new).await?))
+) -> Result<Response, ErrorResponse> {
+    Ok(accepted(control::commands::create_instance(&app.services, &actor, new).await?))
 }
 
-/// Adds a server that exists already, after connecting to it.
+/// Connect an existing server
+///
+/// Adds the server as an external instance after a successful connection.
 #[utoipa::path(post, path = "/api/instances/external", tag = "instances", request_body = ExternalInstance,
-    responses((status = 200, body = Instance), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(crate) async fn add(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    responses((status = 200, body = Instance), CommandErrors))]
+pub(crate) async fn connect(
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Body(new): Body<ExternalInstance>,
-) -> Result<Json<Instance>, Refusal> {
-    Ok(Json(control::instances::add_external(&app.services, &actor, new).await?))
+) -> Result<Json<Instance>, ErrorResponse> {
+    Ok(Json(control::commands::connect_instance(&app.services, &actor, new).await?))
 }
 
-/// Deletes an instance with its data; an external one is only forgotten. Needs sudo mode and the name again.
-#[utoipa::path(delete, path = "/api/instances/{name}", tag = "instances", params(("name" = String, Path), ("confirm" = String, Query, description = "The instance's name")),
-    responses((status = 202, body = super::Accepted), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-        (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+/// Delete an instance
+///
+/// Deletes a managed instance with its data, and removes an external one from Toygres. Requires sudo mode and the
+/// instance's name.
+#[utoipa::path(delete, path = "/api/instances/{name}", tag = "instances", params(("name" = String, Path), Confirmation),
+    responses((status = 202, body = Accepted, description = "Started"), CommandErrors))]
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Path(name): Path<String>,
-    Query(confirm): Query<Confirm>,
-) -> Result<Response, Refusal> {
-    Ok(accepted(control::instances::delete(&app.services, &actor, &name, &confirm.confirm).await?))
+    Query(confirmation): Query<Confirmation>,
+) -> Result<Response, ErrorResponse> {
+    let confirm = &confirmation.confirm;
+    Ok(accepted(control::commands::delete_instance(&app.services, &actor, &name, confirm).await?))
 }
 
-/// Starts an instance that was stopped.
+/// Start an instance
 #[utoipa::path(post, path = "/api/instances/{name}/start", tag = "instances", params(("name" = String, Path)),
-    responses((status = 202, body = super::Accepted), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 202, body = Accepted, description = "Started"), CommandErrors))]
 pub(crate) async fn start(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Path(name): Path<String>,
-) -> Result<Response, Refusal> {
-    Ok(accepted(control::instances::start(&app.services, &actor, &name).await?))
+) -> Result<Response, ErrorResponse> {
+    Ok(accepted(control::commands::start_instance(&app.services, &actor, &name).await?))
 }
 
-/// Stops an instance.
+/// Stop an instance
+///
+/// Disconnects all clients. No data is deleted.
 #[utoipa::path(post, path = "/api/instances/{name}/stop", tag = "instances", params(("name" = String, Path)),
-    responses((status = 202, body = super::Accepted), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 202, body = Accepted, description = "Started"), CommandErrors))]
 pub(crate) async fn stop(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Path(name): Path<String>,
-) -> Result<Response, Refusal> {
-    Ok(accepted(control::instances::stop(&app.services, &actor, &name).await?))
+) -> Result<Response, ErrorResponse> {
+    Ok(accepted(control::commands::stop_instance(&app.services, &actor, &name).await?))
 }
 
-/// The query of a plan.
-#[derive(Deserialize)]
+/// The settings of the new instance.
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct PlanQuery {
+    /// The image to restore.
+    #[param(value_type = uuid::Uuid)]
     image: ImageId,
+    /// The major version; the image's if not given.
     major: Option<i32>,
+    /// The size of the volume in bytes; derived from the image if not given.
     volume_bytes: Option<i64>,
+    /// The DNS label of the instance's address.
     dns_label: Option<String>,
 }
 
-/// What a restore of an image into an instance of this name would do, and what stands in its way.
-#[utoipa::path(get, path = "/api/instances/{name}/restore-plan", tag = "instances", params(("name" = String, Path), ("image" = uuid::Uuid, Query),
-        ("major" = Option<i32>, Query), ("volume_bytes" = Option<i64>, Query), ("dns_label" = Option<String>, Query)),
-    responses((status = 200, body = RestorePlan), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody),
-        (status = 422, body = ErrorBody)))]
+/// Check a restore
+///
+/// What a restore of an image into a new instance of this name would do, and which problems prevent it.
+#[utoipa::path(get, path = "/api/instances/{name}/restore-plan", tag = "instances",
+    params(("name" = String, Path), PlanQuery),
+    responses((status = 200, body = RestorePlan), (status = 422, body = crate::errors::ErrorBody, description = "A setting is invalid"), QueryErrors))]
 pub(crate) async fn plan(
-    State(app): State<App>,
-    _: Somebody,
+    State(app): State<AppState>,
+    _: CurrentUser,
     Path(name): Path<String>,
     Query(query): Query<PlanQuery>,
-) -> Result<Json<RestorePlan>, Refusal> {
+) -> Result<Json<RestorePlan>, ErrorResponse> {
     let target = control::Target {
         name: &name,
         major: query.major,

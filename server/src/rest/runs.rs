@@ -8,37 +8,51 @@ use control::runs::RunQuery;
 use model::run::RunDetail;
 use model::{ImageId, InstanceId, Level, LogFilter, LogLine, LogStretch, Run, RunId, RunState};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Path, Query};
-use crate::auth::Somebody;
-use crate::errors::{ErrorBody, Refusal};
-use crate::router::App;
+use super::{CommandErrors, Path, Query, QueryErrors, paged};
+use crate::auth::CurrentUser;
+use crate::errors::ErrorResponse;
+use crate::state::AppState;
 
-/// Which runs.
-#[derive(Default, Deserialize)]
+/// Lines that are read at a time for a download.
+const DOWNLOAD_LINES: i64 = 2000;
+
+/// Which runs to list.
+#[derive(Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
+    /// Only runs in this state.
     state: Option<RunState>,
+    /// Only runs of this workflow, such as `create-image`.
     workflow: Option<String>,
+    /// Only runs of this instance.
+    #[param(value_type = Option<uuid::Uuid>)]
     instance: Option<InstanceId>,
+    /// Only runs of this image.
+    #[param(value_type = Option<uuid::Uuid>)]
     image: Option<ImageId>,
+    /// Only runs that are running or rolling back.
     active: bool,
+    /// Only runs whose title contains this text.
     q: Option<String>,
+    /// The page, from 1.
     page: i64,
+    /// Runs per page.
     per_page: i64,
 }
 
-/// Runs, the newest first; how many there are in all is in `X-Total-Count`.
-#[utoipa::path(get, path = "/api/runs", tag = "runs",
-    params(("state" = Option<RunState>, Query), ("workflow" = Option<String>, Query), ("instance" = Option<uuid::Uuid>, Query), ("image" = Option<uuid::Uuid>, Query),
-        ("active" = Option<bool>, Query), ("q" = Option<String>, Query), ("page" = Option<i64>, Query), ("per_page" = Option<i64>, Query)),
-    responses((status = 200, body = Vec<Run>), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
+/// List runs
+///
+/// Newest first. The header `X-Total-Count` is the total number of runs.
+#[utoipa::path(get, path = "/api/runs", tag = "runs", params(ListQuery),
+    responses((status = 200, body = Vec<Run>), QueryErrors))]
 pub(crate) async fn list(
-    State(app): State<App>,
-    _: Somebody,
+    State(app): State<AppState>,
+    _: CurrentUser,
     Query(query): Query<ListQuery>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let query = RunQuery {
         state: query.state,
         workflow: query.workflow.map(|name| name.replace('\0', "")),
@@ -49,66 +63,74 @@ pub(crate) async fn list(
         per_page: query.per_page,
         active: query.active,
     };
-    let page = control::runs::list(&app.services, query).await?;
-    Ok(([(HeaderName::from_static("x-total-count"), page.total.to_string())], Json(page.rows))
-        .into_response())
+    Ok(paged(control::runs::list(&app.services, query).await?))
 }
 
-/// One run with its steps.
+/// Get a run
+///
+/// Includes its steps.
 #[utoipa::path(get, path = "/api/runs/{id}", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = RunDetail), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = RunDetail), QueryErrors))]
 pub(crate) async fn get(
-    State(app): State<App>,
-    _: Somebody,
+    State(app): State<AppState>,
+    _: CurrentUser,
     Path(id): Path<RunId>,
-) -> Result<Json<RunDetail>, Refusal> {
+) -> Result<Json<RunDetail>, ErrorResponse> {
     Ok(Json(control::runs::get(&app.services, id).await?))
 }
 
-/// Which lines, and how.
-#[derive(Default, Deserialize)]
+/// Which log lines to return.
+#[derive(Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct LogQuery {
+    /// The first lines after this number.
     after: i64,
+    /// The last lines before this number; overrides `after`.
     before: Option<i64>,
+    /// The number of lines, from 1 to 10,000; 1,000 if not given.
     limit: Option<i64>,
+    /// Only lines whose message contains this text, ignoring case.
     search: String,
+    /// Only lines of this level and above.
     level: Option<Level>,
+    /// `text`: all lines as a text file.
     format: String,
 }
 
-/// Lines of a run's log: the first ones after a number, or the last ones before one; only those that pass, if a text or
-/// a level is given. How many pass in all is in `X-Total-Count`. With `format=text` all of them, as a file.
-#[utoipa::path(get, path = "/api/runs/{id}/log", tag = "runs",
-    params(("id" = uuid::Uuid, Path), ("after" = Option<i64>, Query), ("before" = Option<i64>, Query),
-        ("limit" = Option<i64>, Query, description = "1 to 10,000; 1,000 if not given"),
-        ("search" = Option<String>, Query, description = "only lines with this in their text, in any case of letters"),
-        ("level" = Option<Level>, Query, description = "only lines that are at least as grave"),
-        ("format" = Option<String>, Query, description = "text: all lines as a file")),
-    responses((status = 200, body = Vec<LogLine>), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+/// Get the log of a run
+///
+/// The header `X-Total-Count` is the number of all lines that match `search` and `level`.
+#[utoipa::path(get, path = "/api/runs/{id}/log", tag = "runs", params(("id" = uuid::Uuid, Path), LogQuery),
+    responses((status = 200, body = Vec<LogLine>), QueryErrors))]
 pub(crate) async fn log(
-    State(app): State<App>,
-    _: Somebody,
+    State(app): State<AppState>,
+    _: CurrentUser,
     Path(id): Path<RunId>,
     Query(query): Query<LogQuery>,
-) -> Result<Response, Refusal> {
-    if query.format != "text" {
-        let filter = LogFilter { search: query.search, level: query.level.unwrap_or(Level::Debug) };
-        let stretch = query.before.map_or(LogStretch::After(query.after.max(0)), LogStretch::Before);
-        let limit = query.limit.unwrap_or(1000);
-        let page = control::runs::log_page(&app.services, id, &filter, stretch, limit).await?;
-        let total = (HeaderName::from_static("x-total-count"), page.matches.to_string());
-        return Ok(([total], Json(page.lines)).into_response());
+) -> Result<Response, ErrorResponse> {
+    if query.format == "text" {
+        return download(app, id, query.after).await;
     }
+    let filter = LogFilter { search: query.search, level: query.level.unwrap_or(Level::Debug) };
+    let stretch = query.before.map_or(LogStretch::After(query.after.max(0)), LogStretch::Before);
+    let limit = query.limit.unwrap_or(1000);
+    let page = control::runs::log_page(&app.services, id, &filter, stretch, limit).await?;
+    let total = (HeaderName::from_static("x-total-count"), page.matches.to_string());
+    Ok(([total], Json(page.lines)).into_response())
+}
+
+/// The log as a text file, streamed because it can be larger than memory.
+async fn download(app: AppState, id: RunId, after: i64) -> Result<Response, ErrorResponse> {
     control::runs::get(&app.services, id).await?;
-    // A page of lines at a time: a log may be larger than memory is meant to be.
-    let pages = futures::stream::try_unfold(query.after, move |after| {
+    let chunks = futures::stream::try_unfold(after, move |after| {
         let app = app.clone();
         async move {
-            let lines =
-                control::runs::log(&app.services, id, after, 2000).await.map_err(std::io::Error::other)?;
+            let lines = control::runs::log(&app.services, id, after, DOWNLOAD_LINES)
+                .await
+                .map_err(std::io::Error::other)?;
             let Some(last) = lines.last().map(|line| line.n) else { return Ok::<_, std::io::Error>(None) };
-            let text: String = lines.iter().map(as_text).collect();
+            let text: String = lines.iter().map(format_line).collect();
             Ok(Some((text, last)))
         }
     });
@@ -116,10 +138,10 @@ pub(crate) async fn log(
         (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"run-{id}.log\"")),
     ];
-    Ok((headers, axum::body::Body::from_stream(pages)).into_response())
+    Ok((headers, axum::body::Body::from_stream(chunks)).into_response())
 }
 
-fn as_text(line: &LogLine) -> String {
+fn format_line(line: &LogLine) -> String {
     format!(
         "{} {} {:5} {} {}\n",
         line.n,
@@ -130,45 +152,51 @@ fn as_text(line: &LogLine) -> String {
     )
 }
 
-/// The run that goes on.
+/// A run.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RunRef {
     /// Its id.
     run_id: uuid::Uuid,
 }
 
-/// Asks a run to turn back.
+/// Cancel a run
+///
+/// The run rolls back.
 #[utoipa::path(post, path = "/api/runs/{id}/cancel", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = RunRef), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 200, body = RunRef, description = "The run that continues"), CommandErrors))]
 pub(crate) async fn cancel(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Path(id): Path<RunId>,
-) -> Result<Json<RunRef>, Refusal> {
-    control::runs::cancel(&app.services, &actor, id).await?;
+) -> Result<Json<RunRef>, ErrorResponse> {
+    control::commands::cancel_run(&app.services, &actor, id).await?;
     Ok(Json(RunRef { run_id: id.0 }))
 }
 
-/// Tries again: the undo of a stuck run, or in a new run what a failed one was to do.
+/// Retry a run
+///
+/// Retries the rollback of a stuck run, or repeats a failed or cancelled run as a new one.
 #[utoipa::path(post, path = "/api/runs/{id}/retry", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = RunRef), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+    responses((status = 200, body = RunRef, description = "The run that continues"), CommandErrors))]
 pub(crate) async fn retry(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Path(id): Path<RunId>,
-) -> Result<Json<RunRef>, Refusal> {
-    let run = control::runs::retry(&app.services, &actor, id).await?;
+) -> Result<Json<RunRef>, ErrorResponse> {
+    let run = control::commands::retry_run(&app.services, &actor, id).await?;
     Ok(Json(RunRef { run_id: run.0 }))
 }
 
-/// Takes the undo that a stuck run could not do as done by a person.
+/// Mark a stuck step as undone
+///
+/// For a step that a person rolled back by hand; the steps before it are rolled back.
 #[utoipa::path(post, path = "/api/runs/{id}/accept", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = RunRef), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 200, body = RunRef, description = "The run that continues"), CommandErrors))]
 pub(crate) async fn accept(
-    State(app): State<App>,
-    Somebody(actor): Somebody,
+    State(app): State<AppState>,
+    CurrentUser(actor): CurrentUser,
     Path(id): Path<RunId>,
-) -> Result<Json<RunRef>, Refusal> {
-    control::runs::accept(&app.services, &actor, id).await?;
+) -> Result<Json<RunRef>, ErrorResponse> {
+    control::commands::accept_run(&app.services, &actor, id).await?;
     Ok(Json(RunRef { run_id: id.0 }))
 }

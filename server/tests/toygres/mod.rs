@@ -1,12 +1,13 @@
-//! A real `toygres-server standalone` of a test's own: a database of its own, a fresh data directory, a free port.
+//! A `toygres-server standalone` of one test: with a database, a data directory and a port of its own.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(unreachable_pub, reason = "shared by test files")]
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses a part")]
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub const NAME: &str = "admin";
@@ -19,9 +20,11 @@ pub struct Toygres {
     pub database: String,
 }
 
-/// The PostgreSQL of the tests: `DATABASE_URL`, as the other crates' tests use it.
+/// The URL of a database on the PostgreSQL server of the tests.
 pub fn database_url(database: &str) -> String {
-    let url = std::env::var("DATABASE_URL").expect("the tests need DATABASE_URL; `cargo xtask test` sets it");
+    let url = std::env::var("DATABASE_URL").expect(
+        "DATABASE_URL is not set: set it to a PostgreSQL server on which tests may create databases, or run `cargo xtask test`",
+    );
     let (server, _) = url.rsplit_once('/').unwrap();
     format!("{server}/{database}")
 }
@@ -33,31 +36,24 @@ pub fn psql(database: &str, sql: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Toygres {
-    /// Starts it at a free port.
+    /// Starts a server.
     pub fn start() -> Self {
-        Self::start_at(free_port())
+        Self::start_with(|_| {})
     }
 
-    pub fn start_at(port: u16) -> Self {
-        Self::start_with(port, |_| {})
-    }
-
-    /// Starts it with more flags or variables.
-    pub fn start_with(port: u16, change: impl Fn(&mut Command)) -> Self {
-        // The client that tests use brings none of its own.
+    /// Starts a server with other arguments or variables.
+    pub fn start_with(change: impl Fn(&mut Command)) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        // reqwest is built without a TLS provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let database = format!("server_test_{port}_{}", std::process::id());
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let database = format!("server_test_{}_{number}", std::process::id());
         psql("postgres", &format!("create database {database}"));
         let dir = tempfile::Builder::new().prefix("toygres-server-test-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let child = spawn(port, dir.path(), &database, change);
-        let mut toygres = Self { child, port, dir, database };
+        let child = spawn(0, dir.path(), &database, change);
+        let mut toygres = Self { child, port: 0, dir, database };
         toygres.wait_until_ready();
         toygres
     }
@@ -68,14 +64,20 @@ impl Toygres {
 
     fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !Command::new("curl").args(["-sf", &self.url("/ready")]).output().unwrap().status.success() {
+        loop {
             assert!(self.child.try_wait().unwrap().is_none(), "the server ended: {}", self.log());
             assert!(Instant::now() < deadline, "the server is not ready: {}", self.log());
-            std::thread::sleep(Duration::from_millis(100));
+            if let Some(port) = listening_port(&self.log()) {
+                self.port = port;
+                if Command::new("curl").args(["-sf", &self.url("/ready")]).output().unwrap().status.success() {
+                    return;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// A command on this server's CMS and data directory.
+    /// A command on this server's state database and data directory.
     pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_toygres-server"));
         tool.args(arguments)
@@ -90,20 +92,20 @@ impl Toygres {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// Starts it again, after it was stopped.
+    /// Starts the stopped server again, at the same port.
     pub fn start_again(&mut self, change: impl Fn(&mut Command)) {
         self.child = spawn(self.port, self.dir.path(), &self.database, change);
         self.wait_until_ready();
     }
 
-    /// The most memory that it ever had, in bytes.
+    /// The server's peak memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// SIGTERM; how it ended.
+    /// Stops the server with SIGTERM and returns its exit status.
     pub fn stop(&mut self) -> std::process::ExitStatus {
         let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -111,7 +113,13 @@ impl Toygres {
     }
 }
 
-/// Logs in; what follows carries the cookie.
+/// The port of a server that listens, from its output.
+pub fn listening_port(output: &str) -> Option<u16> {
+    let address = output.lines().rev().find_map(|line| line.strip_prefix("Listening on "))?;
+    address.rsplit_once(':')?.1.parse().ok()
+}
+
+/// Logs in and returns a client with the session cookie.
 pub async fn log_in(toygres: &Toygres) -> reqwest::Client {
     let client = reqwest::Client::builder().cookie_store(true).redirect(reqwest::redirect::Policy::none());
     let client = client.build().unwrap();
@@ -120,20 +128,19 @@ pub async fn log_in(toygres: &Toygres) -> reqwest::Client {
     client
 }
 
-/// The state that a run is in.
+/// The state of a run; empty while the state database is unavailable.
 pub async fn state_of(client: &reqwest::Client, toygres: &Toygres, run: &str) -> String {
     let answer = client.get(toygres.url(&format!("/api/runs/{run}"))).send().await.unwrap();
     let detail: serde_json::Value = answer.json().await.unwrap();
     detail["state"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Waits until a run has ended well.
+/// Waits until a run has succeeded.
 pub async fn succeeds(client: &reqwest::Client, toygres: &Toygres, run: &str) {
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         match state_of(client, toygres, run).await.as_str() {
             "succeeded" => return,
-            // Also nothing at all, while the server's own database is away.
             "running" | "" => assert!(Instant::now() < deadline, "{run} does not end: {}", toygres.log()),
             other => panic!("{run} is {other}: {}", toygres.log()),
         }
@@ -141,7 +148,8 @@ pub async fn succeeds(client: &reqwest::Client, toygres: &Toygres, run: &str) {
     }
 }
 
-pub fn command(port: u16, dir: &std::path::Path, database: &str) -> Command {
+/// A server at a port; 0 selects a free one.
+pub fn command(port: u16, dir: &Path, database: &str) -> Command {
     let mut server = Command::new(env!("CARGO_BIN_EXE_toygres-server"));
     server
         .args(["standalone", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
@@ -155,16 +163,16 @@ pub fn command(port: u16, dir: &std::path::Path, database: &str) -> Command {
     server
 }
 
-fn spawn(port: u16, dir: &std::path::Path, database: &str, change: impl Fn(&mut Command)) -> Child {
+fn spawn(port: u16, dir: &Path, database: &str, change: impl Fn(&mut Command)) -> Child {
     let log = std::fs::File::create(dir.join("log")).unwrap();
     let mut server = command(port, dir, database);
     change(&mut server);
     server.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-/// The agent beside the server, which `cargo xtask test` has built.
-fn agent() -> std::path::PathBuf {
-    let agent = std::path::Path::new(env!("CARGO_BIN_EXE_toygres-server")).with_file_name("toygres-agent");
+/// The agent's program beside the server, which `cargo xtask test` builds; it is built here if it does not exist.
+pub fn agent() -> PathBuf {
+    let agent = Path::new(env!("CARGO_BIN_EXE_toygres-server")).with_file_name("toygres-agent");
     if !agent.exists() {
         let built = Command::new(env!("CARGO")).args(["build", "-p", "agent"]).status().unwrap();
         assert!(built.success());
@@ -177,7 +185,7 @@ impl Drop for Toygres {
         if self.child.try_wait().ok().flatten().is_none() {
             self.stop();
         }
-        // Instances outlive their server: these are the test's own.
+        // Instances outlive their server.
         let data = self.dir.path().join("data/instances");
         for entry in std::fs::read_dir(data).into_iter().flatten().flatten() {
             let pid = std::fs::read_to_string(entry.path().join("data/postmaster.pid")).unwrap_or_default();

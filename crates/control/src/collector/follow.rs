@@ -1,66 +1,65 @@
-//! Follows one job from wherever the last worker was to its end. It knows no lease but that it must be renewed.
+//! Follows one job from its last stored event to its end.
 
 use std::time::Duration;
 
 use futures::StreamExt;
-use model::{AgentEvent, ExitClass, StoreId};
+use model::{AgentEvent, EventBody, Failure, FailureCode, StoreId};
 use platform::{JobEnd, JobState};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::gathered::Gathered;
-use super::order::{Next, Order};
+use super::lease::{self, FollowedJob};
+use super::log_batch::LogBatch;
+use super::reorder_buffer::{Next, ReorderBuffer};
 use super::segments::Segments;
-use super::{Followed, LEASE};
 use crate::jobs;
 use crate::services::Services;
 use crate::stores::access;
 
-/// How long a job may not be there yet: the intent is written before it is launched.
-const GRACE: Duration = Duration::from_secs(15);
-/// How long the last segments may take to appear after the job has ended.
-const LAST: Duration = Duration::from_secs(15);
-/// How often to look for what is missing.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often a lease is renewed where nothing is kept.
+/// How long a job may be missing on the platform: its row is written before it is launched.
+const LAUNCH_GRACE: Duration = Duration::from_secs(15);
+/// How long to wait for the last segments after the job's end.
+const SEGMENT_GRACE: Duration = Duration::from_secs(15);
+/// Pause between two searches for missing events.
+const POLL: Duration = Duration::from_secs(1);
+/// Interval of lease renewals.
 const RENEW: Duration = Duration::from_secs(8);
 
-/// Follows a job until it has ended or its stream breaks off, which the next claim mends.
-pub(super) async fn follow(services: &Services, job: Followed) -> anyhow::Result<()> {
+/// Follows a job until it has ended. If its event stream breaks, the next claim continues.
+pub(super) async fn follow(services: &Services, job: FollowedJob) -> anyhow::Result<()> {
     let segments = Segments::open(services, job.store, job.log_prefix.as_deref()).await;
-    let order = Order::after(u64::try_from(job.seq)?, segments);
-    let mut follower = Follower { services, job, order, gathered: Gathered::default(), over: None };
-    if follower.appears().await? {
-        follower.listen().await?;
-        follower.finish(LAST).await
+    let buffer = ReorderBuffer::after(u64::try_from(job.seq)?, segments);
+    let mut follower = Follower { services, job, buffer, batch: LogBatch::default(), ended_at: None };
+    if follower.wait_for_launch().await? {
+        follower.stream_events().await?;
+        follower.finish(SEGMENT_GRACE).await
     } else {
-        // It had its time.
         follower.finish(Duration::ZERO).await
     }
 }
 
 struct Follower<'a> {
     services: &'a Services,
-    job: Followed,
-    order: Order,
-    gathered: Gathered,
-    /// When the job was seen to be over while its output had to wait.
-    over: Option<Instant>,
+    job: FollowedJob,
+    buffer: ReorderBuffer,
+    batch: LogBatch,
+    /// When the job was observed to have ended while the event stream was paused.
+    ended_at: Option<Instant>,
 }
 
 impl Follower<'_> {
-    /// Gives whoever launches a while.
-    async fn appears(&self) -> anyhow::Result<bool> {
-        let until = Instant::now() + GRACE;
-        let mut renew = Instant::now() + RENEW;
+    /// Waits until the job exists on the platform; false after [`LAUNCH_GRACE`].
+    async fn wait_for_launch(&self) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + LAUNCH_GRACE;
+        let mut renew_at = Instant::now() + RENEW;
         while self.services.platform().observe(&self.job.name).await? == JobState::Missing {
             let now = Instant::now();
-            if now >= until {
+            if now >= deadline {
                 return Ok(false);
             }
-            if now >= renew {
-                self.renew().await?;
-                renew = now + RENEW;
-                // A worker that died between the intent and the launch left the run to another one, which launches.
+            if now >= renew_at {
+                lease::renew(self.services, &self.job).await?;
+                renew_at = now + RENEW;
+                // If a worker died between writing the row and launching, the worker that took over the run launches.
                 workflow::wake(self.services.db(), workflow::RunId(self.job.run_id)).await?;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -68,142 +67,138 @@ impl Follower<'_> {
         Ok(true)
     }
 
-    /// Hears what the job says until there is no more, or until the stream breaks off.
-    async fn listen(&mut self) -> anyhow::Result<()> {
-        let mut events = self.services.platform().events(&self.job.name, self.order.last()).await?;
+    /// Receives events until the job's stream ends or breaks.
+    async fn stream_events(&mut self) -> anyhow::Result<()> {
+        let mut events = self.services.platform().events(&self.job.name, self.buffer.last()).await?;
         let mut renew = tokio::time::interval(RENEW);
-        let mut look = tokio::time::interval(LOOK);
-        for interval in [&mut renew, &mut look] {
+        let mut poll = tokio::time::interval(POLL);
+        for interval in [&mut renew, &mut poll] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         loop {
-            let due = self.gathered.due();
-            let keep = async { tokio::time::sleep_until(due.unwrap_or_else(Instant::now)).await };
+            let due = self.batch.due();
+            let flush = async { tokio::time::sleep_until(due.unwrap_or_else(Instant::now)).await };
             tokio::select! {
-                event = events.next(), if !self.order.is_full() => match event {
-                    Some(event) => self.hear(event?).await?,
+                event = events.next(), if !self.buffer.is_full() => match event {
+                    Some(event) => self.receive(event?).await?,
                     None => return Ok(()),
                 },
-                () = keep, if due.is_some() => self.keep().await?,
-                _ = look.tick(), if self.order.has_gap() => self.look().await?,
-                _ = renew.tick() => self.renew().await?,
+                () = flush, if due.is_some() => self.flush().await?,
+                _ = poll.tick(), if self.buffer.has_gap() => self.fill_gap().await?,
+                _ = renew.tick() => lease::renew(self.services, &self.job).await?,
             }
         }
     }
 
-    async fn hear(&mut self, event: AgentEvent) -> anyhow::Result<()> {
+    async fn receive(&mut self, event: AgentEvent) -> anyhow::Result<()> {
         if event.seq == 0 {
-            self.gathered.say(&mut self.job, event);
+            match event.body {
+                EventBody::Waiting(failure) => self.batch.set_waiting(&mut self.job, event.at, failure),
+                EventBody::Log { level, message } => {
+                    self.batch.push_unnumbered(&mut self.job, event.at, level, message);
+                }
+                EventBody::Progress(_) | EventBody::Result(_) => {}
+            }
             return Ok(());
         }
-        self.order.push(event);
-        self.advance().await.map(drop)
+        self.batch.clear_waiting(&mut self.job);
+        self.buffer.push(event);
+        self.drain().await.map(drop)
     }
 
-    /// Looks whether the segments have by now what is missing.
-    async fn look(&mut self) -> anyhow::Result<()> {
-        // The output waits behind the gap: that the job has ended is not to be heard from it.
-        if self.order.is_full() {
-            match self.over {
-                Some(since) if since.elapsed() > LAST => self.order.give_up(),
+    /// Looks for missing events in the segments.
+    async fn fill_gap(&mut self) -> anyhow::Result<()> {
+        // While the buffer is full, no event is received, so the end of the job must be observed.
+        if self.buffer.is_full() {
+            match self.ended_at {
+                Some(ended_at) if ended_at.elapsed() > SEGMENT_GRACE => self.buffer.give_up(),
                 Some(_) => {}
                 None => {
                     let state = self.services.platform().observe(&self.job.name).await?;
                     if matches!(state, JobState::Ended(_) | JobState::Missing) {
-                        self.order.is_over(None);
-                        self.over = Some(Instant::now());
+                        self.buffer.set_ended(None);
+                        self.ended_at = Some(Instant::now());
                     }
                 }
             }
         }
-        self.advance().await.map(drop)
+        self.drain().await.map(drop)
     }
 
-    /// Takes what is there in the order of its numbers; true if something is missing that may yet come.
-    async fn advance(&mut self) -> anyhow::Result<bool> {
+    /// Moves events into the batch in the order of their numbers; true if missing events may still arrive.
+    async fn drain(&mut self) -> anyhow::Result<bool> {
         loop {
-            match self.order.next().await {
-                Next::Event(event) => self.gathered.take(&self.job, event),
-                Next::Missing(missing) => self.gathered.gap(&self.job, missing),
+            match self.buffer.next().await {
+                Next::Event(event) => self.batch.push(&self.job, event),
+                Next::Missing(count) => self.batch.push_gap(&self.job, count),
                 Next::Later => return Ok(true),
                 Next::Nothing => return Ok(false),
             }
-            if self.gathered.is_full() {
-                self.keep().await?;
+            if self.batch.is_full() {
+                self.flush().await?;
             }
         }
     }
 
-    /// Keeps the last lines, from the segments too, and harvests the end.
-    async fn finish(mut self, wait: Duration) -> anyhow::Result<()> {
+    /// Stores the last lines, also those of the segments, and records the end.
+    async fn finish(mut self, grace: Duration) -> anyhow::Result<()> {
         let end = match self.services.platform().observe(&self.job.name).await? {
             JobState::Ended(end) => end,
             JobState::Missing => {
-                let reason = "The job is gone: it was removed by hand, or its machine was.".to_owned();
-                JobEnd { code: None, result: None, reason: Some(reason), fatal: false }
+                let failure = Failure::new(FailureCode::JobDeleted, "the job no longer exists on the platform");
+                JobEnd { code: None, result: None, failure: Some(failure.on(&self.job.name)) }
             }
-            // The stream broke off: another look comes with the next claim.
-            JobState::Running | JobState::Pending(_) => return self.keep().await,
+            // The stream broke: the next claim continues.
+            JobState::Running | JobState::Pending(_) => return self.flush().await,
         };
-        self.order.is_over(end.result.as_ref().map(|result| result.events));
-        let deadline = Instant::now() + wait;
-        while self.settle(&end).await? {
+        self.buffer.set_ended(end.result.as_ref().map(|result| result.events));
+        let deadline = Instant::now() + grace;
+        while self.drain_and_flush(&end).await? {
             if Instant::now() >= deadline {
-                self.order.give_up();
-                self.settle(&end).await?;
+                self.buffer.give_up();
+                self.drain_and_flush(&end).await?;
                 break;
             }
-            self.renew().await?;
-            tokio::time::sleep(LOOK).await;
+            lease::renew(self.services, &self.job).await?;
+            tokio::time::sleep(POLL).await;
         }
-        self.end(end).await
+        self.record_end(end).await
     }
 
-    /// Takes what is there at the end; true if there is reason to hope for more.
-    async fn settle(&mut self, end: &JobEnd) -> anyhow::Result<bool> {
-        let later = self.advance().await?;
-        self.keep().await?;
-        // How it ended may yet be read where the platform does not know it.
+    /// Stores the events that have arrived; true if more may arrive.
+    async fn drain_and_flush(&mut self, end: &JobEnd) -> anyhow::Result<bool> {
+        let later = self.drain().await?;
+        self.flush().await?;
+        // The segments may contain the result that the platform does not know.
         let unknown = end.result.is_none() && end.code.is_none() && self.job.result.is_none();
-        Ok(later || (unknown && self.order.has_store()))
+        Ok(later || (unknown && self.buffer.has_segments()))
     }
 
-    async fn keep(&mut self) -> anyhow::Result<()> {
-        self.gathered.keep(self.services, &mut self.job, self.order.last()).await
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        self.batch.flush(self.services, &mut self.job, self.buffer.last()).await
     }
 
-    async fn renew(&self) -> anyhow::Result<()> {
-        let renewed = sqlx::query!(
-            "update toygres.job set lease_until = clock_timestamp() + make_interval(secs => $3) where name = $1 and epoch = $2",
-            self.job.name,
-            self.job.epoch,
-            LEASE
-        );
-        let held = renewed.execute(self.services.db()).await?.rows_affected() == 1;
-        anyhow::ensure!(held, "another worker follows the job");
-        Ok(())
-    }
-
-    /// Writes down how the job ended, wakes its run and takes away what it left: in this order, so that nothing is lost.
-    async fn end(self, end: JobEnd) -> anyhow::Result<()> {
+    /// Records how the job ended, wakes its run and removes the job: in this order, so that a crash loses nothing.
+    async fn record_end(self, end: JobEnd) -> anyhow::Result<()> {
         let job = self.job;
         let result = end.result.or(job.result.map(|result| result.0));
-        let of_code = end.code.is_some_and(|code| jobs::is_final(ExitClass::of(code)));
-        let written = sqlx::query!(
-            "update toygres.job set ended_at = clock_timestamp(), result = $3, reason = $4, fatal = $5, worker = null,
-                 lease_until = null
+        let failure = end.failure.as_ref();
+        let recorded = sqlx::query!(
+            "update toygres.job set ended_at = clock_timestamp(), result = $3, reason = $4, error_code = $5,
+                 error_subject = $6, fatal = $7, waiting = null, worker = null, lease_until = null
              where name = $1 and epoch = $2 and ended_at is null",
             job.name,
             job.epoch,
             result.as_ref().map(serde_json::to_value).transpose()?,
-            end.reason,
-            end.fatal || (result.is_none() && of_code)
+            failure.map(|failure| &*failure.detail),
+            failure.map(|failure| failure.code.as_str()),
+            failure.and_then(|failure| failure.subject.as_deref()),
+            failure.is_some_and(|failure| failure.code.is_permanent())
         );
-        let held = written.execute(self.services.db()).await?.rows_affected() == 1;
-        anyhow::ensure!(held, "another worker follows the job");
+        lease::ensure_held(recorded.execute(self.services.db()).await?)?;
         workflow::wake(self.services.db(), workflow::RunId(job.run_id)).await?;
         self.services.platform().remove(&job.name).await?;
-        // What it said is in the CMS now; where the store does not answer, a few segments too many stay there.
+        // The log is in the state database now. If the store does not respond, a few segments remain there.
         if let (Some(store), Some(prefix)) = (job.store, job.log_prefix)
             && prefix.starts_with(jobs::OWN_LOGS)
         {

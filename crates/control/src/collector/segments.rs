@@ -1,52 +1,52 @@
-//! Reads the segments that a job writes into its store: each once, in the order of their numbers, one at a time in memory.
-//! It knows nothing of what is kept already.
+//! Reads the log segments that a job writes into its store: each once, in order, one at a time in memory.
 
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use model::{AgentEvent, StoreId};
+use model::{AgentEvent, FailureCode, StoreId};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::services::Services;
 use crate::stores::access;
 
-/// How long to leave the store alone when it had nothing new.
-const AGAIN: Duration = Duration::from_secs(1);
-/// How long one segment may take to come.
-const ANSWER: Duration = Duration::from_secs(10);
+/// Pause after a read that found no new segment.
+const POLL: Duration = Duration::from_secs(1);
+/// Time limit for reading one segment.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A job's segments, read up to some event.
+/// A job's segments and the position of the reader in them.
 pub(super) struct Segments {
     store: image::Store,
     prefix: String,
-    /// The number of the next segment. The agent leaves none out, so none needs to be listed.
+    /// The number of the next segment. The agent skips no number, so listing is unnecessary.
     next: u32,
-    /// What is not read yet of the segment at hand.
+    /// The unread rest of the current segment.
     text: Bytes,
     front: Option<AgentEvent>,
-    asked: Option<Instant>,
-    /// The store did not answer the last time: what it has is not known.
+    /// When the store last had no new segment.
+    polled_at: Option<Instant>,
+    /// Whether the last read failed: the store may contain more.
     pub(super) in_doubt: bool,
 }
 
 impl Segments {
-    /// From the first segment on. A store that cannot be opened has none.
+    /// Opens the segments below a prefix of a store; `None` if the store cannot be opened.
     pub(super) async fn open(services: &Services, store: Option<Uuid>, prefix: Option<&str>) -> Option<Self> {
         let (store, prefix) = (StoreId(store?), prefix?.to_owned());
         let store = access::existing(services, store)
             .await
-            .inspect_err(|error| tracing::warn!(%error, "a job's log segments cannot be read"))
+            .inspect_err(|error| tracing::warn!(%error, "cannot open the store of a job's log segments"))
             .ok()?;
-        Some(Self::of(store, prefix))
+        Some(Self::new(store, prefix))
     }
 
-    /// The same of a store that is open.
-    pub(super) fn of(store: image::Store, prefix: String) -> Self {
-        Self { store, prefix, next: 0, text: Bytes::new(), front: None, asked: None, in_doubt: false }
+    /// The segments below a prefix of an open store.
+    pub(super) fn new(store: image::Store, prefix: String) -> Self {
+        Self { store, prefix, next: 0, text: Bytes::new(), front: None, polled_at: None, in_doubt: false }
     }
 
-    /// The number of the first event after number `after` that was not taken yet, if the store has it by now.
+    /// The number of the first event after number `after`, if the store contains it by now.
     pub(super) async fn peek(&mut self, after: u64) -> Option<u64> {
         loop {
             match self.front.take().or_else(|| self.parse()) {
@@ -62,14 +62,14 @@ impl Segments {
         }
     }
 
-    /// The event that was peeked at.
+    /// Removes and returns the event that was peeked at.
     pub(super) fn take(&mut self) -> Option<AgentEvent> {
         self.front.take()
     }
 
-    /// Has the store asked again at once.
-    pub(super) fn hurry(&mut self) {
-        self.asked = None;
+    /// Makes the next read ignore the pause.
+    pub(super) fn read_now(&mut self) {
+        self.polled_at = None;
     }
 
     fn parse(&mut self) -> Option<AgentEvent> {
@@ -84,20 +84,24 @@ impl Segments {
         None
     }
 
-    /// Gets the next segment; false where there is none yet.
+    /// Reads the next segment; false if it does not exist yet.
     async fn read(&mut self) -> bool {
-        if self.asked.is_some_and(|asked| asked.elapsed() < AGAIN) {
+        if self.polled_at.is_some_and(|polled_at| polled_at.elapsed() < POLL) {
             return false;
         }
         let key = format!("{}/log-{}.jsonl", self.prefix, self.next);
-        let got = tokio::time::timeout(ANSWER, self.store.get(&key)).await;
-        self.in_doubt = !matches!(got, Ok(Ok(_) | Err(image::Error::Missing(_))));
-        if let Ok(Ok(text)) = got {
+        let read = tokio::time::timeout(TIMEOUT, self.store.get(&key)).await;
+        self.in_doubt = match &read {
+            Ok(Ok(_)) => false,
+            Ok(Err(error)) => error.code() != FailureCode::ObjectMissing,
+            Err(_) => true,
+        };
+        if let Ok(Ok(text)) = read {
             self.text = text;
             self.next += 1;
             return true;
         }
-        self.asked = Some(Instant::now());
+        self.polled_at = Some(Instant::now());
         false
     }
 }

@@ -2,12 +2,12 @@
 
 use model::agent::{Connection, Outcome};
 use model::instance::ExternalInstance;
-use model::{Actor, Failure, FailureCode, ImageType, Instance, InstanceId, Name, Role, TlsMode};
+use model::{Actor, FailureCode, ImageType, Instance, InstanceId, Name, Role, TlsMode};
 use platform::Secret;
 
 use super::reserve_instance::name_in_use;
 use crate::audit;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_explanation};
 use crate::instances::by_id;
 use crate::secret_refs::SecretRef;
 use crate::secrets::Kind;
@@ -170,16 +170,10 @@ fn field_of(error: Error, given: &PasswordSource) -> Error {
     Error::Invalid { field, message: with_explanation(&failure) }
 }
 
-/// The raw text of a failure and what to do about it.
-fn with_explanation(failure: &Failure) -> String {
-    match failure.code.explanation() {
-        Some(explanation) => format!("{} {} ({failure})", explanation.cause, explanation.fix),
-        None => failure.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use model::Failure;
+
     use super::*;
 
     #[test]

@@ -1,70 +1,67 @@
-//! Opening a store: who we are to it, from the environment, a Secret of the cluster or what is sealed in the CMS. The one
-//! place that does; jobs are given the same.
+//! Opening a store with its credentials: those of the environment, of a Secret of the cluster, or those sealed in the state
+//! database. Jobs receive the same.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use image::StoreOptions;
 use model::{StoreAccess, StoreAuth, StoreId, Transfer};
-use platform::{Secret, StoreIdentity};
+use platform::{ExposeSecret, Secret, StoreIdentity};
 
 use crate::error::{Error, Result};
 use crate::secrets::Kind;
 use crate::services::Services;
 
-/// The keys that open a store, as object_store names them: what a Secret may hold, and what is sealed.
+/// The access keys of a store by their names in object_store: the keys of a Secret, and of sealed credentials.
 pub const KEYS: [&str; 5] =
     ["account_key", "sas_token", "access_key_id", "secret_access_key", "session_token"];
 
-/// How long the server tries a request again: less than one call of a step may take.
+/// How long the server retries a request: less than the time limit of one call of a step.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// All that opening a store takes.
+/// What is needed to open a store.
 pub(crate) struct Opening {
     pub(crate) url: String,
     pub(crate) options: StoreOptions,
-    /// Whom a job is to it, where the platform vouches for that.
+    /// The identity that the platform gives to a job, if the store accepts one.
     pub(crate) identity: Option<StoreIdentity>,
 }
 
 impl Opening {
-    /// The options as a job's secret file; none where there is nothing to say.
+    /// The options as a job's secret file; `None` if there are none.
     pub(crate) fn secret(&self) -> Option<Secret> {
-        (!self.options.is_empty()).then(|| Secret::new(self.options.to_json()))
+        (!self.options.is_empty()).then(|| Secret::from(self.options.to_json()))
     }
 }
 
-/// Opens a store with what its row says.
-pub(crate) async fn open(services: &Services, store: StoreId) -> anyhow::Result<image::Store> {
-    let (url, options) = patient(services, store).await?;
+/// Opens a store for writing.
+pub(crate) async fn open(services: &Services, store: StoreId) -> Result<image::Store> {
+    let (url, options) = url_and_options(services, store).await?;
     Ok(image::Store::open(&url, &options)?)
 }
 
-/// The same to read from: a directory that is not mounted is not made.
-pub(crate) async fn existing(services: &Services, store: StoreId) -> anyhow::Result<image::Store> {
-    let (url, options) = patient(services, store).await?;
+/// Opens a store for reading: a directory that is not mounted is not created.
+pub(crate) async fn existing(services: &Services, store: StoreId) -> Result<image::Store> {
+    let (url, options) = url_and_options(services, store).await?;
     Ok(image::Store::existing(&url, &options)?)
 }
 
-async fn patient(services: &Services, store: StoreId) -> anyhow::Result<(String, StoreOptions)> {
-    let opening = opening(services, store).await.map_err(|error| match error {
-        Error::Internal(cause) => cause,
-        told => anyhow::anyhow!("{told}"),
-    })?;
+async fn url_and_options(services: &Services, store: StoreId) -> Result<(String, StoreOptions)> {
+    let opening = opening(services, store).await?;
     Ok((opening.url, opening.options.with_patience(PATIENCE)))
 }
 
-/// What opening a store takes, its secrets read now.
+/// What is needed to open a store. Its credentials are read now.
 pub(crate) async fn opening(services: &Services, store: StoreId) -> Result<Opening> {
     let (url, access) = row(services, store).await?;
     let keys = match &access.auth {
-        StoreAuth::Sealed => sealed(services, store).await?,
+        StoreAuth::Sealed => sealed_keys(services, store).await?,
         _ => BTreeMap::new(),
     };
     assemble(services, url, &access, keys).await
 }
 
-/// A store's address and how it is opened.
+/// The address of a store and how it is accessed.
 pub(crate) async fn row(services: &Services, store: StoreId) -> Result<(String, StoreAccess)> {
     let row = sqlx::query!(
         r#"select url, auth as "auth: sqlx::types::Json<StoreAuth>", endpoint, region, root_certificate,
@@ -73,7 +70,7 @@ pub(crate) async fn row(services: &Services, store: StoreId) -> Result<(String, 
     )
     .fetch_optional(services.db())
     .await?
-    .ok_or_else(|| Error::NotFound("There is no such store.".to_owned()))?;
+    .ok_or_else(|| Error::NotFound("The store does not exist.".to_owned()))?;
     let access = StoreAccess {
         auth: row.auth.0,
         endpoint: row.endpoint,
@@ -84,7 +81,7 @@ pub(crate) async fn row(services: &Services, store: StoreId) -> Result<(String, 
     Ok((row.url, access))
 }
 
-/// The same for a store that is not kept yet: `keys` are what was typed.
+/// What is needed to open a store that is not recorded yet, with typed `keys`.
 pub(crate) async fn assemble(
     services: &Services,
     url: String,
@@ -121,28 +118,28 @@ pub(crate) async fn assemble(
                 Some(StoreIdentity::Aws { role_arn: role_arn.clone(), sts_endpoint: sts_endpoint.clone() });
         }
         StoreAuth::Secret { namespace, name } => {
-            let found = services.platform().read_secret(namespace, name).await?;
-            let known = found.iter().filter(|(key, _)| KEYS.contains(&key.as_str()));
-            options.extend(known.map(|(key, value)| (key.clone(), value.reveal().trim().to_owned())));
+            let values = services.platform().read_secret(namespace, name).await?;
+            let known = values.iter().filter(|(key, _)| KEYS.contains(&key.as_str()));
+            options.extend(known.map(|(key, value)| (key.clone(), value.expose_secret().trim().to_owned())));
             if !is_complete(&options) {
                 return Err(Error::Conflict(format!(
-                    "The Secret {namespace}/{name} opens no store. It must hold account_key or sas_token (Azure), or access_key_id and secret_access_key (S3)."
+                    "The Secret {namespace}/{name} contains no access keys. It needs account_key or sas_token (Azure), or access_key_id and secret_access_key (S3)."
                 )));
             }
         }
     }
-    force(&mut options);
+    select_credential_type(&mut options);
     Ok(Opening { url, options: options.into_iter().collect(), identity })
 }
 
-/// Whether keys open a store.
-pub(crate) fn is_complete(keys: &BTreeMap<String, String>) -> bool {
+/// Whether the keys are sufficient to open a store.
+fn is_complete(keys: &BTreeMap<String, String>) -> bool {
     let has = |key: &str| keys.get(key).is_some_and(|value| !value.is_empty());
     has("account_key") || has("sas_token") || (has("access_key_id") && has("secret_access_key"))
 }
 
-/// What was given is what is used, whatever else the environment has.
-fn force(options: &mut BTreeMap<String, String>) {
+/// Makes the client use the given keys, whatever the environment contains.
+fn select_credential_type(options: &mut BTreeMap<String, String>) {
     let kind = if options.contains_key("account_key") {
         "access_key"
     } else if options.contains_key("sas_token") {
@@ -153,12 +150,12 @@ fn force(options: &mut BTreeMap<String, String>) {
     options.insert("credential_type".to_owned(), kind.to_owned());
 }
 
-/// The keys that were typed once.
-pub(super) async fn sealed(services: &Services, store: StoreId) -> Result<BTreeMap<String, String>> {
+/// The sealed access keys of a store.
+pub(crate) async fn sealed_keys(services: &Services, store: StoreId) -> Result<BTreeMap<String, String>> {
     let sealed = services.keys().read(services.db(), Kind::StoreCredential, store.0).await?;
     let sealed = sealed.ok_or_else(|| {
-        Error::Conflict("The store's keys are gone. Give them again in the settings.".to_owned())
+        Error::Conflict("The store has no access keys. Enter them under Settings › Stores.".to_owned())
     })?;
-    serde_json::from_str(sealed.reveal())
-        .map_err(|_| Error::Internal(anyhow::anyhow!("the sealed keys of the store {store} cannot be read")))
+    serde_json::from_str(sealed.expose_secret())
+        .map_err(|_| Error::Internal(anyhow::anyhow!("cannot parse the sealed keys of the store {store}")))
 }

@@ -1,8 +1,8 @@
-//! A Toygres without HTTP, for tests of what happens below it. It knows no test.
+//! Toygres without HTTP, for tests of `control`.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, reason = "each test file uses a part")]
 
-pub(crate) mod bent;
+pub(crate) mod flaky;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -14,14 +14,17 @@ use control::{Config, Keyring, Services};
 use model::image::NewImage;
 use model::instance::NewInstance;
 use model::{Actor, ImageId, InstanceId, Role, UserId};
-use platform::Platform;
 use platform::local::{LocalConfig, LocalPlatform};
+use platform::{Instances, Jobs, Platform};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use workflow::testing::{Fault, perform};
 use workflow::{RunId, Workflow};
 
-/// A Toygres without HTTP: the CMS of a test, a platform in a directory of its own.
+/// How many days log lines are kept.
+pub(crate) const LOG_RETENTION_DAYS: i32 = 90;
+
+/// The services on the state database of a test, and a local platform in a temporary directory.
 pub(crate) struct World {
     pub(crate) services: Services,
     pub(crate) platform: Arc<LocalPlatform>,
@@ -34,7 +37,7 @@ impl World {
         Self::on(db, |platform| platform).await
     }
 
-    /// With another platform around the local one.
+    /// With a platform that wraps the local one.
     pub(crate) async fn on<P: Platform>(
         db: &PgPool,
         around: impl FnOnce(Arc<LocalPlatform>) -> Arc<P>,
@@ -54,6 +57,7 @@ impl World {
             platform: around(Arc::clone(&platform)),
             keys,
             default_store_url: Some(platform.store_url()),
+            log_retention_days: LOG_RETENTION_DAYS,
             app_version: "test",
         })
         .await
@@ -76,48 +80,46 @@ impl World {
 
     pub(crate) async fn instance(&self, name: &str) -> InstanceId {
         let new = NewInstance { name: name.to_owned(), ..NewInstance::default() };
-        let started = control::instances::create(&self.services, &somebody(), new).await.unwrap();
+        let started = control::commands::create_instance(&self.services, &admin(), new).await.unwrap();
         self.finish::<CreateInstance>(started.run_id).await;
         started.id
     }
 
     pub(crate) async fn image(&self, instance: InstanceId, name: &str) -> ImageId {
         let new = NewImage { name: name.to_owned(), instance_id: Some(instance), ..NewImage::default() };
-        let started = control::images::create(&self.services, &somebody(), new).await.unwrap();
+        let started = control::commands::back_up(&self.services, &admin(), new).await.unwrap();
         self.finish::<CreateImage>(started.run_id).await;
         started.id
     }
 
-    /// What must hold after any run that has ended: no lock, no job, no secret without an owner, no object without an image.
-    pub(crate) async fn is_clean(&self) -> anyhow::Result<()> {
+    /// What holds after every ended run: no lock, no job, no secret without an owner, no object without an image.
+    pub(crate) async fn ensure_clean(&self) -> anyhow::Result<()> {
         let db = self.services.db();
         let locks: i64 = sqlx::query_scalar("select count(*) from toygres.run_lock").fetch_one(db).await?;
-        anyhow::ensure!(locks == 0, "{locks} locks are left");
+        anyhow::ensure!(locks == 0, "{locks} locks remain");
         let orphans: i64 = sqlx::query_scalar(
             "select count(*) from toygres.secret where owner not in (select id from toygres.instance where status <> 'failed'
                  union select id from toygres.image where status <> 'failed') and kind <> 'instance-password'",
         )
         .fetch_one(db)
         .await?;
-        anyhow::ensure!(orphans == 0, "{orphans} secrets are left");
-        // The collector takes an ended job away a moment after its run went on.
+        anyhow::ensure!(orphans == 0, "{orphans} secrets remain");
+        // The collector removes an ended job shortly after its run continued.
+        let mut jobs = self.jobs_of_runs().await?;
         for _ in 0..100 {
-            let runs: Vec<String> =
-                self.platform.jobs().await?.into_iter().filter(|name| !name.contains("-probe-")).collect();
-            if runs.is_empty() {
+            if jobs.is_empty() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
+            jobs = self.jobs_of_runs().await?;
         }
-        let jobs: Vec<String> =
-            self.platform.jobs().await?.into_iter().filter(|name| !name.contains("-probe-")).collect();
-        anyhow::ensure!(jobs.is_empty(), "jobs are left: {jobs:?}");
+        anyhow::ensure!(jobs.is_empty(), "jobs remain: {jobs:?}");
         let known: Vec<uuid::Uuid> =
             sqlx::query_scalar("select id from toygres.instance where status <> 'failed'")
                 .fetch_all(db)
                 .await?;
         for id in self.platform.instances().await? {
-            anyhow::ensure!(known.contains(&id.0), "the volume of {id} is left");
+            anyhow::ensure!(known.contains(&id.0), "the volume of {id} remains");
         }
         let prefixes: Vec<String> =
             sqlx::query_scalar("select prefix from toygres.image where prefix is not null")
@@ -127,10 +129,16 @@ impl World {
         for (key, _) in store.list("images").await? {
             anyhow::ensure!(
                 prefixes.iter().any(|prefix| key.starts_with(prefix)),
-                "the object {key} is left"
+                "the object {key} remains"
             );
         }
         Ok(())
+    }
+
+    /// The jobs on the platform without those of health checks, which belong to no run.
+    async fn jobs_of_runs(&self) -> anyhow::Result<Vec<String>> {
+        let jobs = self.platform.jobs().await?.into_iter();
+        Ok(jobs.filter(|name| !name.contains("-probe-")).collect())
     }
 
     pub(crate) async fn end(self) {
@@ -142,11 +150,12 @@ impl World {
     }
 }
 
-pub(crate) fn somebody() -> Actor {
+/// An admin in sudo mode.
+pub(crate) fn admin() -> Actor {
     Actor { user: UserId::new(), name: "test".to_owned(), role: Role::Admin, sudo: true }
 }
 
-/// The agent that `cargo xtask test` has built; built here where it is missing.
+/// The agent's program, which `cargo xtask test` builds; it is built here if it does not exist.
 fn agent() -> PathBuf {
     let target = std::env::current_exe().unwrap();
     let debug = target.ancestors().nth(2).unwrap();
@@ -163,7 +172,7 @@ fn agent() -> PathBuf {
     agent
 }
 
-/// What a row of a table says of its status.
+/// The status of a row; `None` if the row does not exist.
 pub(crate) async fn status(db: &PgPool, table: &str, id: uuid::Uuid) -> Option<String> {
     let sql = format!("select status from toygres.{table} where id = $1");
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(db).await.unwrap()

@@ -1,24 +1,26 @@
-//! Where this server's instances and jobs live: this machine or a cluster. It knows nothing of what they are for.
+//! The platform of this server, opened as the configuration names it.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use model::PlatformKind;
 use platform::Platform;
 use platform::kubernetes::KubernetesPlatform;
 use platform::local::{LocalConfig, LocalPlatform};
 
-use crate::config::{PlatformKind, Serve};
+use crate::config::Serve;
 
-/// The opened platform, and what only one of the kinds has.
-pub(crate) enum Place {
-    /// This machine.
+/// The opened platform.
+pub(crate) enum OpenPlatform {
     Local(Arc<LocalPlatform>),
-    /// A cluster.
     Kubernetes(Arc<KubernetesPlatform>),
 }
 
-impl Place {
+impl OpenPlatform {
     /// Opens the platform that the configuration names.
+    ///
+    /// # Errors
+    /// A setting is missing or invalid, or the platform is unavailable.
     pub(crate) async fn open(options: &Serve, data_dir: &Path) -> anyhow::Result<Self> {
         Ok(match options.platform {
             PlatformKind::Local => {
@@ -37,7 +39,7 @@ impl Place {
         })
     }
 
-    /// The platform, for those who need not know which.
+    /// The platform of either kind.
     pub(crate) fn platform(&self) -> Arc<dyn Platform> {
         match self {
             Self::Local(local) => Arc::clone(local) as _,
@@ -45,7 +47,7 @@ impl Place {
         }
     }
 
-    /// The store that a new CMS begins with. Nothing in a cluster is fit to be one without being asked.
+    /// The default store of a new state database; on Kubernetes there is none.
     pub(crate) fn store_url(&self) -> Option<String> {
         match self {
             Self::Local(local) => Some(local.store_url()),
@@ -53,7 +55,7 @@ impl Place {
         }
     }
 
-    /// Goes on where the machine was when it went down; a cluster does so by itself.
+    /// Starts the servers that ran before the machine stopped; a cluster does so on its own.
     pub(crate) async fn resume(&self) {
         if let Self::Local(local) = self {
             local.resume().await;

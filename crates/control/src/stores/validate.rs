@@ -1,4 +1,4 @@
-//! What somebody typed about a store: put in order, or refused with the field and the fix. It asks nobody.
+//! Validates the fields of a store's form and normalizes them. An error names the field.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,22 @@ use model::{StoreAccess, StoreAuth, Transfer};
 use super::access::KEYS;
 use crate::error::{Error, Result};
 
-/// The longest value of any field but a certificate.
-const LONGEST: usize = 1000;
+/// The longest value of a field, in bytes; certificates may be longer.
+const MAX_BYTES: usize = 1000;
 
-/// An address, without what does not change where it leads.
-pub(super) fn url(typed: &str) -> Result<String> {
+/// The address, without surrounding spaces and trailing slashes.
+pub(crate) fn url(typed: &str) -> Result<String> {
     let url = typed.trim().trim_end_matches('/');
-    if url.is_empty() || url.len() > LONGEST {
+    if url.is_empty() || url.len() > MAX_BYTES {
         return Err(Error::invalid(
             "url",
-            "Type the store's address, such as az://account/container/images.",
+            "Enter the address of the store, such as az://account/container/images.",
         ));
     }
     if !["file", "pvc", "az", "s3"].contains(&scheme(url)) {
         return Err(Error::invalid(
             "url",
-            "An address begins with az://, s3://, pvc:// or, on one machine, file:///.",
+            "Enter an address that begins with az://, s3:// or pvc://, or with file:/// on a single machine.",
         ));
     }
     Ok(url.to_owned())
@@ -32,41 +32,42 @@ fn scheme(url: &str) -> &str {
     url.split_once("://").map_or("", |(scheme, _)| scheme)
 }
 
-/// How a store is opened: what is empty is nothing, and what does not belong to the address is refused.
-pub(super) fn access(url: &str, typed: &StoreAccess) -> Result<StoreAccess> {
+/// How the store is accessed. Empty fields are absent; fields that do not apply to the address are an error.
+pub(crate) fn access(url: &str, typed: &StoreAccess) -> Result<StoreAccess> {
     let access = StoreAccess {
         auth: auth(scheme(url), &typed.auth)?,
         endpoint: line("endpoint", typed.endpoint.as_ref())?,
         region: line("region", typed.region.as_ref())?,
-        root_certificate: given(typed.root_certificate.as_ref()),
+        root_certificate: non_empty(typed.root_certificate.as_ref()),
         transfer: typed.transfer,
     };
     if let Some(endpoint) = &access.endpoint {
         https("endpoint", endpoint, matches!(access.auth, StoreAuth::AzureIdentity { .. }))?;
     }
+    // foreign text: PEM
     if access.root_certificate.as_ref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
         return Err(Error::invalid(
             "root_certificate",
-            "Paste a certificate in PEM: it begins with -----BEGIN CERTIFICATE-----.",
+            "Paste a certificate in PEM format. It begins with -----BEGIN CERTIFICATE-----.",
         ));
     }
     let by_identity = matches!(access.auth, StoreAuth::Environment | StoreAuth::AzureIdentity { .. });
     if access.transfer == Transfer::Azcopy && !(scheme(url) == "az" && by_identity) {
         return Err(Error::invalid(
             "transfer",
-            "azcopy carries to az:// with a workload identity only: it takes keys in its arguments, where others could read them.",
+            "azcopy requires az:// and a workload identity: it takes keys as arguments, which other processes can read.",
         ));
     }
     Ok(access)
 }
 
 fn auth(scheme: &str, typed: &StoreAuth) -> Result<StoreAuth> {
-    let wrong = |words: &str| Err(Error::invalid("auth", words));
+    let invalid = |message: &str| Err(Error::invalid("auth", message));
     Ok(match typed {
         StoreAuth::Environment => StoreAuth::Environment,
         StoreAuth::AzureIdentity { client_id, tenant_id, authority_host } => {
             if scheme != "az" {
-                return wrong("A workload identity of Azure opens az:// only.");
+                return invalid("An Azure workload identity requires az://.");
             }
             let authority_host = line("authority_host", authority_host.as_ref())?;
             authority_host.as_ref().map_or(Ok(()), |host| https("authority_host", host, true))?;
@@ -78,36 +79,36 @@ fn auth(scheme: &str, typed: &StoreAuth) -> Result<StoreAuth> {
         }
         StoreAuth::AwsIdentity { role_arn, sts_endpoint } => {
             if scheme != "s3" {
-                return wrong("A role of AWS opens s3:// only.");
+                return invalid("An AWS role requires s3://.");
             }
             let role = line("role_arn", Some(role_arn))?.filter(|role| role.starts_with("arn:"));
             let role_arn = role.ok_or_else(|| {
-                Error::invalid("role_arn", "Type the role's ARN: arn:aws:iam::ACCOUNT:role/NAME.")
+                Error::invalid("role_arn", "Enter the ARN of the role, such as arn:aws:iam::ACCOUNT:role/NAME.")
             })?;
             let sts_endpoint = line("sts_endpoint", sts_endpoint.as_ref())?;
             sts_endpoint.as_ref().map_or(Ok(()), |host| https("sts_endpoint", host, true))?;
             StoreAuth::AwsIdentity { role_arn, sts_endpoint }
         }
         StoreAuth::Secret { .. } | StoreAuth::Sealed if scheme != "az" && scheme != "s3" => {
-            return wrong(
-                "Only az:// and s3:// are opened with keys; for a directory choose the environment.",
+            return invalid(
+                "Access keys require az:// or s3://. Choose the environment for a directory.",
             );
         }
         StoreAuth::Secret { namespace, name } => {
-            let missing = |field, words: &str| Error::invalid(field, words);
+            let missing = |field, message: &str| Error::invalid(field, message);
             StoreAuth::Secret {
                 namespace: line("secret_namespace", Some(namespace))?
-                    .ok_or_else(|| missing("secret_namespace", "Type the Secret's namespace."))?,
+                    .ok_or_else(|| missing("secret_namespace", "Enter the namespace of the Secret."))?,
                 name: line("secret_name", Some(name))?
-                    .ok_or_else(|| missing("secret_name", "Type the Secret's name."))?,
+                    .ok_or_else(|| missing("secret_name", "Enter the name of the Secret."))?,
             }
         }
         StoreAuth::Sealed => StoreAuth::Sealed,
     })
 }
 
-/// The typed keys that open this kind of store.
-pub(super) fn keys(
+/// The typed keys that apply to the address.
+pub(crate) fn keys(
     url: &str,
     access: &StoreAccess,
     typed: BTreeMap<String, String>,
@@ -126,61 +127,63 @@ pub(super) fn keys(
         keys.iter().find(|(_, value)| value.len() > 4096 || value.contains(char::is_control))
     {
         let field = KEYS.iter().find(|known| *known == key).copied().unwrap_or("auth");
-        return Err(Error::invalid(field, "This is no key: paste it again, in one line."));
+        return Err(Error::invalid(field, "Invalid key: paste it on a single line."));
     }
     let has = |key: &str| keys.contains_key(key);
     match scheme(url) {
         "az" if has("account_key") && has("sas_token") => {
-            Err(Error::invalid("sas_token", "Give either an account key or a SAS, not both."))
+            Err(Error::invalid("sas_token", "Enter either an account key or a SAS, not both."))
         }
         "az" if !has("account_key") && !has("sas_token") => {
-            Err(Error::invalid("account_key", "Give an account key or a SAS."))
+            Err(Error::invalid("account_key", "Enter an account key or a SAS."))
         }
-        "s3" if !has("access_key_id") => Err(Error::invalid("access_key_id", "Give an access key id.")),
+        "s3" if !has("access_key_id") => Err(Error::invalid("access_key_id", "Enter an access key ID.")),
         "s3" if !has("secret_access_key") => {
-            Err(Error::invalid("secret_access_key", "Give the access key's secret."))
+            Err(Error::invalid("secret_access_key", "Enter the secret access key."))
         }
         _ => Ok(keys),
     }
 }
 
-fn given(typed: Option<&String>) -> Option<String> {
+fn non_empty(typed: Option<&String>) -> Option<String> {
     typed.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
+/// A value of a single line.
 fn line(field: &'static str, typed: Option<&String>) -> Result<Option<String>> {
-    let value = given(typed);
-    if value.as_ref().is_some_and(|value| value.len() > LONGEST || value.contains(char::is_control)) {
-        return Err(Error::invalid(field, "This is too long, or more than one line."));
+    let value = non_empty(typed);
+    if value.as_ref().is_some_and(|value| value.len() > MAX_BYTES || value.contains(char::is_control)) {
+        return Err(Error::invalid(field, "Enter a single line of at most 1,000 bytes."));
     }
     Ok(value)
 }
 
-fn https(field: &'static str, url: &str, only: bool) -> Result<()> {
-    if url.starts_with("https://") || (!only && url.starts_with("http://")) {
+/// Requires an HTTP URL; with `tls_required`, an HTTPS URL.
+fn https(field: &'static str, url: &str, tls_required: bool) -> Result<()> {
+    if url.starts_with("https://") || (!tls_required && url.starts_with("http://")) {
         return Ok(());
     }
-    let words = if only {
-        "Type a URL that begins with https://: a token travels there."
+    let message = if tls_required {
+        "Enter a URL that begins with https://, because a token is sent to it."
     } else {
-        "Type a URL that begins with https:// or http://."
+        "Enter a URL that begins with https:// or http://."
     };
-    Err(Error::invalid(field, words))
+    Err(Error::invalid(field, message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn field<T: std::fmt::Debug>(refused: Result<T>) -> &'static str {
-        match refused.expect_err("refused") {
+    fn field<T: std::fmt::Debug>(validated: Result<T>) -> &'static str {
+        match validated.expect_err("invalid") {
             Error::Invalid { field, .. } => field,
             other => panic!("{other}"),
         }
     }
 
     #[test]
-    fn what_does_not_belong_together_is_refused_by_field() {
+    fn invalid_combination_names_its_field() {
         let of = |auth| StoreAccess { auth, ..StoreAccess::default() };
         let role = |role: &str| of(StoreAuth::AwsIdentity { role_arn: role.to_owned(), sts_endpoint: None });
         assert_eq!(field(access("file:///x", &of(StoreAuth::Sealed))), "auth");
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_keys_of_the_kind_are_kept() {
+    fn only_keys_of_the_store_kind_are_kept() {
         let sealed = StoreAccess { auth: StoreAuth::Sealed, ..StoreAccess::default() };
         let typed = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -206,13 +209,13 @@ mod tests {
             &sealed,
             typed(&[("sas_token", " ?sv=1&sig=x "), ("access_key_id", "x"), ("account_key", "")]),
         );
-        assert_eq!(kept.expect("kept"), typed(&[("sas_token", "sv=1&sig=x")]));
+        assert_eq!(kept.expect("keys"), typed(&[("sas_token", "sv=1&sig=x")]));
         assert_eq!(
             field(keys("az://a/c", &sealed, typed(&[("sas_token", "a"), ("account_key", "b")]))),
             "sas_token"
         );
         assert_eq!(field(keys("s3://b", &sealed, typed(&[("access_key_id", "a")]))), "secret_access_key");
         let open = keys("az://a/c", &StoreAccess::default(), typed(&[("account_key", "x")]));
-        assert!(open.expect("nothing to keep").is_empty());
+        assert!(open.expect("no keys").is_empty());
     }
 }

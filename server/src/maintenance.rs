@@ -1,0 +1,128 @@
+//! The commands for accounts, tokens, keys and migrations. They work on the state database without a server.
+
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::Context;
+use control::Keyring;
+use control::audit::{COMMAND_LINE, by_command};
+use platform::{ExposeSecret, Secret};
+
+use crate::config::{RotateKey, StateOptions, Token, User};
+use crate::state_database::StateDatabase;
+
+/// Migrates the state database.
+pub(crate) async fn migrate(state: &StateOptions) -> anyhow::Result<()> {
+    let context = MaintenanceContext::open(state).await?;
+    println!("The state database is up to date.");
+    context.close().await;
+    Ok(())
+}
+
+/// `user add` and `user passwd`.
+pub(crate) async fn user(command: User) -> anyhow::Result<()> {
+    let (User::Add { state, .. } | User::Passwd { state, .. }) = &command;
+    let password = read_password()?;
+    let context = MaintenanceContext::open(state).await?;
+    let db = &context.database.db;
+    let done = match &command {
+        User::Add { name, role, .. } => {
+            let added = control::users::add(db, name, *role, password.expose_secret(), false);
+            by_command(db, "user.create", name, added).await.map(|_| format!("Account {name} was created."))
+        }
+        User::Passwd { name, .. } => {
+            let reset = control::users::reset_password(db, name, password.expose_secret());
+            by_command(db, "user.password", name, reset)
+                .await
+                .map(|()| format!("The password of {name} was changed."))
+        }
+    };
+    context.close().await;
+    println!("{}", done?);
+    Ok(())
+}
+
+/// `token add`.
+pub(crate) async fn token(command: Token) -> anyhow::Result<()> {
+    let Token::Add { state, name, role, days, sudo } = command;
+    let context = MaintenanceContext::open(&state).await?;
+    let expires = days.map(|days| chrono::Utc::now() + chrono::TimeDelta::days(days.into()));
+    let db = &context.database.db;
+    let added = control::tokens::add(db, COMMAND_LINE, &name, role, expires, sudo);
+    let token = by_command(db, "token.create", &name, added).await;
+    context.close().await;
+    println!("{}", token?);
+    Ok(())
+}
+
+/// `rotate-key`.
+pub(crate) async fn rotate_key(options: RotateKey) -> anyhow::Result<()> {
+    let state = &options.state;
+    let context = MaintenanceContext::open(state).await?;
+    if context.lock.is_none() {
+        anyhow::bail!(
+            "A server uses this data directory and would continue with the old key. Stop the server first."
+        );
+    }
+    let db = &context.database.db;
+    let file = state.key_file()?;
+    let old = Keyring::open(db, state.encryption_key().as_ref(), &file).await?;
+    let given = options.new_key.filter(|key| !key.is_empty()).map(Secret::from);
+    let new_key = given.clone().unwrap_or_else(Keyring::generate);
+    let new = Keyring::parse(new_key.expose_secret())?;
+    let new_file = file.with_extension("key.new");
+    if given.is_none() {
+        // Written first: after a crash, one of the two files contains the key of the state database.
+        write_key(&new_file, &new_key)?;
+    }
+    let secrets = old.rotate(db, &new).await?;
+    control::audit::record(db, COMMAND_LINE, "key.rotate", new.key_id(), "ok", None).await?;
+    if given.is_none() {
+        std::fs::rename(&new_file, &file).context("replace the key file")?;
+    }
+    context.close().await;
+    println!(
+        "{secrets} secrets were sealed with the key {}. The key {} is no longer used.",
+        new.key_id(),
+        old.key_id()
+    );
+    Ok(())
+}
+
+fn write_key(path: &std::path::Path, key: &Secret) -> anyhow::Result<()> {
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(key.expose_secret().as_bytes())?;
+    Ok(file.sync_all()?)
+}
+
+/// The state database, and the lock of the data directory unless a server holds it. The embedded server of a running
+/// server is not stopped.
+struct MaintenanceContext {
+    database: StateDatabase,
+    lock: Option<std::fs::File>,
+}
+
+impl MaintenanceContext {
+    async fn open(state: &StateOptions) -> anyhow::Result<Self> {
+        let lock = platform::local::lock(&state.data_dir()?).ok();
+        Ok(Self { database: StateDatabase::open(state).await?, lock })
+    }
+
+    async fn close(self) {
+        if self.lock.is_some() {
+            self.database.close().await;
+        }
+    }
+}
+
+/// Reads a password from the terminal without echo or, if standard input is not a terminal, from standard input. It is never
+/// an argument, which other users could see.
+fn read_password() -> anyhow::Result<Secret> {
+    if std::io::stdin().is_terminal() {
+        return Ok(Secret::from(rpassword::prompt_password("Password: ").context("read the password")?));
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("read the password")?;
+    Ok(Secret::from(text.trim_end_matches(['\n', '\r'])))
+}

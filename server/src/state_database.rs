@@ -1,0 +1,120 @@
+//! The state database: the one of DATABASE_URL, or an embedded PostgreSQL server in the data directory.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use platform::local::account::Account;
+use platform::postgres_server::{EMBEDDED_PORT, EMBEDDED_USER, EmbeddedServer};
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::task::JoinHandle;
+
+use crate::config::StateOptions;
+
+/// Limits every statement, and ends the session of a client that disappeared, which releases its locks.
+const OPTIONS: [(&str, &str); 9] = [
+    ("TimeZone", "UTC"),
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    // The client's process ended during a statement.
+    ("client_connection_check_interval", "1s"),
+    // The client's machine is unreachable.
+    ("tcp_keepalives_idle", "30s"),
+    ("tcp_keepalives_interval", "10s"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60s"),
+];
+const MAX_CONNECTIONS: u32 = 24;
+/// How long to wait for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The state database, connected and migrated.
+pub(crate) struct StateDatabase {
+    pub(crate) db: PgPool,
+    embedded: Option<Embedded>,
+}
+
+/// The embedded server and the task that restarts it after a crash.
+struct Embedded {
+    server: EmbeddedServer,
+    keeper: JoinHandle<()>,
+}
+
+impl StateDatabase {
+    /// Starts the embedded server if DATABASE_URL is not set, connects and migrates.
+    ///
+    /// # Errors
+    /// The server cannot be started, the connection fails, or the schema is newer than this program.
+    pub(crate) async fn open(state: &StateOptions) -> anyhow::Result<Self> {
+        let (options, server) = match &state.database_url {
+            Some(url) => (url.parse::<PgConnectOptions>().map_err(|_| invalid_url())?, None),
+            None => {
+                let server = start_embedded(state).await?;
+                let options = PgConnectOptions::new_without_pgpass()
+                    .socket(server.socket_dir())
+                    .port(EMBEDDED_PORT)
+                    .username(EMBEDDED_USER)
+                    .database("postgres");
+                (options, Some(server))
+            }
+        };
+        let options = options.options(OPTIONS).application_name("toygres-server");
+        let pool = PgPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        let db = pool.connect_with(options).await.map_err(connection_error)?;
+        control::migrate(&db).await?;
+        let embedded = server.map(|server| {
+            let kept = server.clone();
+            Embedded { server, keeper: tokio::spawn(async move { kept.keep_up().await }) }
+        });
+        Ok(Self { db, embedded })
+    }
+
+    /// Closes the connections and stops the embedded server.
+    pub(crate) async fn close(self) {
+        self.db.close().await;
+        let Some(Embedded { server, keeper }) = self.embedded else { return };
+        keeper.abort();
+        if let Err(error) = server.stop().await {
+            tracing::warn!(%error, "the embedded PostgreSQL server did not stop; the next start adopts it");
+        }
+    }
+}
+
+async fn start_embedded(state: &StateOptions) -> anyhow::Result<EmbeddedServer> {
+    let data_dir = state.data_dir()?;
+    let account = Account::find(state.run_as.as_deref())?;
+    std::fs::create_dir_all(&data_dir)
+        .with_context(|| format!("create the data directory {}", data_dir.display()))?;
+    let installed = platform::local::find_installations(&state.postgres_bin).await?;
+    account.may_enter(&data_dir).await?;
+    let dir = data_dir.join("cms");
+    let socket_dir = platform::local::socket_dir(&data_dir).join("cms");
+    if let Some(parent) = socket_dir.parent() {
+        account.make_dir(parent, 0o700)?;
+    }
+    Ok(EmbeddedServer::ensure(&installed, &dir, &socket_dir, account).await?)
+}
+
+/// The URL is not repeated, because it can contain a password.
+fn invalid_url() -> anyhow::Error {
+    anyhow::anyhow!("DATABASE_URL is invalid. Use postgres://user:password@host:port/database")
+}
+
+/// A connection error with what to do; never with the URL, which can contain a password.
+fn connection_error(error: sqlx::Error) -> anyhow::Error {
+    let cause = match &error {
+        sqlx::Error::Io(error) => {
+            format!("{error}. Check that the PostgreSQL server of DATABASE_URL is running")
+        }
+        sqlx::Error::PoolTimedOut => format!(
+            "no response within {} s. Check that the PostgreSQL server of DATABASE_URL is running",
+            ACQUIRE_TIMEOUT.as_secs()
+        ),
+        sqlx::Error::Database(error) => {
+            format!("{}. Check the user, password and database of DATABASE_URL", error.message())
+        }
+        other => other.to_string(),
+    };
+    anyhow::anyhow!("cannot connect to the state database: {cause}")
+}
