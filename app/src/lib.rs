@@ -7,6 +7,8 @@ pub mod error;
 pub mod format;
 pub mod live;
 pub mod pages;
+#[cfg(all(test, feature = "ssr"))]
+pub(crate) mod testing;
 pub mod url;
 
 use leptos::prelude::*;
@@ -99,6 +101,6 @@ fn scheme() -> Option<String> {
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn hydrate() {
-    std::panic::set_hook(Box::new(|panic| leptos::logging::console_error(&panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| leptos::logging::error!("{panic}")));
     leptos::mount::hydrate_body(App);
 }
