@@ -100,7 +100,7 @@ impl LogBatch {
         // The type text of PostgreSQL cannot contain NUL.
         let message = message.replace('\0', "\u{2400}");
         self.bytes += message.len() + 100;
-        self.lines.push(Line { at, level, step: job.step.clone(), message });
+        self.lines.push(Line { at, level, step: job.step.clone(), message, event: None });
         self.mark_changed();
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::WorkflowName;
 use model::agent::{Outcome, Work};
 use serde::{Deserialize, Serialize};
 use workflow::{StepContext, Lock, StepOutcome, Step, Steps, Workflow};
