@@ -103,8 +103,8 @@ async fn directory_is_added_tested_and_removed(db: PgPool) {
 #[ignore = "needs Azurite, which cargo xtask test installs"]
 async fn access_keys_are_tested_sealed_kept_and_replaced(db: PgPool) {
     let (services, _dir) = services(&db).await;
-    let (world, actor) = (emulators::World::new(), admin(true));
-    let azurite = world.azurite(false).await;
+    let (servers, actor) = (emulators::TestServers::new(), admin(true));
+    let azurite = servers.azurite(false).await;
     let access =
         StoreAccess { auth: StoreAuth::Sealed, endpoint: Some(azurite.url(false)), ..StoreAccess::default() };
     let url = format!("az://{ACCOUNT}/images");
