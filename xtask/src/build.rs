@@ -180,3 +180,19 @@ pub(crate) fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imported_style_sheets_are_inlined() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let main = dir.path().join("main.css");
+        std::fs::write(&main, "@import url(\"a.css\") layer(base);\n@import \"b.css\";\nc {}\n")?;
+        std::fs::write(dir.path().join("a.css"), "a {}\n")?;
+        std::fs::write(dir.path().join("b.css"), "b {}\n")?;
+        assert_eq!(inline(&main)?, "@layer base {\na {}\n}\nb {}\nc {}\n");
+        Ok(())
+    }
+}

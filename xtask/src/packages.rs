@@ -1,4 +1,4 @@
-//! Debian packages: found on this machine, and installed as root with apt-get. Other users are told which to install.
+//! Debian packages: found on this machine, and installed with apt-get by root. For other users, an error names them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -94,7 +94,8 @@ pub(crate) fn install(needs: &[Need]) -> anyhow::Result<()> {
         apt(&["update"])?;
         let _ = UPDATED.set(());
     }
-    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    // Another apt-get may run, such as the one that starts a cluster.
+    let mut install = vec!["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
     install.extend(missing.iter().map(String::as_str));
     apt(&install)
 }

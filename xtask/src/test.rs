@@ -1,6 +1,6 @@
 //! `test`: runs the parts in order and closes with a summary of what failed, what could not run, and where the time went.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
@@ -41,24 +41,62 @@ pub(crate) fn run(only: &[Part], cargo_args: &[String]) -> anyhow::Result<()> {
         );
         setup::for_rust_tests()?;
         build::programs()?;
-        summary.add("Rust", || rust_tests::run_some(cargo_args));
+        summary.add(Timed::run("Rust", || rust_tests::run_some(cargo_args)));
         return summary.finish();
     }
     let parts = if only.is_empty() { Part::value_variants() } else { only };
-    let start = Instant::now();
-    let prepared = prepare(parts)?;
-    summary.record("Set-up", start, prepared);
+    let set_up = Timed::run("Set-up", || prepare(parts));
+    anyhow::ensure!(set_up.report.failed == 0, set_up.report.failures.join("\n"));
+    summary.add(set_up);
+    let lint_beside_browser = parts.contains(&Part::Lint) && parts.contains(&Part::Browser);
     for part in parts {
-        summary.add(&format!("{part:?}"), || part.run());
+        match part {
+            Part::Lint if lint_beside_browser => {}
+            Part::Browser if lint_beside_browser => {
+                browser_beside_lint().into_iter().for_each(|one| summary.add(one));
+            }
+            part => summary.add(Timed::run(&format!("{part:?}"), || part.run())),
+        }
     }
     summary.finish()
+}
+
+/// Runs Lint while the stories run. They leave the processors idle most of the time and build nothing, so that no cargo waits for
+/// another one. Lint has the lowest priority.
+fn browser_beside_lint() -> [Timed; 2] {
+    std::thread::scope(|scope| {
+        let lint = scope.spawn(|| {
+            // On Linux the priority is that of this thread and of the processes that it starts.
+            let _ = rustix::process::nice(19);
+            Timed::run("Lint", || Part::Lint.run())
+        });
+        let browser = Timed::run("Browser", || Part::Browser.run());
+        let lint = lint.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        [lint, browser]
+    })
 }
 
 /// Runs the checks that are named, or all.
 pub(crate) fn lint(only: &[lint::Check]) -> anyhow::Result<()> {
     let mut summary = Summary::start();
-    summary.add("Lint", || Ok(lint::run(only)));
+    summary.add(Timed::run("Lint", || Ok(lint::run(only))));
     summary.finish()
+}
+
+/// A part that was run.
+struct Timed {
+    name: String,
+    report: Report,
+    took: Duration,
+}
+
+impl Timed {
+    /// Runs a part. One that ends with an error counts as a failed test.
+    fn run(name: &str, part: impl FnOnce() -> anyhow::Result<Report>) -> Self {
+        let start = Instant::now();
+        let report = part().unwrap_or_else(|error| Report::failed(format!("{error:#}")));
+        Self { name: name.to_owned(), report, took: start.elapsed() }
+    }
 }
 
 /// The closing lines of all parts.
@@ -73,16 +111,9 @@ impl Summary {
         Self { start: Instant::now(), total: Report::default(), lines: Vec::new() }
     }
 
-    /// Runs a part. One that ends with an error counts as a failed test.
-    fn add(&mut self, name: &str, run: impl FnOnce() -> anyhow::Result<Report>) {
-        let start = Instant::now();
-        let report = run().unwrap_or_else(|error| Report::failed(format!("{error:#}")));
-        self.record(name, start, report);
-    }
-
-    fn record(&mut self, name: &str, start: Instant, report: Report) {
-        self.lines.extend(report.lines(name, start.elapsed()));
-        self.total.add(report);
+    fn add(&mut self, part: Timed) {
+        self.lines.extend(part.report.lines(&part.name, part.took));
+        self.total.add(part.report);
     }
 
     /// Prints the summary. The last line is the one that CI reads.

@@ -14,7 +14,7 @@ use crate::command::root;
 /// Circles that stay: the crate's root file, files of which the circle may consist, and the reason.
 const ALLOWED: [(&str, &[&str], &str); 0] = [];
 
-/// The uses of each file by each other file: the line and the path as it is written.
+/// The uses of each file by each other file: the line and the path as written.
 type Edges = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<(usize, String)>>>;
 
 /// Checks every crate of the workspace.

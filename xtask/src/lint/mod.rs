@@ -31,6 +31,8 @@ pub(crate) enum Check {
     Substrings,
     /// Shell scripts, by shellcheck.
     Scripts,
+    /// The types of the stories in `end2end`, by TypeScript.
+    Types,
     /// Unused dependencies and files that no module declares, by cargo-shear.
     Unused,
     /// Licences, sources, bans and advisories of dependencies, by cargo-deny.
@@ -52,6 +54,7 @@ impl Check {
             Self::Words => words::check()?,
             Self::Substrings => substrings::check()?,
             Self::Scripts => scripts::check()?,
+            Self::Types => scripts::types()?,
             Self::Unused => dependencies::unused()?,
             Self::Licences => return dependencies::licences(),
             Self::Queries => queries::check()?,

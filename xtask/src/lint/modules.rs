@@ -15,14 +15,14 @@ pub(super) type Names = Vec<String>;
 pub(super) struct Import {
     /// What the file calls it; `*` for a glob.
     pub(super) name: String,
-    /// The path as it is written.
+    /// The path as written.
     pub(super) path: Names,
     /// `pub use`, of any visibility: the name is handed on.
     pub(super) is_export: bool,
     pub(super) line: usize,
 }
 
-/// A path in code, as it is written: `crate::a::B`, `child::f`, `Imported`.
+/// A path in code, as written: `crate::a::B`, `child::f`, `Imported`.
 pub(super) struct Reference {
     pub(super) path: Names,
     pub(super) line: usize,
@@ -190,7 +190,7 @@ fn path(tokens: &[TokenTree]) -> (Names, usize) {
         at += 1;
         match &tokens[at..] {
             [first, second, TokenTree::Ident(_), ..] if is_punct(first, ':') && is_punct(second, ':') => {
-                at += 2
+                at += 2;
             }
             _ => break,
         }

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 
 use super::compiler;
 use crate::command::{self, cargo, root, step};
+use crate::packages::{self, Need};
 use crate::scratch::Scratch;
 
 /// The root files of the crates that may contain SQL.
@@ -43,6 +44,7 @@ pub(super) fn check() -> anyhow::Result<()> {
 
 /// Compiles the crates against a scratch database that has all migrations: sqlx's macros write the descriptions.
 fn describe(compile: &mut Command) -> anyhow::Result<BTreeMap<String, String>> {
+    packages::install(&[Need::Postgres])?;
     let scratch = Scratch::start()?;
     let mut migrations: Vec<PathBuf> = std::fs::read_dir(root().join("migrations"))?
         .flatten()
