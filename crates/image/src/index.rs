@@ -1,12 +1,14 @@
-//! The index of a database: where the rows of each table are, and where each sequence stands. It reads and writes no store.
+//! The index of a database: where the rows of each table are, and the values of its sequences. It does not access the store.
 
 use std::io::Read as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compression::LEVEL;
 use crate::error::{Error, Result};
+use crate::layout;
 
-/// The longest index, as text, that a reader takes into memory.
+/// The largest index that a reader accepts, in bytes of uncompressed text.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// A line of `<n>/index.jsonl.zst`.
@@ -19,8 +21,8 @@ pub enum IndexLine {
     Sequence(SequenceLine),
 }
 
-/// A run of whole frames in one object that holds rows of one table. A table has as many lines as it had pieces; one
-/// without rows has one line without object.
+/// A range of whole frames of one object that contains rows of one table. A table has one line for each of its pieces; a
+/// table without rows has one line without an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableLine {
@@ -28,17 +30,17 @@ pub struct TableLine {
     pub schema: String,
     /// The table's name.
     pub name: String,
-    /// The columns in the order of the text.
+    /// The columns, in the order of the COPY text.
     pub columns: Vec<String>,
     /// The object's key, relative to the image's prefix; none if there are no rows.
     pub object: Option<String>,
-    /// Where the first frame begins in it.
+    /// The offset of the first frame in the object.
     pub offset: u64,
-    /// Bytes of the frames in it.
+    /// The size of the frames in the object, in bytes.
     pub length: u64,
-    /// How many rows they hold.
+    /// The number of rows in the frames.
     pub rows: u64,
-    /// Bytes of the text.
+    /// The size of the rows as COPY text, in bytes.
     pub bytes: u64,
 }
 
@@ -52,14 +54,14 @@ pub struct SequenceLine {
     pub name: String,
     /// Its last value.
     pub last_value: i64,
-    /// Whether that value was given out.
+    /// Whether `nextval` has returned that value (`is_called` of the sequence).
     pub is_called: bool,
 }
 
-/// All lines of a database.
+/// All index lines of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
-    /// Its tables' rows.
+    /// The pieces of its tables.
     pub tables: Vec<TableLine>,
     /// Its sequences.
     pub sequences: Vec<SequenceLine>,
@@ -69,35 +71,34 @@ impl Index {
     /// The key of the index of database number `ordinal`.
     #[must_use]
     pub fn key(ordinal: u32) -> String {
-        format!("{ordinal}/index.jsonl.zst")
+        layout::index(ordinal)
     }
 
-    /// The object's bytes.
+    /// Serializes and compresses the index.
     ///
     /// # Errors
-    /// None in practice: memory to compress in.
+    /// Compression fails, for lack of memory.
     pub fn pack(&self) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         let tables = self.tables.iter().cloned().map(IndexLine::Rows);
         for line in tables.chain(self.sequences.iter().cloned().map(IndexLine::Sequence)) {
-            serde_json::to_writer(&mut text, &line)
-                .map_err(|error| Error::corrupt("the index", error.to_string()))?;
+            serde_json::to_writer(&mut text, &line).map_err(|error| Error::internal("index", error))?;
             text.push(b'\n');
         }
-        zstd::encode_all(&text[..], crate::rows::LEVEL).map_err(|error| Error::io("the index", error))
+        zstd::encode_all(&text[..], LEVEL).map_err(|error| Error::internal("index", error))
     }
 
-    /// Reads the object's bytes, whose SHA-256 was checked.
+    /// Reads an index from the bytes of its object, whose SHA-256 was checked.
     ///
     /// # Errors
-    /// It is no index of this version.
+    /// [`FailureCode::ObjectDamaged`](model::FailureCode::ObjectDamaged): it is not an index of this version.
     pub fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
-        let bad = |why: String| Error::corrupt(key, why);
+        let bad = |detail: String| Error::damaged(key, detail);
         let mut text = Vec::new();
         let decoder = zstd::Decoder::new(bytes).map_err(|error| bad(error.to_string()))?;
         decoder.take(LARGEST + 1).read_to_end(&mut text).map_err(|error| bad(error.to_string()))?;
         if text.len() as u64 > LARGEST {
-            return Err(bad("it is larger than any that Toygres writes".to_owned()));
+            return Err(bad(format!("the index is larger than {LARGEST} bytes")));
         }
         let mut index = Self::default();
         for (number, line) in

@@ -1,25 +1,25 @@
-//! `manifest.json` as bytes: what a person can read, sealed by the SHA-256 of itself, and checked for sense when read. It
-//! reads and writes no store.
+//! `manifest.json` as bytes: JSON that ends in the SHA-256 of everything before it. It does not access the store.
 
 use std::collections::BTreeSet;
 
-use model::Manifest;
+use data_encoding::HEXLOWER;
 use model::image::FORMAT_VERSION;
+use model::{FailureCode, Manifest};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
-use crate::index::Index;
+use crate::layout::{self, MANIFEST};
 use crate::store::path;
 
-/// What stands before the digest at the very end of the file.
+/// The text before the digest at the end of the file.
 const SEAL: &str = ",\n  \"sha256\": \"";
 const END: &str = "\"\n}\n";
 const DIGEST: usize = 64;
 
-/// The file's bytes. The digest at its end is that of everything before it.
+/// Serializes a manifest and appends the digest of everything before it.
 pub(crate) fn to_bytes(manifest: &Manifest) -> serde_json::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(manifest)?;
-    // The object's closing brace and the line break before it come after the seal.
+    // The line break and the closing brace follow the digest.
     bytes.truncate(bytes.len() - 2);
     bytes.extend_from_slice(SEAL.as_bytes());
     let digest = sha256(&bytes);
@@ -28,7 +28,7 @@ pub(crate) fn to_bytes(manifest: &Manifest) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads the file; `key` is where it is, for errors.
+/// Reads and checks a manifest. `key` is the subject of errors.
 pub(crate) fn from_bytes(key: &str, bytes: &[u8]) -> Result<Manifest> {
     let tail = END.len() + DIGEST;
     let sealed = bytes.len().checked_sub(tail).map(|at| bytes.split_at(at));
@@ -40,82 +40,79 @@ pub(crate) fn from_bytes(key: &str, bytes: &[u8]) -> Result<Manifest> {
         {
             &head[..head.len() - SEAL.len()]
         }
-        _ => return Err(unsealed(key, bytes)),
+        _ => return Err(invalid_digest(key, bytes)),
     };
     let mut json = body.to_vec();
     json.extend_from_slice(b"\n}");
-    version(key, &json)?;
-    let manifest: Manifest = serde_json::from_slice(&json)
-        .map_err(|error| unknown(&format!("its manifest holds what this program does not know ({error})")))?;
-    sense(key, &manifest)?;
+    check_version(key, &json)?;
+    let manifest: Manifest =
+        serde_json::from_slice(&json).map_err(|error| unsupported(key, error.to_string()))?;
+    check_content(key, &manifest)?;
     Ok(manifest)
 }
 
+/// The SHA-256 of some bytes, in hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
-fn unknown(why: &str) -> Error {
-    Error::Unsupported(format!(
-        "the image cannot be read: {why}. Use the version of Toygres that wrote it, or a newer one"
-    ))
+fn unsupported(key: &str, detail: String) -> Error {
+    Error::new(FailureCode::ImageUnsupported, key, detail)
 }
 
-/// Why there is no right seal: of another version, cut off, or changed.
-fn unsealed(key: &str, bytes: &[u8]) -> Error {
-    match version(key, bytes) {
-        Err(error @ Error::Unsupported(_)) => error,
-        _ if !bytes.ends_with(END.as_bytes()) => {
-            Error::corrupt(key, format!("it is cut off or changed at its end ({} bytes)", bytes.len()))
-        }
-        _ => Error::corrupt(key, "its contents do not match the SHA-256 at its end"),
+/// Why a file does not end in its digest: another format version, truncated, or changed.
+fn invalid_digest(key: &str, bytes: &[u8]) -> Error {
+    match check_version(key, bytes) {
+        Err(error) if error.code() == FailureCode::ImageUnsupported => error,
+        _ if !bytes.ends_with(END.as_bytes()) => Error::damaged(
+            key,
+            format!("the manifest is truncated or changed at its end ({} bytes)", bytes.len()),
+        ),
+        _ => Error::damaged(key, "the manifest does not match the SHA-256 at its end"),
     }
 }
 
-fn version(key: &str, json: &[u8]) -> Result<()> {
+fn check_version(key: &str, json: &[u8]) -> Result<()> {
     #[derive(serde::Deserialize)]
     struct Version {
         format_version: u32,
     }
     match serde_json::from_slice::<Version>(json) {
-        Ok(Version { format_version }) if format_version != FORMAT_VERSION => Err(unknown(&format!(
-            "it is of format version {format_version}, and this program knows {FORMAT_VERSION}"
-        ))),
+        Ok(Version { format_version }) if format_version != FORMAT_VERSION => Err(unsupported(
+            key,
+            format!("the image has format version {format_version}; this program supports {FORMAT_VERSION}"),
+        )),
         Ok(_) => Ok(()),
-        Err(error) => Err(Error::corrupt(key, format!("it is no manifest ({error})"))),
+        Err(error) => Err(Error::damaged(key, format!("not a manifest: {error}"))),
     }
 }
 
-/// Whether what the manifest says can be true.
-fn sense(key: &str, manifest: &Manifest) -> Result<()> {
+/// Checks what the manifest says about its objects and databases.
+fn check_content(key: &str, manifest: &Manifest) -> Result<()> {
     let mut seen = BTreeSet::new();
     for object in &manifest.objects {
         if object.encryption.is_some() || !matches!(object.compression.as_deref(), None | Some("zstd")) {
-            let words =
-                format!("{} is encrypted or compressed in a way that this program does not know", object.key);
-            return Err(unknown(&words));
+            let detail = format!("{} has an unknown encryption or compression", object.key);
+            return Err(unsupported(key, detail));
         }
         let digest =
             object.sha256.len() == DIGEST && object.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
         if path(&object.key).is_err()
-            || object.key == crate::MANIFEST
+            || object.key == MANIFEST
             || !digest
             || !seen.insert(object.key.as_str())
         {
-            return Err(Error::corrupt(
-                key,
-                format!("it lists the object {:?} twice or wrongly", object.key),
-            ));
+            return Err(Error::damaged(key, format!("the entry of object {:?} is invalid", object.key)));
         }
     }
     let mut ordinals = BTreeSet::new();
     for database in &manifest.databases {
         let n = database.ordinal;
-        let needed = [format!("{n}/schema.dump"), Index::key(n)];
-        if !ordinals.insert(n) || needed.iter().any(|key| !seen.contains(key.as_str())) {
-            return Err(Error::corrupt(
+        let required = [layout::schema(n), layout::index(n)];
+        if !ordinals.insert(n) || required.iter().any(|key| !seen.contains(key.as_str())) {
+            return Err(Error::damaged(
                 key,
-                format!("it lacks the schema or the index of database {:?}", database.name),
+                format!("no schema or no index of database {:?} is listed", database.name),
             ));
         }
     }
@@ -127,7 +124,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use chrono::Utc;
-    use model::{ExitClass, ImageId, ImageKind, ImageType, Source};
+    use model::{ImageId, ImageKind, ImageType, Source};
 
     use super::*;
 
@@ -151,8 +148,8 @@ mod tests {
         }
     }
 
-    /// What somebody else would have written: other contents under a right seal.
-    fn changed(from: &str, to: &str) -> Vec<u8> {
+    /// A manifest with other content and a valid digest.
+    fn with_replaced(from: &str, to: &str) -> Vec<u8> {
         let json = serde_json::to_string_pretty(&manifest()).expect("JSON");
         assert!(json.contains(from), "{json}");
         let json = json.replacen(from, to, 1);
@@ -165,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_what_it_wrote_and_is_json() {
+    fn manifest_round_trips_and_is_json() {
         let manifest = manifest();
         let bytes = to_bytes(&manifest).expect("written");
         assert_eq!(from_bytes("m", &bytes).expect("read"), manifest);
@@ -174,20 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn what_it_does_not_know_is_refused_by_name() {
-        for (from, to, word) in [
+    fn unknown_version_field_or_value_is_unsupported() {
+        for (from, to, name) in [
             ("\"format_version\": 1", "\"format_version\": 2", "format version 2"),
             ("\"major\": 15", "\"major\": 15, \"colour\": 1", "colour"),
             ("\"logical\"", "\"magical\"", "magical"),
         ] {
-            let refused = from_bytes("m", &changed(from, to)).expect_err(word);
-            assert!(refused.to_string().contains(word), "{refused}");
-            assert_eq!(refused.class(), ExitClass::Configuration, "{refused}");
+            let error = from_bytes("m", &with_replaced(from, to)).expect_err(name);
+            assert_eq!(error.code(), FailureCode::ImageUnsupported, "{error}");
+            assert!(error.to_string().contains(name), "{error}");
         }
     }
 
     #[test]
-    fn every_flipped_bit_and_every_cut_is_seen() {
+    fn flipped_bit_and_truncation_are_detected() {
         let bytes = to_bytes(&manifest()).expect("written");
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
@@ -199,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_lead_elsewhere_are_refused() {
+    fn manifest_with_unsafe_keys_is_damaged() {
         for key in ["../../etc/passwd", "/etc/passwd", "manifest.json", ""] {
             let object = model::Object {
                 key: key.into(),
@@ -210,8 +207,8 @@ mod tests {
                 encryption: None,
             };
             let hostile = Manifest { objects: vec![object], ..manifest() };
-            let refused = from_bytes("m", &to_bytes(&hostile).expect("written")).expect_err(key);
-            assert_eq!(refused.class(), ExitClass::Verification, "{refused}");
+            let error = from_bytes("m", &to_bytes(&hostile).expect("written")).expect_err(key);
+            assert_eq!(error.code(), FailureCode::ObjectDamaged, "{error}");
         }
     }
 }

@@ -1,93 +1,98 @@
-//! Reading an image: nothing is used that is not what was written. It knows nothing of where the rows go.
+//! Reads images. Every byte is checked against the SHA-256 in the manifest.
 
 use bytes::{Buf, Bytes, BytesMut};
+use data_encoding::HEXLOWER;
+use model::FailureCode;
 use model::image::{Manifest, Object};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 use zstd::zstd_safe;
 
+use crate::compression::LARGEST_FRAME;
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::layout::MANIFEST;
 use crate::manifest;
-use crate::rows::LARGEST_FRAME;
 use crate::store::Store;
 
-/// What memory is lent for.
+/// The largest manifest that a reader accepts, in bytes.
 const LARGEST_MANIFEST: u64 = 64 * 1024 * 1024;
 
 /// An image in a store.
 #[derive(Clone, Debug)]
 pub struct ImageReader {
     store: Store,
-    prefix: String,
-    /// What it consists of.
+    pub(crate) prefix: String,
+    /// Its manifest.
     pub manifest: Manifest,
     /// The SHA-256 of the manifest, in hexadecimal.
     pub manifest_sha256: String,
 }
 
 impl ImageReader {
-    /// Reads the manifest.
+    /// Opens an image: reads and checks its manifest.
     ///
     /// # Errors
-    /// There is none, or it is of another version or has a field that this program does not know.
+    /// [`FailureCode::ManifestMissing`], [`FailureCode::ImageUnsupported`] for another format version or an unknown field,
+    /// [`FailureCode::ObjectDamaged`], or the store refuses or fails.
     pub async fn open(store: Store, prefix: &str) -> Result<Self> {
-        let key = format!("{prefix}/{}", crate::MANIFEST);
-        match store.size(&key).await {
-            Err(Error::Missing(_)) => return Err(Error::NoImage(format!("{}/{prefix}", store.url()))),
-            Err(error) => return Err(error),
-            Ok(size) if size > LARGEST_MANIFEST => {
-                return Err(Error::corrupt(
-                    crate::MANIFEST,
-                    format!("{size} bytes are more than any manifest has"),
-                ));
+        let key = format!("{prefix}/{MANIFEST}");
+        let size = store.size(&key).await.map_err(|error| match error.code() {
+            FailureCode::ObjectMissing => {
+                let subject = format!("{}/{prefix}", store.url());
+                Error::new(FailureCode::ManifestMissing, subject, "there is no manifest.json")
             }
-            Ok(_) => {}
+            _ => error,
+        })?;
+        if size > LARGEST_MANIFEST {
+            let detail = format!("the manifest has {size} bytes; the maximum is {LARGEST_MANIFEST}");
+            return Err(Error::damaged(MANIFEST, detail));
         }
         let text = store.get(&key).await?;
-        let manifest = manifest::from_bytes(crate::MANIFEST, &text)?;
+        let manifest = manifest::from_bytes(MANIFEST, &text)?;
         let manifest_sha256 = manifest::sha256(&text);
-        if let Some(of) = prefix.rsplit('/').nth(1).and_then(|part| part.parse::<model::ImageId>().ok())
-            && of != manifest.image
+        if let Some(image) = prefix.rsplit('/').nth(1).and_then(|part| part.parse::<model::ImageId>().ok())
+            && image != manifest.image
         {
-            let why = format!("it is the manifest of another image, {}", manifest.image);
-            return Err(Error::corrupt(crate::MANIFEST, why));
+            let detail = format!("the manifest belongs to another image, {}", manifest.image);
+            return Err(Error::damaged(MANIFEST, detail));
         }
         Ok(Self { store, prefix: prefix.to_owned(), manifest, manifest_sha256 })
     }
 
-    /// The manifest's line about an object.
+    /// The manifest's entry of an object.
     ///
     /// # Errors
-    /// The manifest does not name it.
+    /// The manifest does not list the object.
     pub fn entry(&self, key: &str) -> Result<&Object> {
         self.manifest
             .objects
             .iter()
             .find(|object| object.key == key)
-            .ok_or_else(|| Error::corrupt(crate::MANIFEST, format!("it does not name {key}")))
+            .ok_or_else(|| Error::damaged(MANIFEST, format!("the manifest does not list {key}")))
     }
 
-    /// Whether the manifest names an object.
+    /// Whether the manifest lists an object.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.manifest.objects.iter().any(|object| object.key == key)
     }
 
-    /// Begins to read an object from its first byte to its last.
+    /// Opens an object for reading from its first byte to its last.
     ///
     /// # Errors
-    /// It is missing or has another size than was written.
+    /// It does not exist, or its size differs from the manifest.
     pub async fn object(&self, key: &str) -> Result<ObjectReader> {
         let entry = self.entry(key)?.clone();
-        let whole = format!("{}/{key}", self.prefix);
-        let size = self.store.size(&whole).await?;
+        let full_key = format!("{}/{key}", self.prefix);
+        let size = self.store.size(&full_key).await?;
         if size != entry.bytes {
-            return Err(Error::corrupt(key, format!("it has {size} bytes and should have {}", entry.bytes)));
+            let detail = format!("the object has {size} bytes; {} were written", entry.bytes);
+            return Err(Error::damaged(key, detail));
         }
         Ok(ObjectReader {
             store: self.store.clone(),
-            whole,
+            full_key,
             entry,
             etag: None,
             offset: 0,
@@ -95,63 +100,63 @@ impl ImageReader {
         })
     }
 
-    /// Reads a small object whole; its SHA-256 is checked before it is given.
+    /// Reads a small object into memory and checks its SHA-256.
     ///
     /// # Errors
-    /// It is missing or damaged.
+    /// It does not exist, or it is damaged.
     pub async fn read(&self, key: &str) -> Result<Bytes> {
         let mut object = self.object(key).await?;
-        let mut whole = BytesMut::new();
+        let mut content = BytesMut::new();
         while let Some(bytes) = object.next().await? {
-            whole.extend_from_slice(&bytes);
+            content.extend_from_slice(&bytes);
         }
-        Ok(whole.freeze())
+        Ok(content.freeze())
     }
 
     /// Reads the index of a database.
     ///
     /// # Errors
-    /// It is missing or damaged.
+    /// It does not exist, or it is damaged.
     pub async fn index(&self, ordinal: u32) -> Result<Index> {
         let key = Index::key(ordinal);
         Index::parse(&key, &self.read(&key).await?)
     }
 
-    /// Begins to read a rows object frame by frame.
+    /// Opens a rows object for reading frame by frame.
     ///
     /// # Errors
-    /// It is missing or has another size than was written.
+    /// It does not exist, or its size differs from the manifest.
     pub async fn rows(&self, key: &str) -> Result<RowsReader> {
         let object = self.object(key).await?;
-        let decompressor = Decompressor::new().map_err(|error| Error::io(key, error))?;
+        let decompressor = Decompressor::new().map_err(|error| Error::internal(key, error))?;
         Ok(RowsReader { object, pending: BytesMut::new(), offset: 0, decompressor })
     }
 }
 
-/// Reads one object in order. The end comes only when its SHA-256 is the one that was written.
+/// Reads one object from its first byte to its last, and checks its SHA-256 at the end.
 pub struct ObjectReader {
     store: Store,
-    whole: String,
+    full_key: String,
     entry: Object,
-    /// The version that is read, once the store has named it: all ranges are of one.
+    /// The version (ETag) that the store reported for the first range; all later ranges must have it.
     etag: Option<String>,
     offset: u64,
     hash: Sha256,
 }
 
 impl ObjectReader {
-    /// The next bytes, or none after the last.
+    /// The next bytes; none after the last, if the SHA-256 matches.
     ///
     /// # Errors
-    /// The store does not give them, or they are not what was written: whatever was made of them must be thrown away.
+    /// The store fails, or the object is damaged. The caller must then discard the results of earlier bytes.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         if self.offset == self.entry.bytes {
-            let found = hex::encode(std::mem::take(&mut self.hash).finalize());
-            // Asked again after the end there is nothing more to compare.
+            let found = HEXLOWER.encode(&std::mem::take(&mut self.hash).finalize());
+            // A later call must not compare again.
             self.offset += 1;
             if found != self.entry.sha256 {
-                let why = format!("its SHA-256 is {found} and should be {}", self.entry.sha256);
-                return Err(Error::corrupt(&self.entry.key, why));
+                let detail = format!("the SHA-256 is {found}; {} was written", self.entry.sha256);
+                return Err(Error::damaged(&self.entry.key, detail));
             }
             return Ok(None);
         }
@@ -159,10 +164,10 @@ impl ObjectReader {
             return Ok(None);
         }
         let end = (self.offset + self.store.chunk()).min(self.entry.bytes);
-        let (bytes, etag) = self.store.range(&self.whole, self.offset..end, self.etag.clone()).await?;
+        let (bytes, etag) = self.store.range(&self.full_key, self.offset..end, self.etag.clone()).await?;
         self.etag = self.etag.take().or(etag);
         if bytes.len() as u64 != end - self.offset {
-            return Err(Error::corrupt(&self.entry.key, "it became shorter while it was read"));
+            return Err(Error::damaged(&self.entry.key, "the object was truncated while it was read"));
         }
         self.hash.update(&bytes);
         self.offset = end;
@@ -170,14 +175,14 @@ impl ObjectReader {
     }
 }
 
-/// One zstd frame, decoded whole.
+/// One decompressed zstd frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Where it begins in the object.
+    /// Its offset in the object.
     pub offset: u64,
-    /// Its bytes in the object.
+    /// Its compressed size in the object, in bytes.
     pub length: u64,
-    /// The text.
+    /// The COPY text.
     pub data: Vec<u8>,
 }
 
@@ -190,10 +195,10 @@ pub struct RowsReader {
 }
 
 impl RowsReader {
-    /// The next frame, or none after the last one of an object whose SHA-256 is the one that was written.
+    /// The next frame; none after the last, if the SHA-256 matches.
     ///
     /// # Errors
-    /// The object is damaged: whatever was made of its frames must be thrown away.
+    /// The store fails, or the object is damaged. The caller must then discard the results of earlier frames.
     pub async fn frame(&mut self) -> Result<Option<Frame>> {
         loop {
             if let Ok(length) = zstd_safe::find_frame_compressed_size(&self.pending)
@@ -201,14 +206,14 @@ impl RowsReader {
             {
                 return self.decode(length).map(Some);
             }
-            // A frame and what its headers take; whatever is longer is no frame of ours.
+            // A frame with its headers. Anything longer was not written by Toygres.
             if self.pending.len() as u64 > LARGEST_FRAME + self.object.store.chunk() * 2 {
-                return Err(self.corrupt("a frame is larger than any that Toygres writes"));
+                return Err(self.damaged("a frame exceeds the maximum size"));
             }
             match self.object.next().await? {
                 Some(bytes) => self.pending.extend_from_slice(&bytes),
                 None if self.pending.is_empty() => return Ok(None),
-                None => return Err(self.corrupt("it ends in the middle of a frame")),
+                None => return Err(self.damaged("the object ends within a frame")),
             }
         }
     }
@@ -216,19 +221,19 @@ impl RowsReader {
     fn decode(&mut self, length: usize) -> Result<Frame> {
         let size = match zstd_safe::get_frame_content_size(&self.pending[..length]) {
             Ok(Some(size)) if size <= LARGEST_FRAME => usize::try_from(size).unwrap_or(usize::MAX),
-            _ => return Err(self.corrupt("a frame is larger than any that Toygres writes")),
+            _ => return Err(self.damaged("a frame exceeds the maximum size")),
         };
         let data = self
             .decompressor
             .decompress(&self.pending[..length], size)
-            .map_err(|_| self.corrupt("a part of it cannot be unpacked to what was packed"))?;
+            .map_err(|error| self.damaged(&format!("a frame cannot be decompressed: {error}")))?;
         let frame = Frame { offset: self.offset, length: length as u64, data };
         self.pending.advance(length);
         self.offset += length as u64;
         Ok(frame)
     }
 
-    fn corrupt(&self, why: &str) -> Error {
-        Error::corrupt(&self.object.entry.key, why)
+    fn damaged(&self, detail: &str) -> Error {
+        Error::damaged(&self.object.entry.key, detail)
     }
 }

@@ -1,37 +1,33 @@
-//! Row streams: COPY text packed into whole zstd frames, so that each piece of a table can be read by itself.
+//! Row streams: COPY text in whole zstd frames, so that each piece of a table can be read separately.
 
 use model::image::Object;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
+use crate::compression::{FRAME, LEVEL};
 use crate::error::{Error, Result};
+use crate::layout;
 use crate::writer::{ImageWriter, ObjectWriter};
 
-/// zstd's level: the rows are mostly waited for, not looked at.
-pub(crate) const LEVEL: i32 = 1;
-/// Bytes of text in a frame: a reader holds one whole, and never more than [`LARGEST_FRAME`].
-const FRAME: usize = 2 * 1024 * 1024;
-/// The largest frame that a reader accepts.
-pub(crate) const LARGEST_FRAME: u64 = 8 * 1024 * 1024;
-/// An object that is larger gets a successor at the next row.
+/// The size in bytes above which the next row begins a new object.
 const LARGEST_OBJECT: u64 = 16 * 1024 * 1024 * 1024;
 
-/// Where a piece of a table was written.
+/// A range of an object that contains rows of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// The object's key below the image's prefix.
     pub object: String,
-    /// The first byte there.
+    /// The offset of its first byte in the object.
     pub offset: u64,
-    /// Bytes there.
+    /// Its size in the object, in bytes.
     pub length: u64,
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Bytes as COPY text.
+    /// The size of the rows as COPY text, in bytes.
     pub bytes: u64,
 }
 
-/// Writes stream `m` of database `n`: `<n>/rows-<m>-<k>.zst`. An object is begun with the first row that needs it.
+/// Writes stream `m` of database `n` to the objects `<n>/rows-<m>-<k>.zst`. Each object begins with its first row.
 pub struct RowsWriter {
     image: ImageWriter,
     ordinal: u32,
@@ -49,10 +45,11 @@ impl RowsWriter {
     /// Begins a stream.
     ///
     /// # Errors
-    /// There is no memory to compress in.
+    /// The compressor cannot be created, for lack of memory.
     pub fn new(image: &ImageWriter, ordinal: u32, stream: u32) -> Result<Self> {
-        let mut compressor = Compressor::new(LEVEL).map_err(|error| Error::io("rows", error))?;
-        compressor.set_parameter(CParameter::ChecksumFlag(true)).map_err(|error| Error::io("rows", error))?;
+        let mut compressor = Compressor::new(LEVEL).map_err(|error| Error::internal("rows", error))?;
+        let checksum = compressor.set_parameter(CParameter::ChecksumFlag(true));
+        checksum.map_err(|error| Error::internal("rows", error))?;
         Ok(Self {
             image: image.clone(),
             ordinal,
@@ -67,10 +64,17 @@ impl RowsWriter {
         })
     }
 
-    /// Adds one row, as COPY gives it: text with its newline.
+    /// Sets the size above which the next row begins a new object (16 GiB by default).
+    #[must_use]
+    pub fn with_largest_object(mut self, bytes: u64) -> Self {
+        self.largest_object = bytes;
+        self
+    }
+
+    /// Appends one row of COPY text, including its newline.
     ///
     /// # Errors
-    /// The store does not take it.
+    /// The store refuses or fails.
     pub async fn row(&mut self, mut row: &[u8]) -> Result<()> {
         if self.object.as_ref().is_some_and(|(_, object)| object.bytes() >= self.largest_object) {
             self.end_piece().await?;
@@ -92,19 +96,19 @@ impl RowsWriter {
         Ok(())
     }
 
-    /// Ends a table or a range of one: where it is; several pieces if it is larger than an object, none without rows.
+    /// Ends a table, or a range of one, and returns its pieces: several if it spans objects, none if it has no rows.
     ///
     /// # Errors
-    /// The store does not take it.
+    /// The store refuses or fails.
     pub async fn end(&mut self) -> Result<Vec<Piece>> {
         self.end_piece().await?;
         Ok(std::mem::take(&mut self.pieces))
     }
 
-    /// Ends the stream; its objects are in the store.
+    /// Ends the stream and completes its last object.
     ///
     /// # Errors
-    /// The store does not take the rest.
+    /// The store refuses or fails.
     pub async fn finish(mut self) -> Result<()> {
         self.end_piece().await?;
         self.end_object().await.map(drop)
@@ -112,7 +116,7 @@ impl RowsWriter {
 
     async fn open(&mut self) -> Result<()> {
         if self.object.is_none() {
-            let key = format!("{}/rows-{}-{}.zst", self.ordinal, self.stream, self.next_object);
+            let key = format!("{}{}-{}.zst", layout::rows(self.ordinal), self.stream, self.next_object);
             self.next_object += 1;
             let object = self.image.object(&key, "copy-text", Some("zstd")).await?;
             self.object = Some((key, object));
@@ -128,10 +132,11 @@ impl RowsWriter {
         if self.frame.is_empty() {
             return Ok(());
         }
-        let packed = self.compressor.compress(&self.frame).map_err(|error| Error::io("rows", error))?;
+        let compressed =
+            self.compressor.compress(&self.frame).map_err(|error| Error::internal("rows", error))?;
         self.frame.clear();
         if let Some((_, object)) = &mut self.object {
-            object.write(&packed).await?;
+            object.write(&compressed).await?;
         }
         Ok(())
     }
@@ -150,12 +155,5 @@ impl RowsWriter {
             Some((_, object)) => object.finish().await.map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Lets an object of more than `bytes` have a successor, instead of one of 16 GiB.
-    #[must_use]
-    pub fn with_largest_object(mut self, bytes: u64) -> Self {
-        self.largest_object = bytes;
-        self
     }
 }

@@ -1,19 +1,21 @@
-//! An object store by its address: small objects in and out, lists, deletions. It knows nothing of what an image is but
-//! the name of its manifest.
+//! Object stores, opened by their address: small objects, lists and deletions. It does not know the content of images.
 
 mod address;
-mod answer;
 mod azcopy;
+mod backend;
+mod causes;
 mod directory;
-mod known;
+mod error_codes;
+mod error_response;
 mod options;
-mod place;
 mod remote;
+mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use model::FailureCode;
 use object_store::{
     GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
@@ -22,69 +24,72 @@ use tokio::task::JoinSet;
 use self::address::Address;
 pub(crate) use self::address::path;
 use self::azcopy::Azcopy;
+use self::backend::Backend;
 pub use self::options::{ROOT_CERTIFICATE, StoreOptions, TRANSFER};
-use self::place::Place;
 use crate::error::{Error, Result};
 
-/// An object store.
+/// An object store: a directory, a container of Azure Blob Storage or a bucket of S3. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     url: String,
-    place: Place,
-    /// Bytes of a part of an upload at first.
-    pub(crate) part: usize,
-    /// What carries large objects, if not the library.
+    backend: Backend,
+    /// azcopy, if it uploads the objects.
     azcopy: Option<Arc<Azcopy>>,
-    /// Uploads that were dropped and are being aborted.
+    /// Tasks that abort dropped uploads.
     abandoned: Arc<Mutex<JoinSet<()>>>,
 }
 
-/// The smallest part that every object store takes (S3's limit).
+/// The size of the parts of an upload to a directory, in bytes.
+const LOCAL_PART: usize = 1024 * 1024;
+/// The smallest part that all remote stores accept (the limit of S3), in bytes.
 const SMALLEST_PART: usize = 5 * 1024 * 1024;
-/// Bytes of one read: small enough for memory, large enough for the way there.
-const CHUNK_HERE: u64 = 1024 * 1024;
-const CHUNK_FAR: u64 = 4 * 1024 * 1024;
+/// The size of one read from a directory, in bytes.
+const LOCAL_CHUNK: u64 = 1024 * 1024;
+/// The size of one read from a remote store, in bytes: larger, because of its latency.
+const REMOTE_CHUNK: u64 = 4 * 1024 * 1024;
 
 impl Store {
     /// Opens the store at `url`: `file:///absolute/path`, `pvc://claim/prefix`, `az://account/container/prefix`,
-    /// `s3://bucket/prefix`. A directory that is not there is made; nothing else is, and nobody is asked yet.
+    /// `s3://bucket/prefix`. A directory is created if it does not exist. Remote stores are not contacted yet.
     ///
     /// # Errors
-    /// The address or the options are wrong, or the directory cannot be made or read.
+    /// The address or the options are invalid, or the directory cannot be created or read.
     pub fn open(url: &str, options: &StoreOptions) -> Result<Self> {
         if let Address::Directory(directory) | Address::Claim { directory, .. } = mounted(url)?
             && !directory.is_dir()
         {
-            directory::make_private(&directory)?;
+            directory::create_private(&directory)?;
         }
         Self::existing(url, options)
     }
 
-    /// Opens the store at `url` to read from: nothing is made there.
+    /// Opens the store at `url`, as [`Store::open`] does, but creates nothing.
     ///
     /// # Errors
-    /// The address or the options are wrong, or there is no such directory.
+    /// The address or the options are invalid, or the directory does not exist.
     pub fn existing(url: &str, options: &StoreOptions) -> Result<Self> {
         let mut azcopy = None;
-        let (inner, place) = match mounted(url)? {
+        let (inner, backend) = match mounted(url)? {
             Address::Directory(directory) | Address::Claim { directory, .. } => {
                 if !directory.is_dir() {
-                    let place = directory.display();
-                    return Err(Error::Settings(format!(
-                        "the store's directory {place} does not exist: mount what belongs there, or correct the URL"
-                    )));
+                    let subject = directory.display().to_string();
+                    let detail = "the directory does not exist";
+                    return Err(Error::new(FailureCode::StoreContainerMissing, subject, detail));
                 }
-                (directory::open(&directory)?, Place::Directory(directory))
+                (directory::open(&directory)?, Backend::Directory(directory))
             }
             Address::Azure { account, container, prefix } => {
-                azcopy = Azcopy::chosen(&account, &container, &prefix, options)?.map(Arc::new);
-                remote::azure(&account, &container, &prefix, options)?
+                azcopy = Azcopy::selected(&account, &container, &prefix, options)?.map(Arc::new);
+                let (inner, remote) = remote::azure(&account, &container, &prefix, options)?;
+                (inner, Backend::Remote(remote))
             }
-            Address::S3 { bucket, prefix } => remote::s3(&bucket, &prefix, options)?,
+            Address::S3 { bucket, prefix } => {
+                let (inner, remote) = remote::s3(&bucket, &prefix, options)?;
+                (inner, Backend::Remote(remote))
+            }
         };
-        let (url, part) = (url.to_owned(), 1024 * 1024);
-        Ok(Self { inner, url, place, part, azcopy, abandoned: Arc::default() })
+        Ok(Self { inner, url: url.to_owned(), backend, azcopy, abandoned: Arc::default() })
     }
 
     /// Its address.
@@ -93,45 +98,45 @@ impl Store {
         &self.url
     }
 
-    /// Bytes of part number `number` of an upload, from 0. A directory has no limit on their number; where there is one
-    /// (10,000), parts grow with the object, so that little memory is taken by objects of ordinary size.
+    /// The size in bytes of part `number` (from 0) of an upload. Remote stores limit the number of parts (10,000), so parts
+    /// grow with the object; small objects need little memory.
     pub(crate) fn part_size(&self, number: u64) -> usize {
         match number {
-            _ if self.place.directory().is_some() => self.part,
-            0..2000 => self.part.max(SMALLEST_PART),
-            2000..5000 => self.part.max(SMALLEST_PART) * 2,
-            _ => self.part.max(SMALLEST_PART) * 4,
+            _ if self.backend.directory().is_some() => LOCAL_PART,
+            0..2000 => SMALLEST_PART,
+            2000..5000 => SMALLEST_PART * 2,
+            _ => SMALLEST_PART * 4,
         }
     }
 
-    /// Bytes of one read.
+    /// The size of one read, in bytes.
     pub(crate) fn chunk(&self) -> u64 {
-        if self.place.directory().is_some() { CHUNK_HERE } else { CHUNK_FAR }
+        if self.backend.directory().is_some() { LOCAL_CHUNK } else { REMOTE_CHUNK }
     }
 
-    /// Sorts what the library says about `key`.
-    pub(crate) fn error(&self, key: &str, error: object_store::Error) -> Error {
-        self.place.error(key, error)
+    /// Classifies an error of the client about `key`.
+    pub(crate) fn error(&self, key: &str, error: &object_store::Error) -> Error {
+        self.backend.classify(key, error)
     }
 
-    /// Begins an upload.
+    /// Starts an upload.
     pub(crate) async fn begin(&self, key: &str) -> Result<Box<dyn MultipartUpload>> {
         match &self.azcopy {
             Some(azcopy) => azcopy.begin(key, Arc::clone(&self.inner)),
-            None => self.inner.put_multipart(&path(key)?).await.map_err(|error| self.error(key, error)),
+            None => self.inner.put_multipart(&path(key)?).await.map_err(|error| self.error(key, &error)),
         }
     }
 
-    /// Reads a small object whole.
+    /// Reads a small object into memory.
     ///
     /// # Errors
-    /// It is not there, or the store does not give it.
+    /// [`FailureCode::ObjectMissing`], or the store refuses or fails.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
-        let got = self.inner.get(&path(key)?).await.map_err(|error| self.error(key, error))?;
-        got.bytes().await.map_err(|error| self.error(key, error))
+        let got = self.inner.get(&path(key)?).await.map_err(|error| self.error(key, &error))?;
+        got.bytes().await.map_err(|error| self.error(key, &error))
     }
 
-    /// Reads a range of the object whose version is `etag` (any, if none is known yet), and says which version it is.
+    /// Reads a range of the object with the version `etag` (any version if none), and returns the version that it has.
     pub(crate) async fn range(
         &self,
         key: &str,
@@ -142,114 +147,117 @@ impl Store {
             GetOptions { range: Some(GetRange::Bounded(range)), if_match: etag, ..GetOptions::default() };
         let got = match self.inner.get_opts(&path(key)?, options).await {
             Err(object_store::Error::Precondition { .. }) => {
-                return Err(Error::corrupt(key, "it was written over while it was read"));
+                return Err(Error::damaged(key, "the object was overwritten while it was read"));
             }
-            other => other.map_err(|error| self.error(key, error))?,
+            other => other.map_err(|error| self.error(key, &error))?,
         };
         let etag = got.meta.e_tag.clone();
-        Ok((got.bytes().await.map_err(|error| self.error(key, error))?, etag))
+        Ok((got.bytes().await.map_err(|error| self.error(key, &error))?, etag))
     }
 
-    /// Writes a small object, over one that is there.
+    /// Writes a small object; an existing one is replaced.
     ///
     /// # Errors
-    /// The store does not take it.
+    /// The store refuses or fails.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let payload = PutPayload::from_bytes(bytes.into());
-        self.inner.put(&path(key)?, payload).await.map(drop).map_err(|error| self.error(key, error))
+        self.inner.put(&path(key)?, payload).await.map(drop).map_err(|error| self.error(key, &error))
     }
 
-    /// Writes a small object if there is none of that key. What is there and equal is taken for our own: a request whose
-    /// answer was lost is sent again.
+    /// Creates a small object. It succeeds if an equal object exists: a retry of a request whose response was lost.
     ///
     /// # Errors
-    /// [`Error::Exists`], or the store does not take it.
+    /// [`FailureCode::ObjectExists`] if another object exists, or the store refuses or fails.
     pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let bytes = bytes.into();
         let payload = PutPayload::from_bytes(bytes.clone());
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = self.inner.put_opts(&path(key)?, payload, options).await;
-        match put.map_err(|error| self.error(key, error)) {
-            Err(Error::Exists(_)) if self.get(key).await.is_ok_and(|there| there == bytes) => Ok(()),
+        match put.map_err(|error| self.error(key, &error)) {
+            Err(error)
+                if error.code() == FailureCode::ObjectExists
+                    && self.get(key).await.is_ok_and(|existing| existing == bytes) =>
+            {
+                Ok(())
+            }
             other => other.map(drop),
         }
     }
 
-    /// How many bytes an object has.
+    /// The size of an object in bytes.
     ///
     /// # Errors
-    /// It is not there, or the store does not say.
+    /// [`FailureCode::ObjectMissing`], or the store refuses or fails.
     pub async fn size(&self, key: &str) -> Result<u64> {
         match self.inner.head(&path(key)?).await {
             Ok(meta) => Ok(meta.size),
-            // The answer to this question has no body, so no code of the provider's: asked for bytes, it says why not.
+            // A response to HEAD has no body, hence no error code of the provider. The response to GET has one.
             Err(error) => match self.range(key, 0..1, None).await {
-                Err(told @ (Error::Denied(_) | Error::Settings(_))) => Err(told),
-                _ => Err(self.error(key, error)),
+                Err(explained) if is_refusal(explained.code()) => Err(explained),
+                _ => Err(self.error(key, &error)),
             },
         }
     }
 
-    /// Keys and sizes of everything below a prefix, the keys relative to the store.
+    /// The keys, relative to the store, and the sizes of all objects below a prefix.
     ///
     /// # Errors
-    /// The store does not list it.
+    /// The store refuses or fails.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
         let objects = self.inner.list(Some(&path(prefix)?));
         objects
             .map_ok(|meta| (meta.location.to_string(), meta.size))
             .try_collect()
             .await
-            .map_err(|error| self.error(prefix, error))
+            .map_err(|error| self.error(prefix, &error))
     }
 
-    /// Deletes an object; one that is not there is fine.
+    /// Deletes an object. Succeeds if it does not exist.
     ///
     /// # Errors
-    /// The store does not let us.
+    /// The store refuses or fails.
     pub async fn delete(&self, key: &str) -> Result<()> {
         self.delete_all(&[key.to_owned()]).await
     }
 
-    /// Deletes objects, many by one request where the store can; those that are not there are fine.
+    /// Deletes objects, in batches if the store supports that. Objects that do not exist are ignored.
     ///
     /// # Errors
-    /// The store does not let us.
+    /// The store refuses or fails.
     pub(crate) async fn delete_all(&self, keys: &[String]) -> Result<()> {
         let paths: Vec<_> = keys.iter().map(|key| path(key)).collect::<Result<_>>()?;
         let mut deleted = self.inner.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
-        let shown = keys.first().map_or("", String::as_str);
+        let first = keys.first().map_or("", String::as_str);
         while let Some(one) = deleted.next().await {
-            match one.map_err(|error| self.error(shown, error)) {
-                Ok(_) | Err(Error::Missing(_)) => {}
-                Err(error) => return Err(error),
+            match one.map_err(|error| self.error(first, &error)) {
+                Err(error) if error.code() != FailureCode::ObjectMissing => return Err(error),
+                _ => {}
             }
         }
         Ok(())
     }
 
-    /// Removes the files that uploads into a directory left when their process was killed (`name#1`), which a list does
-    /// not show: how many. Call it only where nobody writes. Other stores forget such uploads by themselves.
+    /// Removes the staging files (`name#1`) that killed processes left in a directory, which lists do not contain. Returns
+    /// their number. Call it only while no upload writes below the prefix. Remote stores remove such parts automatically.
     ///
     /// # Errors
-    /// The store does not let us.
+    /// The directory cannot be read or changed.
     pub async fn sweep(&self, prefix: &str) -> Result<u64> {
-        let Some(directory) = self.place.directory() else { return Ok(0) };
+        let Some(directory) = self.backend.directory() else { return Ok(0) };
         let below = directory.join(path(prefix)?.as_ref());
         let swept = tokio::task::spawn_blocking(move || directory::sweep(&below)).await;
-        let swept =
-            swept.map_err(|error| Error::Transient { key: prefix.to_owned(), cause: error.to_string() })?;
-        swept.map_err(|error| Error::io(prefix, error))
+        let swept = swept.map_err(|error| Error::internal(prefix, error))?;
+        swept.map_err(|error| Error::io(prefix, &error))
     }
 
-    /// Gives up an upload in the background; [`Store::settle`] waits for it.
-    pub(crate) fn abandon(&self, give_up: impl Future<Output = ()> + Send + 'static) {
+    /// Aborts an upload in the background; [`Store::settle`] waits for it.
+    pub(crate) fn abandon(&self, abort: impl Future<Output = ()> + Send + 'static) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).spawn_on(give_up, &runtime);
+            self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).spawn_on(abort, &runtime);
         }
     }
 
-    /// Waits until every upload that was dropped is aborted. Call it before the process ends.
+    /// Waits until all dropped uploads are aborted. Call it before the process ends.
     pub async fn settle(&self) {
         let mut abandoned =
             std::mem::take(&mut *self.abandoned.lock().unwrap_or_else(PoisonError::into_inner));
@@ -257,16 +265,19 @@ impl Store {
     }
 }
 
-/// The address, a claim's only where the claim is mounted: a directory that is made in its stead would not be on it.
+/// Parses an address. Fails if the volume of a claim is not mounted: a directory created there would not be on the volume.
 fn mounted(url: &str) -> Result<Address> {
     let address = Address::parse(url)?;
     if let Address::Claim { claim, mount, .. } = &address
         && !mount.is_dir()
     {
-        let mount = mount.display();
-        return Err(Error::Settings(format!(
-            "the claim {claim} is not mounted here: mount it at {mount}, in the server's pods as in those of jobs (which Toygres does)"
-        )));
+        let detail = format!("the volume of claim {claim} is not mounted at {}", mount.display());
+        return Err(Error::settings(url, detail));
     }
     Ok(address)
+}
+
+/// Whether a code explains why the store refuses, as opposed to an object that does not exist or an outage.
+fn is_refusal(code: FailureCode) -> bool {
+    code.is_permanent() && !matches!(code, FailureCode::ObjectMissing | FailureCode::ObjectDamaged)
 }

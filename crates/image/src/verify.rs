@@ -1,17 +1,18 @@
-//! Reads every byte of an image back and compares it with the manifest. It changes nothing.
+//! Verifies images: reads every byte back and compares it with the manifest. It changes nothing.
 
 use std::collections::BTreeMap;
 
-use model::Database;
+use model::{Database, FailureCode};
 
 use crate::error::{Error, Result};
 use crate::index::{Index, TableLine};
+use crate::layout;
 use crate::reader::ImageReader;
 
-/// How many damaged objects an error names.
+/// The number of damaged objects that an error names.
 const NAMED: usize = 5;
 
-/// What a verification read.
+/// What a verification has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Objects.
@@ -21,38 +22,40 @@ pub struct Verified {
 }
 
 impl ImageReader {
-    /// Reads every byte of every object and compares it with the manifest; a damaged object does not hide the others.
-    /// `progress` is told after each chunk.
+    /// Reads every byte of every object and compares it with the manifest. All damaged objects are reported, not only the
+    /// first. `progress` is called after each chunk.
     ///
     /// # Errors
-    /// Objects are missing or damaged, or the store does not give them.
+    /// [`FailureCode::ObjectDamaged`], [`FailureCode::ObjectMissing`], or the store refuses or fails.
     pub async fn verify(&self, mut progress: impl FnMut(Verified) + Send) -> Result<Verified> {
         let mut verified = Verified::default();
         let mut damaged = Vec::new();
         for object in &self.manifest.objects {
             match self.read_through(&object.key, &mut verified, &mut progress).await {
-                Err(error @ (Error::Missing(_) | Error::Corrupt { .. })) => damaged.push(error),
+                Err(error) if is_damage(&error) => damaged.push(error),
                 other => other?,
             }
             verified.objects += 1;
             progress(verified);
         }
-        match damaged.len() {
-            0 => {}
-            1 => return Err(damaged.remove(0)),
-            n => {
-                let words: Vec<String> = damaged.iter().take(NAMED).map(ToString::to_string).collect();
-                let more = if n > NAMED { "; …" } else { "" };
-                return Err(Error::corrupt(
-                    "the image",
-                    format!("{n} objects are damaged: {}{more}", words.join("; ")),
-                ));
-            }
+        if !damaged.is_empty() {
+            return Err(self.summary(damaged));
         }
         for database in &self.manifest.databases {
             self.compare(database, &self.index(database.ordinal).await?)?;
         }
         Ok(verified)
+    }
+
+    /// One error for all damaged objects.
+    fn summary(&self, mut damaged: Vec<Error>) -> Error {
+        if damaged.len() == 1 {
+            return damaged.remove(0);
+        }
+        let listed: Vec<String> = damaged.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = if damaged.len() > NAMED { "; …" } else { "" };
+        let detail = format!("{} objects are damaged: {}{more}", damaged.len(), listed.join("; "));
+        Error::damaged(&self.prefix, detail)
     }
 
     async fn read_through(
@@ -69,13 +72,13 @@ impl ImageReader {
         Ok(())
     }
 
-    /// Whether an index says the same as the manifest: all rows of all tables, every byte of every object of rows.
+    /// Compares an index with the manifest: the rows of all tables, and every byte of every row object.
     fn compare(&self, database: &Database, index: &Index) -> Result<()> {
         let key = Index::key(database.ordinal);
-        let wrong = |why: String| Err(Error::corrupt(&key, why));
+        let differs = |detail: String| Err(Error::damaged(&key, detail));
         if index.sequences.len() as u64 != database.sequences {
-            let (found, said) = (index.sequences.len(), database.sequences);
-            return wrong(format!("it has {found} sequences, and the manifest says {said}"));
+            let (found, listed) = (index.sequences.len(), database.sequences);
+            return differs(format!("the index has {found} sequences, the manifest {listed}"));
         }
         let mut rows: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         let mut objects: BTreeMap<&str, Vec<&TableLine>> = BTreeMap::new();
@@ -88,30 +91,38 @@ impl ImageReader {
         for table in &database.tables {
             let found = rows.remove(&(table.schema.as_str(), table.name.as_str())).unwrap_or(0);
             if found != table.rows {
-                let (schema, name, said) = (&table.schema, &table.name, table.rows);
-                return wrong(format!(
-                    "it has {found} rows of {schema}.{name}, and the manifest says {said}"
+                let (schema, name, listed) = (&table.schema, &table.name, table.rows);
+                return differs(format!(
+                    "the index has {found} rows of {schema}.{name}, the manifest {listed}"
                 ));
             }
         }
         if let Some((schema, name)) = rows.keys().next() {
-            return wrong(format!("it has rows of {schema}.{name}, which the manifest does not list"));
+            return differs(format!(
+                "the index has rows of {schema}.{name}, which the manifest does not list"
+            ));
         }
-        let prefix = format!("{}/rows-", database.ordinal);
+        let prefix = layout::rows(database.ordinal);
         for object in self.manifest.objects.iter().filter(|object| object.key.starts_with(&prefix)) {
             let covered = covered(objects.remove(object.key.as_str()).unwrap_or_default());
             if covered != Some(object.bytes) {
-                return wrong(format!("it does not say where all rows of {} are", object.key));
+                return differs(format!("the index does not cover all bytes of {}", object.key));
             }
         }
         match objects.keys().next() {
             None => Ok(()),
-            Some(object) => wrong(format!("it names {object}, which the image does not have")),
+            Some(object) => {
+                differs(format!("the index refers to {object}, which the manifest does not list"))
+            }
         }
     }
 }
 
-/// How many bytes these lines cover from the first on, without gap and overlap; none if they do not.
+fn is_damage(error: &Error) -> bool {
+    matches!(error.code(), FailureCode::ObjectDamaged | FailureCode::ObjectMissing)
+}
+
+/// The number of bytes that these lines cover from offset 0; none if there is a gap or an overlap.
 fn covered(mut lines: Vec<&TableLine>) -> Option<u64> {
     lines.sort_by_key(|line| line.offset);
     lines

@@ -1,8 +1,9 @@
-//! Writing an image: objects that appear whole or not at all, then the manifest. It knows nothing of what is in them.
+//! Writes images: objects that appear whole or not at all, then the manifest. It does not know the objects' content.
 
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use model::ImageId;
 use model::image::{Manifest, Object};
 use object_store::{MultipartUpload, PutPayload};
@@ -10,10 +11,11 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
+use crate::layout::{GUIDE, MANIFEST};
 use crate::manifest;
 use crate::store::Store;
 
-/// Writes one attempt at an image. Clones write the same one.
+/// Writes one image below one prefix. Clones write the same image.
 #[derive(Clone, Debug)]
 pub struct ImageWriter {
     store: Store,
@@ -23,25 +25,24 @@ pub struct ImageWriter {
 }
 
 impl ImageWriter {
-    /// Begins an image below `prefix`.
+    /// Creates a writer. The store is not accessed yet.
     #[must_use]
     pub fn new(store: Store, prefix: impl Into<Arc<str>>, image: ImageId) -> Self {
         Self { store, prefix: prefix.into(), image, objects: Arc::default() }
     }
 
-    /// The image.
+    /// The image that is written.
     #[must_use]
     pub fn image(&self) -> ImageId {
         self.image
     }
 
-    /// Begins an object. `format` and `compression` are for the manifest.
+    /// Starts the upload of an object. `format` and `compression` are recorded in the manifest.
     ///
     /// # Errors
-    /// The store does not take it.
+    /// The store refuses or fails.
     pub async fn object(&self, key: &str, format: &str, compression: Option<&str>) -> Result<ObjectWriter> {
-        let whole = format!("{}/{key}", self.prefix);
-        let upload = self.store.begin(&whole).await?;
+        let upload = self.store.begin(&format!("{}/{key}", self.prefix)).await?;
         Ok(ObjectWriter {
             image: self.clone(),
             upload: Some(upload),
@@ -60,10 +61,10 @@ impl ImageWriter {
         })
     }
 
-    /// Writes a small object whole.
+    /// Writes a small object in one call.
     ///
     /// # Errors
-    /// The store does not take it.
+    /// The store refuses or fails.
     pub async fn write(
         &self,
         key: &str,
@@ -76,7 +77,7 @@ impl ImageWriter {
         object.finish().await
     }
 
-    /// The objects that are finished, by key.
+    /// The finished objects, ordered by key.
     #[must_use]
     pub fn objects(&self) -> Vec<Object> {
         let mut objects = self.objects.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
@@ -84,38 +85,37 @@ impl ImageWriter {
         objects
     }
 
-    /// Writes the guide, looks whether the store holds every byte, and then creates the manifest with all finished
-    /// objects in it. Only now there is an image. Returns the manifest's SHA-256, in hexadecimal.
+    /// Writes the guide, checks the size of every object in the store, and creates the manifest, which lists all finished
+    /// objects. The image exists from then on. Returns the manifest and its SHA-256 in hexadecimal.
     ///
     /// # Errors
-    /// An object is missing or short, or the manifest is there already.
+    /// An object does not exist or is truncated, or there is a manifest already.
     pub async fn commit(&self, mut manifest: Manifest) -> Result<(Manifest, String)> {
-        self.write(crate::GUIDE, "markdown", None, crate::guide::guide(&manifest).as_bytes()).await?;
+        self.write(GUIDE, "markdown", None, crate::guide::guide(&manifest).as_bytes()).await?;
         manifest.image = self.image;
         manifest.objects = self.objects();
         for object in &manifest.objects {
             let size = self.store.size(&format!("{}/{}", self.prefix, object.key)).await?;
             if size != object.bytes {
-                let why = format!("the store has {size} bytes of the {} that were written", object.bytes);
-                return Err(Error::corrupt(&object.key, why));
+                let detail = format!("the object has {size} bytes; {} were written", object.bytes);
+                return Err(Error::damaged(&object.key, detail));
             }
         }
-        let key = format!("{}/{}", self.prefix, crate::MANIFEST);
-        let text = manifest::to_bytes(&manifest);
-        let text = text.map_err(|error| Error::corrupt(crate::MANIFEST, error.to_string()))?;
-        // What could not be read back is not written.
-        manifest::from_bytes(crate::MANIFEST, &text)?;
+        let key = format!("{}/{MANIFEST}", self.prefix);
+        let text = manifest::to_bytes(&manifest).map_err(|error| Error::internal(MANIFEST, error))?;
+        // Write only a manifest that a reader accepts.
+        manifest::from_bytes(MANIFEST, &text)?;
         let sha256 = manifest::sha256(&text);
         self.store.create(&key, text).await?;
         Ok((manifest, sha256))
     }
 }
 
-/// Writes one object. It appears in the store at [`ObjectWriter::finish`]; dropped before, nothing appears.
+/// Writes one object. It appears in the store with [`ObjectWriter::finish`]; a writer that is dropped leaves nothing.
 pub struct ObjectWriter {
     image: ImageWriter,
     upload: Option<Box<dyn MultipartUpload>>,
-    /// At most one part is on its way while the next one fills: memory stays at two parts.
+    /// The part that is being uploaded while the next one is filled. Memory is limited to two parts.
     in_flight: Option<JoinHandle<object_store::Result<()>>>,
     buffer: Vec<u8>,
     parts: u64,
@@ -127,7 +127,7 @@ impl ObjectWriter {
     /// Appends bytes.
     ///
     /// # Errors
-    /// The store did not take an earlier part.
+    /// The upload of an earlier part failed.
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         self.hash.update(bytes);
         self.object.bytes += bytes.len() as u64;
@@ -143,22 +143,20 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Bytes so far.
+    /// The bytes written so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.object.bytes
     }
 
-    async fn landed(&mut self) -> Result<()> {
+    async fn await_part(&mut self) -> Result<()> {
         let Some(part) = self.in_flight.take() else { return Ok(()) };
-        let landed = part
-            .await
-            .map_err(|error| Error::Transient { key: self.object.key.clone(), cause: error.to_string() })?;
-        landed.map_err(|error| self.image.store.error(&self.object.key, error))
+        let uploaded = part.await.map_err(|error| Error::internal(&self.object.key, error))?;
+        uploaded.map_err(|error| self.image.store.error(&self.object.key, &error))
     }
 
     async fn send(&mut self) -> Result<()> {
-        self.landed().await?;
+        self.await_part().await?;
         let capacity = self.image.store.part_size(self.parts + 1);
         let part = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity)));
         if let Some(upload) = &mut self.upload {
@@ -168,34 +166,34 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Sends the rest and makes the object appear.
+    /// Uploads the last part and completes the object.
     ///
     /// # Errors
-    /// The store did not take all of it.
+    /// The store refuses or fails.
     pub async fn finish(mut self) -> Result<Object> {
         if !self.buffer.is_empty() || self.parts == 0 {
             self.send().await?;
         }
-        self.landed().await?;
+        self.await_part().await?;
         if let Some(mut upload) = self.upload.take() {
             let completed = upload.complete().await;
             if completed.is_err() {
-                // Best effort: the error that counts is the one of completing.
+                // Best effort: the caller gets the error of the completion.
                 upload.abort().await.ok();
             }
-            completed.map_err(|error| self.image.store.error(&self.object.key, error))?;
+            completed.map_err(|error| self.image.store.error(&self.object.key, &error))?;
         }
-        self.object.sha256 = hex::encode(std::mem::take(&mut self.hash).finalize());
+        self.object.sha256 = HEXLOWER.encode(&std::mem::take(&mut self.hash).finalize());
         let object = self.object.clone();
         self.image.objects.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(object.clone());
         Ok(object)
     }
 
-    /// Gives up: nothing appears.
+    /// Aborts the upload.
     pub async fn abort(mut self) {
-        self.landed().await.ok();
+        self.await_part().await.ok();
         if let Some(mut upload) = self.upload.take() {
-            // What cannot be aborted is swept with the attempt's prefix.
+            // Best effort: remains are swept with the attempt's prefix.
             upload.abort().await.ok();
         }
     }
@@ -209,7 +207,7 @@ impl Drop for ObjectWriter {
             if let Some(part) = part {
                 part.await.ok();
             }
-            // What a store keeps of it is no object, and is swept.
+            // Best effort: remains are swept with the attempt's prefix.
             upload.abort().await.ok();
         });
     }

@@ -1,4 +1,4 @@
-//! Addresses of stores: what `file://`, `pvc://`, `az://` and `s3://` name. It opens nothing.
+//! Parses the addresses of stores (`file://`, `pvc://`, `az://`, `s3://`) and the keys of objects. It opens nothing.
 
 use std::path::PathBuf;
 
@@ -6,34 +6,38 @@ use object_store::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Where claims are mounted, a directory each, unless `TOYGRES_STORES` names another place.
+/// The directory in which each claim is mounted under its name, unless `TOYGRES_STORES` names another one.
 const CLAIMS: &str = "/stores";
 
-/// A store that an address names.
+/// The parsed address of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A directory.
     Directory(PathBuf),
-    /// A directory on a claim of Kubernetes, which is mounted below the place of all claims.
+    /// A directory on the volume of a PersistentVolumeClaim; `mount` is where the volume is mounted.
     Claim { claim: String, mount: PathBuf, directory: PathBuf },
-    /// A container of an account of Azure Blob Storage.
+    /// A container of Azure Blob Storage.
     Azure { account: String, container: String, prefix: String },
-    /// A bucket.
+    /// A bucket of S3 or of a compatible store.
     S3 { bucket: String, prefix: String },
 }
 
 impl Address {
-    /// Reads a store's address.
+    /// Parses a store's address.
     pub(crate) fn parse(url: &str) -> Result<Self> {
         let Some((scheme, rest)) = url.split_once("://") else {
-            return refused(format!("{url:?} is not a store's URL: write file:///a/directory"));
+            return invalid(
+                url,
+                "the address has no scheme; file:///, pvc://, az:// and s3:// are supported",
+            );
         };
         match scheme {
             "file" => match decode(rest).filter(|path| path.is_absolute()) {
                 Some(path) => Ok(Self::Directory(path)),
-                None => refused(format!(
-                    "{url:?} names no absolute path: write file:///a/directory, with three slashes"
-                )),
+                None => invalid(
+                    url,
+                    "the path is not absolute; the form is file:///DIRECTORY, with three slashes",
+                ),
             },
             "pvc" => {
                 let base = std::env::var_os("TOYGRES_STORES").unwrap_or_else(|| CLAIMS.into());
@@ -41,21 +45,19 @@ impl Address {
             }
             "az" => azure(url, rest),
             "s3" => s3(url, rest),
-            _ => refused(format!(
-                "{scheme}:// is no kind of store that Toygres knows: use file:///, pvc://, az:// or s3://"
-            )),
+            _ => invalid(url, "the scheme is unknown; file:///, pvc://, az:// and s3:// are supported"),
         }
     }
 }
 
-fn refused<T>(words: String) -> Result<T> {
-    Err(Error::Unsupported(words))
+fn invalid<T>(subject: &str, detail: &str) -> Result<T> {
+    Err(Error::settings(subject, detail))
 }
 
 fn claim(url: &str, rest: &str, base: PathBuf) -> Result<Address> {
-    let (claim, prefix) = cut(rest);
+    let (claim, prefix) = split(rest);
     if !is_name(claim, 253, b"-.") {
-        return refused(format!("{url:?} names no claim: write pvc://CLAIM/PREFIX"));
+        return invalid(url, "the name of the claim is invalid; the form is pvc://CLAIM/PREFIX");
     }
     let mount = base.join(claim);
     let directory = mount.join(checked(url, prefix)?);
@@ -63,62 +65,62 @@ fn claim(url: &str, rest: &str, base: PathBuf) -> Result<Address> {
 }
 
 fn azure(url: &str, rest: &str) -> Result<Address> {
-    let (account, rest) = cut(rest);
-    let (container, prefix) = cut(rest);
+    let (account, rest) = split(rest);
+    let (container, prefix) = split(rest);
     if account.len() < 3 || !is_name(account, 24, b"") || container.len() < 3 || !is_name(container, 63, b"-")
     {
-        return refused(format!(
-            "{url:?} names no container: write az://ACCOUNT/CONTAINER/PREFIX, the names in small letters as Azure has them"
-        ));
+        return invalid(
+            url,
+            "the name of the account or container is invalid; the form is az://ACCOUNT/CONTAINER/PREFIX, in lowercase",
+        );
     }
     let prefix = checked(url, prefix)?;
     Ok(Address::Azure { account: account.to_owned(), container: container.to_owned(), prefix })
 }
 
 fn s3(url: &str, rest: &str) -> Result<Address> {
-    let (bucket, prefix) = cut(rest);
+    let (bucket, prefix) = split(rest);
     if bucket.len() < 3 || !is_name(bucket, 63, b"-.") {
-        return refused(format!("{url:?} names no bucket: write s3://BUCKET/PREFIX"));
+        return invalid(url, "the name of the bucket is invalid; the form is s3://BUCKET/PREFIX");
     }
     Ok(Address::S3 { bucket: bucket.to_owned(), prefix: checked(url, prefix)? })
 }
 
-/// What stands before the first slash and what after it.
-fn cut(rest: &str) -> (&str, &str) {
+/// The parts before and after the first slash, without a slash at the end.
+fn split(rest: &str) -> (&str, &str) {
     let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
     (first, rest.trim_end_matches('/'))
 }
 
-fn is_name(name: &str, longest: usize, besides: &[u8]) -> bool {
-    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || besides.contains(&b);
+/// Whether a name has at most `longest` lowercase letters, digits and `punctuation`, and no punctuation at its ends.
+fn is_name(name: &str, longest: usize, punctuation: &[u8]) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || punctuation.contains(&b);
     let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     name.len() <= longest
-        && name.bytes().all(letter)
+        && name.bytes().all(allowed)
         && edge(name.as_bytes().first())
         && edge(name.as_bytes().last())
 }
 
-/// A prefix that is empty or a key.
+/// Checks a prefix: empty, or a valid key.
 fn checked(url: &str, prefix: &str) -> Result<String> {
     if prefix.is_empty() || path(prefix).is_ok() {
         return Ok(prefix.to_owned());
     }
-    refused(format!("the prefix in {url:?} may have letters, digits, - _ . and single slashes"))
+    invalid(url, "the prefix is invalid; it may contain letters, digits, - _ . and single slashes")
 }
 
-/// A key as the store takes it: what would be changed on the way, or lead out of the store, is refused.
+/// Checks a key. Keys that the client would escape, or that would leave the store's directory, are invalid.
 pub(crate) fn path(key: &str) -> Result<Path> {
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(letter);
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(allowed);
     if key.len() > 512 || !key.split('/').all(part) {
-        return refused(format!(
-            "{key:?} is no key of a store: use letters, digits, - _ . and single slashes"
-        ));
+        return invalid(key, "the key is invalid; it may contain letters, digits, - _ . and single slashes");
     }
     Ok(Path::from(key))
 }
 
-/// The path of a file URL, its %XX decoded.
+/// Decodes the %XX of a file URL's path.
 fn decode(rest: &str) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
 
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_name_what_they_say() {
+    fn addresses_are_parsed() {
         let azure = |prefix: &str| Address::Azure {
             account: "acme1".to_owned(),
             container: "pg-images".to_owned(),
@@ -161,31 +163,31 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_name_no_store_are_refused_with_the_reason() {
-        for (url, word) in [
-            ("/var/images", "not a store's URL"),
-            ("file://var/images", "three slashes"),
-            ("ftp://x", "no kind of store"),
-            ("file:///%zz", "no absolute path"),
-            ("az://account", "names no container"),
-            ("az://Account/container", "names no container"),
-            ("az://user:key@account/container", "names no container"),
-            ("az://account/container/../x", "the prefix"),
-            ("az://account/container?sv=1&sig=x", "names no container"),
-            ("s3://b", "names no bucket"),
-            ("s3://bucket/a//b", "the prefix"),
-            ("pvc:///x", "names no claim"),
-            ("pvc://../x", "names no claim"),
-            ("pvc://claim/../x", "the prefix"),
+    fn invalid_addresses_are_rejected() {
+        for url in [
+            "/var/images",
+            "file://var/images",
+            "ftp://x",
+            "file:///%zz",
+            "az://account",
+            "az://Account/container",
+            "az://user:key@account/container",
+            "az://account/container/../x",
+            "az://account/container?sv=1&sig=x",
+            "s3://b",
+            "s3://bucket/a//b",
+            "pvc:///x",
+            "pvc://../x",
+            "pvc://claim/../x",
         ] {
-            let refused = Address::parse(url).expect_err(url);
-            assert!(refused.to_string().contains(word), "{url}: {refused}");
-            assert_eq!(refused.class(), model::ExitClass::Configuration);
+            let failure = Address::parse(url).expect_err(url).failure();
+            assert_eq!(failure.code, model::FailureCode::StoreSettingsInvalid, "{url}");
+            assert_eq!(failure.subject.as_deref(), Some(url));
         }
     }
 
     #[test]
-    fn keys_that_leave_the_prefix_are_refused() {
+    fn unsafe_keys_are_rejected() {
         for key in ["", "/a", "a/", "a//b", "../a", "a/../b", ".a", "a#1", "a b", "a\n", "ä"] {
             assert!(path(key).is_err(), "{key:?}");
         }

@@ -1,5 +1,6 @@
-//! azcopy as what carries objects into Azure: it reads one from a pipe that we hold, and it gets its end only when all of
-//! the object is known to be good. It knows no image.
+//! Uploads objects with azcopy: it reads an object from a pipe, and its input ends only when the whole object was written.
+
+mod output;
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -7,8 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
+use model::FailureCode;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, PutResult, UploadPart};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -17,15 +19,13 @@ use super::address::path;
 use super::options::{StoreOptions, TRANSFER};
 use crate::error::{Error, Result};
 
-/// Bytes of a block, and how many of them a blob can have: what azcopy takes from a pipe at most.
+/// The size of a block in bytes, and the number of blocks of a blob: the limit for an object that azcopy reads from a pipe.
 const BLOCK: u64 = 8 * 1024 * 1024;
 const BLOCKS: u64 = 50_000;
-/// How much of its output is kept.
-const OUTPUT: usize = 64 * 1024;
-/// How often it may be asked for a token at the same time; on a pipe it takes no automatic choice.
+/// The number of concurrent requests. azcopy does not choose it automatically for a pipe.
 const CONCURRENCY: &str = "4";
 
-/// azcopy, and where to it carries.
+/// azcopy and the container that it uploads to.
 #[derive(Debug)]
 pub(crate) struct Azcopy {
     program: PathBuf,
@@ -36,8 +36,8 @@ pub(crate) struct Azcopy {
 }
 
 impl Azcopy {
-    /// azcopy, if the options choose it.
-    pub(crate) fn chosen(
+    /// azcopy, if the options select it.
+    pub(crate) fn selected(
         account: &str,
         container: &str,
         prefix: &str,
@@ -47,23 +47,22 @@ impl Azcopy {
             None | Some("object_store") => return Ok(None),
             Some("azcopy") => {}
             Some(other) => {
-                return Err(Error::Settings(format!(
-                    "the store's transfer {other:?} is not known: choose object_store or azcopy"
-                )));
+                return Err(Error::settings(
+                    TRANSFER,
+                    format!("{other:?} is neither object_store nor azcopy"),
+                ));
             }
         }
-        let given = |key: &str, name: &str| {
+        let value = |key: &str, name: &str| {
             options.get(key).map(str::to_owned).or_else(|| std::env::var(name).ok().filter(|v| !v.is_empty()))
         };
         if !options.secrets().is_empty() {
-            // It takes a SAS only in its arguments, where everybody on the machine can read it.
-            return Err(Error::Settings(
-                "azcopy is offered with a workload identity only: open the store by identity, or choose the transfer object_store".to_owned(),
-            ));
+            // azcopy takes a signature only as an argument, which every account of the machine can read.
+            return Err(Error::settings(TRANSFER, "azcopy is supported with a workload identity only"));
         }
-        let endpoint = given("endpoint", "AZURE_STORAGE_ENDPOINT").map_or_else(
+        let endpoint = value("endpoint", "AZURE_STORAGE_ENDPOINT").map_or_else(
             || format!("https://{account}.blob.core.windows.net"),
-            |url| super::remote::of_account(&url, account),
+            |url| super::remote::with_account(&url, account),
         );
         let mut environment = vec![("AZCOPY_AUTO_LOGIN_TYPE", "WORKLOAD".to_owned())];
         for (key, name) in [
@@ -72,18 +71,18 @@ impl Azcopy {
             ("federated_token_file", "AZURE_FEDERATED_TOKEN_FILE"),
             ("authority_host", "AZURE_AUTHORITY_HOST"),
         ] {
-            environment.extend(given(key, name).map(|value| (name, value)));
+            environment.extend(value(key, name).map(|value| (name, value)));
         }
         let scratch = tempfile::Builder::new().prefix("azcopy-").tempdir();
         Ok(Some(Self {
             program: std::env::var_os("TOYGRES_AZCOPY").map_or_else(|| "azcopy".into(), PathBuf::from),
             base: [&*endpoint, container, prefix].join("/").trim_end_matches('/').to_owned(),
             environment,
-            scratch: scratch.map_err(|error| Error::io("azcopy's scratch directory", error))?,
+            scratch: scratch.map_err(|error| Error::io("azcopy's scratch directory", &error))?,
         }))
     }
 
-    /// Starts it on an object. `store` is asked afterwards what has arrived.
+    /// Starts the upload of an object. `store` is asked for its size at the end.
     pub(crate) fn begin(
         self: &Arc<Self>,
         key: &str,
@@ -104,24 +103,11 @@ impl Azcopy {
             .stderr(Stdio::null())
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| {
-            Error::Settings(format!(
-                "{} cannot be started ({error}): install azcopy where jobs run, name it in TOYGRES_AZCOPY, or choose the transfer object_store",
-                self.program.display()
-            ))
+            Error::settings(TRANSFER, format!("{} cannot be started: {error}", self.program.display()))
         })?;
-        let mut output = child.stdout.take();
-        let said = tokio::spawn(async move {
-            let mut text = Vec::new();
-            if let Some(output) = &mut output {
-                // Its last lines are what counts, and they are short.
-                while output.take(4096).read_to_end(&mut text).await.is_ok_and(|n| n > 0) {
-                    text.drain(..text.len().saturating_sub(OUTPUT));
-                }
-            }
-            String::from_utf8_lossy(&text).into_owned()
-        });
+        let output = tokio::spawn(output::read_last(child.stdout.take()));
         let input = child.stdin.take();
-        let state = State { child, input, said: Some(said), bytes: 0 };
+        let state = State { child, input, output: Some(output), bytes: 0 };
         Ok(Box::new(Upload {
             azcopy: Arc::clone(self),
             key: key.to_owned(),
@@ -131,10 +117,10 @@ impl Azcopy {
     }
 }
 
-/// One object on its way.
+/// The upload of one object.
 #[derive(Debug)]
 struct Upload {
-    /// Its scratch directory lives as long as its uploads.
+    /// Keeps the scratch directory until the last upload ends.
     azcopy: Arc<Azcopy>,
     key: String,
     store: Arc<dyn ObjectStore>,
@@ -145,47 +131,50 @@ struct Upload {
 struct State {
     child: Child,
     input: Option<ChildStdin>,
-    said: Option<JoinHandle<String>>,
+    output: Option<JoinHandle<String>>,
     bytes: u64,
 }
 
 impl Drop for State {
     fn drop(&mut self) {
-        // Before the pipe closes: azcopy takes the end of its input for the end of the object, and commits.
+        // Kill azcopy before the pipe closes: it takes the end of its input as the end of the object, and commits.
         let _ = self.child.start_kill();
     }
 }
 
 impl State {
-    /// How it ended, its words sorted.
-    async fn end(&mut self) -> object_store::Result<()> {
+    /// Waits for the end of azcopy and classifies its output if it failed.
+    async fn end(&mut self, url: &str) -> object_store::Result<()> {
         let status = self.child.wait().await.map_err(generic)?;
-        let said = match self.said.take() {
-            Some(said) => said.await.unwrap_or_default(),
+        let output = match self.output.take() {
+            Some(output) => output.await.unwrap_or_default(),
             None => String::new(),
         };
-        if status.success() { Ok(()) } else { Err(generic(words(&said, &status.to_string()))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(generic(output::classify(url, &output, &status.to_string())))
+        }
     }
 }
 
 #[async_trait]
 impl MultipartUpload for Upload {
     fn put_part(&mut self, part: PutPayload) -> UploadPart {
-        let state = Arc::clone(&self.state);
+        let (state, azcopy) = (Arc::clone(&self.state), Arc::clone(&self.azcopy));
         async move {
             let mut state = state.lock().await;
             state.bytes += part.content_length() as u64;
             if state.bytes > BLOCK * BLOCKS {
-                return Err(generic(
-                    "azcopy takes 390 GiB from a pipe at most: choose the transfer object_store for this store",
-                ));
+                let detail = "azcopy supports at most 390 GiB from a pipe";
+                return Err(generic(Error::settings(TRANSFER, detail)));
             }
-            let Some(input) = &mut state.input else { return Err(generic("azcopy has ended")) };
+            let Some(input) = &mut state.input else { return Err(early_end(&azcopy.base)) };
             for bytes in &part {
                 if input.write_all(bytes).await.is_err() {
-                    // It ended early, and said why.
-                    state.end().await?;
-                    return Err(generic("azcopy ended before the object did"));
+                    // azcopy ended early; its output has the reason.
+                    state.end(&azcopy.base).await?;
+                    return Err(early_end(&azcopy.base));
                 }
             }
             Ok(())
@@ -198,18 +187,16 @@ impl MultipartUpload for Upload {
         if let Some(mut input) = state.input.take() {
             input.shutdown().await.map_err(generic)?;
         }
-        state.end().await?;
-        let there = self.store.head(&path(&self.key).map_err(generic)?).await?;
-        if there.size != state.bytes {
-            let words = format!(
-                "azcopy says that it succeeded, and the store has {} of {} bytes",
-                there.size, state.bytes
-            );
-            return Err(generic(words));
+        state.end(&self.azcopy.base).await?;
+        let stored = self.store.head(&path(&self.key).map_err(generic)?).await?;
+        if stored.size != state.bytes {
+            let detail =
+                format!("azcopy succeeded, but the store has {} of {} bytes", stored.size, state.bytes);
+            return Err(generic(Error::new(FailureCode::StoreUnavailable, &self.key, detail)));
         }
         Ok(PutResult {
-            e_tag: there.e_tag,
-            version: there.version,
+            e_tag: stored.e_tag,
+            version: stored.version,
             extensions: object_store::Extensions::default(),
         })
     }
@@ -218,29 +205,16 @@ impl MultipartUpload for Upload {
         let mut state = self.state.lock().await;
         let killed = state.child.kill().await;
         state.input = None;
-        tracing::debug!(scratch = %self.azcopy.scratch.path().display(), "azcopy was ended");
+        tracing::debug!(scratch = %self.azcopy.scratch.path().display(), "azcopy was killed");
         killed.map_err(generic)
     }
 }
 
-fn generic(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
-    object_store::Error::Generic { store: "azcopy", source: cause.into() }
+fn early_end(url: &str) -> object_store::Error {
+    generic(Error::new(FailureCode::StoreUnavailable, url, "azcopy ended before the object did"))
 }
 
-/// What it said went wrong, in the form that a provider's own answer has, so that it is sorted like one.
-fn words(output: &str, status: &str) -> String {
-    let messages = output.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let errors: Vec<String> = messages
-        .filter(|message| {
-            message["MessageType"] == "Error"
-                || message["MessageContent"]
-                    .as_str()
-                    .is_some_and(|text| text.contains("\"JobStatus\":\"Failed\""))
-        })
-        .filter_map(|message| message["MessageContent"].as_str().map(str::to_owned))
-        .collect();
-    let text = errors.join(" ");
-    let code = super::known::in_text(&text).map(|code| format!(" <Code>{code}</Code>"));
-    let first = text.lines().next().unwrap_or_default();
-    format!("azcopy ended with {status}: {first}{}", code.unwrap_or_default())
+/// Wraps an error of this crate or of the operating system in the type that [`MultipartUpload`] has.
+fn generic(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Generic { store: "azcopy", source: cause.into() }
 }

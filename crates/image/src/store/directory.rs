@@ -1,28 +1,30 @@
-//! A store that is a directory: the only kind that needs making, and that keeps the remains of killed writers.
+//! A store in a directory: creation, removal of staging files, and the classification of its errors.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use model::FailureCode;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
-use crate::error::{Error, Result};
+use super::causes;
+use crate::error::{Error, Result, code_of_io};
 
 /// Opens a directory.
 pub(crate) fn open(directory: &Path) -> Result<Arc<dyn ObjectStore>> {
-    let shown = directory.display().to_string();
-    let opened = LocalFileSystem::new_with_prefix(directory).map_err(|error| Error::of(&shown, error))?;
+    let opened = LocalFileSystem::new_with_prefix(directory)
+        .map_err(|error| classify(&directory.display().to_string(), &error))?;
     Ok(Arc::new(opened.with_fsync(true).with_automatic_cleanup(true)))
 }
 
-/// Images hold password verifiers: nobody but the owner looks in.
-pub(crate) fn make_private(directory: &Path) -> Result<()> {
+/// Creates a directory that only its owner can read: images contain password verifiers.
+pub(crate) fn create_private(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|error| Error::io(&directory.display().to_string(), error))
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    created.map_err(|error| Error::io(directory.display().to_string(), &error))
 }
 
-/// Removes staging files below a directory, and the directories that are empty then.
+/// Removes the staging files below a directory, then the empty directories. Returns the number of files.
 pub(crate) fn sweep(directory: &Path) -> std::io::Result<u64> {
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -38,11 +40,60 @@ pub(crate) fn sweep(directory: &Path) -> std::io::Result<u64> {
             swept += 1;
         }
     }
-    // It stays where something is in it, as it should.
+    // Fails for a directory that is not empty, which must stay.
     let _ = std::fs::remove_dir(directory);
     Ok(swept)
 }
 
 fn is_staging(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Classifies an error of the client about `key`.
+pub(crate) fn classify(key: &str, error: &object_store::Error) -> Error {
+    let os_error = causes::of(error).find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let code = match error {
+        object_store::Error::NotFound { .. } => FailureCode::ObjectMissing,
+        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
+            FailureCode::ObjectExists
+        }
+        object_store::Error::PermissionDenied { .. } => FailureCode::StorePermissionDenied,
+        _ => os_error.map_or(FailureCode::StoreUnavailable, |error| code_of_io(error.kind())),
+    };
+    let detail = os_error.map_or_else(|| error.to_string(), ToString::to_string);
+    Error::new(code, key, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_operating_system_have_codes() {
+        // ENOSPC, EDQUOT, EROFS, EACCES, EIO
+        for (errno, code) in [
+            (28, FailureCode::StoreFull),
+            (122, FailureCode::StoreFull),
+            (30, FailureCode::StoreReadOnly),
+            (13, FailureCode::StorePermissionDenied),
+            (5, FailureCode::StoreUnavailable),
+        ] {
+            let source = Box::new(io::Error::from_raw_os_error(errno));
+            let error =
+                classify("images/a/1/x", &object_store::Error::Generic { store: "LocalFileSystem", source });
+            assert_eq!(error.code(), code, "{error}");
+            assert_eq!(error.failure().subject.as_deref(), Some("images/a/1/x"));
+        }
+    }
+
+    #[tokio::test]
+    async fn file_in_the_place_of_a_directory_is_an_invalid_setting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("file");
+        std::fs::write(&file, "x").expect("written");
+        let error = create_private(&file.join("below")).expect_err("not a directory");
+        assert_eq!(error.code(), FailureCode::StoreSettingsInvalid, "{error}");
+    }
 }

@@ -1,20 +1,19 @@
-//! How a remote store is opened besides its address: what the library calls configuration, some of it secret. It opens
-//! nothing and knows no provider.
+//! The options of a store: object_store's configuration keys and values, some of them secret.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// Certificates in PEM to trust besides the system's.
+/// The option with root certificates in PEM that are trusted in addition to the system's.
 pub const ROOT_CERTIFICATE: &str = "root_certificate";
-/// What carries objects into the store: `object_store` (if not given) or `azcopy`.
+/// The option with the tool that uploads objects: `object_store` (default) or `azcopy`.
 pub const TRANSFER: &str = "transfer";
 
-/// How long a request is tried again before the store is said not to answer. A request's signature must outlive it.
+/// The time limit for retries of one request. The request's signature must be valid for longer.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The options whose values are secret.
+/// The names of the options whose values are secret.
 const SECRET: [&str; 7] = [
     "account_key",
     "sas_token",
@@ -25,8 +24,8 @@ const SECRET: [&str; 7] = [
     "bearer_token",
 ];
 
-/// Options of a store, by the names that object_store gives them (`account_key`, `endpoint`, `region`, …), and
-/// [`ROOT_CERTIFICATE`] and [`TRANSFER`]. They win over what the environment says. No `Debug` output shows a value.
+/// The options of a store, by object_store's names (`account_key`, `endpoint`, `region`, …), and [`ROOT_CERTIFICATE`] and
+/// [`TRANSFER`]. They take precedence over the environment. The `Debug` output contains no values.
 #[derive(Clone)]
 pub struct StoreOptions {
     values: BTreeMap<String, String>,
@@ -34,60 +33,58 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// Reads a JSON object of texts: the form that travels in a secret file.
+    /// Parses a JSON object of strings, the form of the secret file.
     ///
     /// # Errors
-    /// It is no such object. The words quote nothing of it.
+    /// [`FailureCode::StoreSettingsInvalid`](model::FailureCode::StoreSettingsInvalid). The text quotes no values.
     pub fn from_json(text: &[u8]) -> Result<Self> {
         let values: BTreeMap<String, String> = serde_json::from_slice(text).map_err(|error| {
-            Error::Settings(format!(
-                "the store's options are no JSON object of texts (line {}, column {})",
-                error.line(),
-                error.column()
-            ))
+            let (line, column) = (error.line(), error.column());
+            let detail = format!("not a JSON object of strings (line {line}, column {column})");
+            Error::settings("store options", detail)
         })?;
         Ok(values.into_iter().collect())
     }
 
-    /// The same as JSON.
+    /// Serializes the options as JSON, secrets included.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::json!(self.values).to_string()
     }
 
-    /// Whether there are none.
+    /// Whether there are no options.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Another time to try requests again for: a person who waits for an answer has less patience than a job.
+    /// Sets the time limit for retries of one request (180 seconds by default).
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// One of them.
+    /// The value of an option.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.values.get(key).map(String::as_str)
     }
 
-    /// Those that are the library's.
+    /// The options that object_store knows.
     pub(crate) fn library(&self) -> impl Iterator<Item = (&str, &str)> {
-        let ours = |key: &str| key == ROOT_CERTIFICATE || key == TRANSFER;
+        let own = |key: &str| key == ROOT_CERTIFICATE || key == TRANSFER;
         self.values
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))
-            .filter(move |(key, _)| !ours(key))
+            .filter(move |(key, _)| !own(key))
     }
 
-    /// Everything in them that must never be shown.
+    /// The secret values, and the signature of a shared access signature.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         let secret = self.values.iter().filter(|(key, _)| SECRET.contains(&key.as_str()));
         let mut secrets: Vec<String> = secret.map(|(_, value)| value.clone()).collect();
-        // The signature alone opens as much as the whole token.
+        // The signature without the rest of the token grants the same access.
         let signature = |token: &str| {
             let pair = token.trim_start_matches('?').split('&').find_map(|pair| pair.strip_prefix("sig="));
             pair.map(|raw| [raw.to_owned(), raw.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")])
@@ -121,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_known_and_never_shown() {
+    fn secrets_are_listed_and_never_printed() {
         let options = StoreOptions::from_iter([
             ("sas_token", "sv=2024&sig=ab%2Bc%3D&se=x"),
             ("endpoint", "https://example.test"),
@@ -130,7 +127,8 @@ mod tests {
         assert_eq!(format!("{options:?}"), r#"{"endpoint", "sas_token"}"#);
         let again = StoreOptions::from_json(options.to_json().as_bytes()).expect("read");
         assert_eq!(again.values, options.values);
-        let refused = StoreOptions::from_json(br#"{"account_key": canary}"#).expect_err("no JSON");
-        assert!(!refused.to_string().contains("canary"), "{refused}");
+        let error = StoreOptions::from_json(br#"{"account_key": canary}"#).expect_err("no JSON");
+        assert_eq!(error.code(), model::FailureCode::StoreSettingsInvalid);
+        assert!(!error.to_string().contains("canary"), "{error}");
     }
 }

@@ -1,25 +1,26 @@
-//! Opening a container of Azure Blob Storage or a bucket of S3: what the environment says, what the options say over it,
-//! how long to wait and how often to try again.
+//! Opens containers of Azure Blob Storage and buckets of S3, by the environment and the options of the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::FailureCode;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 
+use super::backend::Remote;
+use super::causes;
 use super::options::{ROOT_CERTIFICATE, StoreOptions};
-use super::place::Place;
 use crate::error::{Error, Result};
 
-/// Opens a container.
+/// Opens a container of Azure Blob Storage.
 pub(crate) fn azure(
     account: &str,
     container: &str,
     prefix: &str,
     options: &StoreOptions,
-) -> Result<(Arc<dyn ObjectStore>, Place)> {
+) -> Result<(Arc<dyn ObjectStore>, Remote)> {
     let mut builder = MicrosoftAzureBuilder::new();
     for (name, value) in environment("AZURE_") {
         if let Ok(key) = name.parse::<AzureConfigKey>() {
@@ -30,40 +31,52 @@ pub(crate) fn azure(
         builder = builder.with_config(name.parse().map_err(|_| unknown(name))?, value);
     }
     let value = |key| builder.get_config_value(&key).filter(|value: &String| !value.is_empty());
-    let endpoint = value(AzureConfigKey::Endpoint).map(|endpoint| of_account(&endpoint, account));
-    let token_file = value(AzureConfigKey::FederatedTokenFile);
-    if let Some(host) = value(AzureConfigKey::AuthorityHost) {
-        // AKS' ends in a slash.
-        builder = builder.with_authority_host(host.trim_end_matches('/'));
+    let endpoint = value(AzureConfigKey::Endpoint).map(|endpoint| with_account(&endpoint, account));
+    let authority = value(AzureConfigKey::AuthorityHost);
+    let identity = [
+        (AzureConfigKey::FederatedTokenFile, "AZURE_FEDERATED_TOKEN_FILE"),
+        (AzureConfigKey::ClientId, "AZURE_CLIENT_ID"),
+        (AzureConfigKey::AuthorityId, "AZURE_TENANT_ID"),
+    ];
+    let unset = identity.into_iter().filter(|(key, _)| value(*key).is_none());
+    let unset: Vec<&str> = unset.map(|(_, name)| name).collect();
+    let remote = Remote {
+        container: format!("container {container} of the storage account {account}"),
+        host: host(endpoint.as_deref(), &format!("{account}.blob.core.windows.net")),
+        token_host: host(authority.as_deref(), "login.microsoftonline.com"),
+        token_file: value(AzureConfigKey::FederatedTokenFile),
+    };
+    if let Some(authority) = authority {
+        // The URL that AKS sets ends in a slash.
+        builder = builder.with_authority_host(authority.trim_end_matches('/'));
     }
     if let Some(endpoint) = &endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    let place = Place::Azure { account: account.to_owned(), container: container.to_owned(), token_file };
     let built = builder
         .with_account(account)
         .with_container_name(container)
         .with_retry(retries(options))
         .with_client_options(client(options, endpoint.as_deref())?)
         .build()
-        .map_err(|error| unusable(&place, &error))?;
-    Ok((below(built, prefix), place))
+        .map_err(|error| invalid(&remote, &error, &unset))?;
+    Ok((with_prefix(built, prefix), remote))
 }
 
-/// Opens a bucket.
+/// Opens a bucket of S3.
 pub(crate) fn s3(
     bucket: &str,
     prefix: &str,
     options: &StoreOptions,
-) -> Result<(Arc<dyn ObjectStore>, Place)> {
+) -> Result<(Arc<dyn ObjectStore>, Remote)> {
     use AmazonS3ConfigKey as Key;
-    // Who we are is said either by the environment or by the options: half of each would be nobody.
-    let named = options.get("access_key_id").is_some() || options.get("role_arn").is_some();
+    // Credentials come either from the environment or from the options, never in part from both.
+    let given = options.get("access_key_id").is_some() || options.get("role_arn").is_some();
     let identity = [Key::AccessKeyId, Key::SecretAccessKey, Key::Token, Key::RoleArn];
     let mut builder = AmazonS3Builder::new();
     for (name, value) in environment("AWS_") {
         if let Ok(key) = name.parse::<Key>()
-            && !(named && identity.contains(&key))
+            && !(given && identity.contains(&key))
         {
             builder = builder.with_config(key, value);
         }
@@ -73,17 +86,23 @@ pub(crate) fn s3(
     }
     let value = |key| builder.get_config_value(&key).filter(|value: &String| !value.is_empty());
     let endpoint = value(Key::S3Endpoint).or_else(|| value(Key::Endpoint));
-    let place = Place::S3 { bucket: bucket.to_owned(), token_file: value(Key::WebIdentityTokenFile) };
+    let region = value(Key::Region).unwrap_or_else(|| "us-east-1".to_owned());
+    let remote = Remote {
+        container: format!("bucket {bucket}"),
+        host: host(endpoint.as_deref(), &format!("s3.{region}.amazonaws.com")),
+        token_host: host(value(Key::StsEndpoint).as_deref(), &format!("sts.{region}.amazonaws.com")),
+        token_file: value(Key::WebIdentityTokenFile),
+    };
     let built = builder
         .with_bucket_name(bucket)
         .with_retry(retries(options))
         .with_client_options(client(options, endpoint.as_deref())?)
         .build()
-        .map_err(|error| unusable(&place, &error))?;
-    Ok((below(built, prefix), place))
+        .map_err(|error| invalid(&remote, &error, &[]))?;
+    Ok((with_prefix(built, prefix), remote))
 }
 
-/// What the process was given under names that begin so, as the library writes them.
+/// The environment variables with this prefix, their names in lowercase as object_store expects them.
 fn environment(prefix: &str) -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(move |(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
@@ -91,8 +110,15 @@ fn environment(prefix: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// An endpoint that serves many accounts names them in its path; one of the account's own is taken as it is.
-pub(super) fn of_account(endpoint: &str, account: &str) -> String {
+/// Host and port of a URL, or the default.
+fn host(url: Option<&str>, default: &str) -> String {
+    let Some(url) = url else { return default.to_owned() };
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest).to_owned()
+}
+
+/// The URL of an account: an endpoint that serves several accounts has the account in its path.
+pub(super) fn with_account(endpoint: &str, account: &str) -> String {
     let endpoint = endpoint.trim_end_matches('/');
     let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     if host.contains('/') || host.starts_with(&format!("{account}.")) {
@@ -101,11 +127,11 @@ pub(super) fn of_account(endpoint: &str, account: &str) -> String {
     format!("{endpoint}/{account}")
 }
 
-fn below(store: impl ObjectStore, prefix: &str) -> Arc<dyn ObjectStore> {
+fn with_prefix(store: impl ObjectStore, prefix: &str) -> Arc<dyn ObjectStore> {
     if prefix.is_empty() { Arc::new(store) } else { Arc::new(PrefixStore::new(store, prefix)) }
 }
 
-/// The library's ten tries may be over in a few seconds; what counts is the time.
+/// Retries are limited by time. object_store's default of ten retries can be used up within a few seconds.
 fn retries(options: &StoreOptions) -> RetryConfig {
     let backoff = BackoffConfig {
         init_backoff: Duration::from_millis(200),
@@ -116,9 +142,9 @@ fn retries(options: &StoreOptions) -> RetryConfig {
 }
 
 fn client(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOptions> {
-    // Whoever installed another one first decided for the whole process.
+    // Fails if the process has a provider already, which is then used.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // A part of 20 MiB in 120 s takes a line of 1.4 Mbit/s.
+    // A part has at most 20 MiB: 120 s are enough at 1.4 Mbit/s.
     let timeout = options.patience.clamp(Duration::from_secs(15), Duration::from_secs(120));
     let mut client = ClientOptions::new()
         .with_timeout(timeout)
@@ -131,10 +157,7 @@ fn client(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOption
     if let Some(pem) = options.get(ROOT_CERTIFICATE) {
         let certificates = Certificate::from_pem_bundle(pem.as_bytes()).ok().filter(|all| !all.is_empty());
         let certificates = certificates.ok_or_else(|| {
-            Error::Settings(
-                "the store's root certificate is no certificate in PEM (-----BEGIN CERTIFICATE-----)"
-                    .to_owned(),
-            )
+            Error::settings(ROOT_CERTIFICATE, "not a certificate in PEM (-----BEGIN CERTIFICATE-----)")
         })?;
         for certificate in certificates {
             client = client.with_root_certificate(certificate);
@@ -144,42 +167,40 @@ fn client(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOption
 }
 
 fn unknown(name: &str) -> Error {
-    Error::Settings(format!("the store has an option {name:?} that its kind does not know"))
+    Error::settings(name, "unknown option for this kind of store")
 }
 
-/// What the library says before it asks anybody quotes no value but that of a wrong option.
-fn unusable(place: &Place, error: &object_store::Error) -> Error {
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        words = cause.to_string();
-        source = cause.source();
+/// Classifies an error of a builder. Its text quotes no value except that of an invalid option. `unset` are the variables
+/// that a workload identity needs and that have no value.
+fn invalid(remote: &Remote, error: &object_store::Error, unset: &[&str]) -> Error {
+    let mut detail = causes::of(error).last().map(ToString::to_string).unwrap_or_default();
+    // foreign text: object_store, reqwest
+    let code = if detail.contains("No CA certificates were loaded") {
+        FailureCode::StoreCertificateUntrusted
+    } else if detail.contains("required configuration is missing") {
+        FailureCode::StoreCredentialsMissing
+    } else {
+        FailureCode::StoreSettingsInvalid
+    };
+    if code == FailureCode::StoreCredentialsMissing && detail.contains("workload_identity") {
+        detail = format!("{detail}: {}", unset.join(", "));
     }
-    if words.contains("No CA certificates were loaded") {
-        words = "this machine trusts no certificate authority: install ca-certificates, name a bundle in SSL_CERT_FILE, or give the store a root certificate".to_owned();
-    }
-    if words.contains("workload_identity") {
-        words = "workload identity needs AZURE_FEDERATED_TOKEN_FILE, a client id and a tenant id: on Kubernetes the webhook or Toygres sets them for pods whose identity is set up; elsewhere set them yourself".to_owned();
-    }
-    if words.contains("base64") || words.contains("Invalid symbol") || words.contains("Invalid padding") {
-        words = "the account key is not base64: copy it again, whole".to_owned();
-    }
-    Error::Settings(format!("{place} cannot be opened: {words}"))
+    Error::new(code, remote.container.as_str(), detail)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::of_account;
+    use super::with_account;
 
     #[test]
-    fn an_endpoint_names_the_account_once() {
-        for (given, meant) in [
+    fn endpoint_contains_the_account_once() {
+        for (endpoint, expected) in [
             ("https://azurite:10000/", "https://azurite:10000/acme"),
             ("https://azurite:10000/acme", "https://azurite:10000/acme"),
             ("https://acme.blob.core.windows.net", "https://acme.blob.core.windows.net"),
             ("https://acme.privatelink.blob.example/", "https://acme.privatelink.blob.example"),
         ] {
-            assert_eq!(of_account(given, "acme"), meant);
+            assert_eq!(with_account(endpoint, "acme"), expected);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Azurite, moto, an issuer of tokens and who exchanges them: started for one test, ended with it. It knows no test.
-#![expect(clippy::unwrap_used, reason = "a test's scaffold fails loudly")]
+//! Azurite, moto and a token endpoint, each started for one test, with certificates and tokens.
+#![expect(clippy::unwrap_used, reason = "test fixture")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,8 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use image::StoreOptions;
 
 /// Azurite's well-known account; its key is in Azurite's documentation.
@@ -19,11 +18,11 @@ pub(crate) const ISSUER: &str = "https://issuer.test";
 pub(crate) const SUBJECT: &str = "system:serviceaccount:toygres-managed:toygres-job";
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
-/// A program that ends with the test, and the lines that it has said.
+/// A program that is killed at the end of the test, with its output.
 pub(crate) struct Program {
     child: Child,
     pub(crate) port: u16,
-    said: Arc<Mutex<Vec<String>>>,
+    output: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Program {
@@ -34,45 +33,45 @@ impl Drop for Program {
 }
 
 impl Program {
-    /// Starts it and waits until it says at which port it listens: the last number of the line that has `mark`.
+    /// Starts a program and waits until it prints its port: the last number of the line that contains `mark`.
     fn start(command: &mut Command, mark: &str) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let said: Arc<Mutex<Vec<String>>> = Arc::default();
+        let output: Arc<Mutex<Vec<String>>> = Arc::default();
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let readers: [Box<dyn std::io::Read + Send>; 2] = [Box::new(out), Box::new(err)];
         for reader in readers {
-            let said = Arc::clone(&said);
+            let output = Arc::clone(&output);
             std::thread::spawn(move || {
                 for line in BufReader::new(reader).lines().map_while(Result::ok) {
-                    said.lock().unwrap().push(line);
+                    output.lock().unwrap().push(line);
                 }
             });
         }
-        let mut program = Self { child, port: 0, said };
+        let mut program = Self { child, port: 0, output };
         let began = Instant::now();
         while program.port == 0 {
-            let line = program.said().into_iter().find(|line| line.contains(mark));
+            let line = program.lines().into_iter().find(|line| line.contains(mark));
             let number = line.and_then(|line| {
                 line.rsplit(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty())?.parse().ok()
             });
             program.port = number.unwrap_or(0);
-            assert!(began.elapsed() < Duration::from_secs(60), "{command:?} said {:?}", program.said());
+            assert!(began.elapsed() < Duration::from_secs(60), "{command:?} printed {:?}", program.lines());
             std::thread::sleep(Duration::from_millis(20));
         }
         program
     }
 
-    pub(crate) fn said(&self) -> Vec<String> {
-        self.said.lock().unwrap().clone()
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.output.lock().unwrap().clone()
     }
 }
 
-/// A tool that `cargo xtask test` installs: where the environment says, or below `target/tools`.
+/// A tool that `cargo xtask test` installs: the path in the environment variable, or below `target/tools`.
 fn tool(name: &str, below: &str) -> PathBuf {
     let given = std::env::var_os(name).map(PathBuf::from);
     let tool = given.unwrap_or_else(|| root().join("target/tools").join(below));
-    assert!(tool.is_file(), "{} is not there: `cargo xtask test` installs it", tool.display());
+    assert!(tool.is_file(), "{} does not exist: `cargo xtask test` installs it", tool.display());
     tool
 }
 
@@ -91,12 +90,12 @@ fn openssl(args: &[&str], dir: &Path, input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// An authority and a certificate of its making for 127.0.0.1, and an issuer's keys.
-pub(crate) struct World {
+/// A certificate authority, a certificate for 127.0.0.1 and localhost, and the keys of a token issuer.
+pub(crate) struct TestServers {
     pub(crate) dir: tempfile::TempDir,
 }
 
-impl World {
+impl TestServers {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let make = |line: &str| openssl(&line.split(' ').collect::<Vec<_>>(), dir.path(), b"");
@@ -107,7 +106,7 @@ impl World {
         make("genrsa -out issuer.key 2048");
         let modulus = make("rsa -in issuer.key -noout -modulus");
         let modulus = String::from_utf8(modulus).unwrap().trim().split_once('=').unwrap().1.to_owned();
-        let n = URL_SAFE_NO_PAD.encode(hex::decode(modulus).unwrap());
+        let n = BASE64URL_NOPAD.encode(&HEXUPPER.decode(modulus.as_bytes()).unwrap());
         let keys =
             serde_json::json!({"keys": [{"kty": "RSA", "kid": "1", "alg": "RS256", "n": n, "e": "AQAB"}]});
         std::fs::write(dir.path().join("jwks.json"), keys.to_string()).unwrap();
@@ -118,27 +117,27 @@ impl World {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// The authority's certificate.
+    /// The certificate of the authority, in PEM.
     pub(crate) fn root(&self) -> String {
         std::fs::read_to_string(self.path("ca.pem")).unwrap()
     }
 
-    /// Writes a workload's token, as a kubelet does: whole, over the one before.
+    /// Replaces the workload's token atomically, as a kubelet does.
     pub(crate) fn write_token(&self, subject: &str, id: &str, life: i64) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
         let head = serde_json::json!({"alg": "RS256", "kid": "1", "typ": "JWT"});
         let body = serde_json::json!({
             "iss": ISSUER, "aud": [AUDIENCE], "sub": subject, "iat": now, "nbf": now, "exp": now + life, "jti": id,
         });
-        let text = [head, body].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+        let text = [head, body].map(|part| BASE64URL_NOPAD.encode(part.to_string().as_bytes())).join(".");
         let signature =
             openssl(&["dgst", "-sha256", "-sign", "issuer.key"], self.dir.path(), text.as_bytes());
-        let token = format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature));
+        let token = format!("{text}.{}", BASE64URL_NOPAD.encode(&signature));
         std::fs::write(self.path("token.new"), token).unwrap();
         std::fs::rename(self.path("token.new"), self.path("token")).unwrap();
     }
 
-    /// Who exchanges tokens: Entra and STS in one.
+    /// A token endpoint with the interfaces of Entra and STS.
     pub(crate) fn token_endpoint(&self, life: u32) -> Program {
         let mut command = Command::new("node");
         command
@@ -154,7 +153,7 @@ impl World {
         Program::start(&mut command, "listening on")
     }
 
-    /// Azurite with the container `images`; over TLS it takes tokens too.
+    /// Azurite with the container `images`. Over TLS it also accepts tokens.
     pub(crate) async fn azurite(&self, tls: bool) -> Program {
         let mut command = Command::new(tool("TOYGRES_AZURITE", "azurite/node_modules/.bin/azurite-blob"));
         command.args(["--blobPort", "0", "--inMemoryPersistence", "--skipApiVersionCheck"]);
@@ -170,8 +169,8 @@ impl World {
         }
         let azurite = Program::start(command.current_dir(self.dir.path()), "successfully listens on");
         let url = format!("{}/{ACCOUNT}/images?restype=container&{}", azurite.url(tls), account_sas());
-        let made = self.client().put(url).header("content-length", "0").send().await.unwrap();
-        assert!(made.status().is_success(), "{made:?}");
+        let created = self.client().put(url).header("content-length", "0").send().await.unwrap();
+        assert!(created.status().is_success(), "{created:?}");
         azurite
     }
 
@@ -181,8 +180,8 @@ impl World {
         let mut command = Command::new(tool("TOYGRES_MOTO", "moto/bin/moto_server"));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).env("PYTHONUNBUFFERED", "1");
         let moto = Program::start(&mut command, "Running on");
-        let made = self.client().put(format!("{}/images", moto.url(false))).send().await.unwrap();
-        assert!(made.status().is_success(), "{made:?}");
+        let created = self.client().put(format!("{}/images", moto.url(false))).send().await.unwrap();
+        assert!(created.status().is_success(), "{created:?}");
         moto
     }
 
@@ -192,7 +191,7 @@ impl World {
         reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap()
     }
 
-    /// A workload identity at Azurite over TLS.
+    /// Options for a workload identity at Azurite over TLS.
     pub(crate) fn identity(&self, azurite: &Program, tokens: &Program) -> StoreOptions {
         options(&[
             ("endpoint", &azurite.url(true)),
@@ -200,13 +199,13 @@ impl World {
             ("credential_type", "workload_identity"),
             ("client_id", "toygres"),
             ("tenant_id", "tenant"),
-            // AKS' has a slash at its end.
+            // The URL that AKS sets ends in a slash.
             ("authority_host", &format!("{}/", tokens.url(true))),
             ("federated_token_file", &self.path("token")),
         ])
     }
 
-    /// A role at moto, assumed by web identity.
+    /// Options for a role at moto that is assumed by web identity.
     pub(crate) fn role(&self, moto: &Program, tokens: &Program) -> StoreOptions {
         options(&[
             ("endpoint", &moto.url(false)),
@@ -225,13 +224,12 @@ impl Program {
     }
 }
 
-/// Options with the patience of a test.
+/// Options with a short time limit for retries.
 pub(crate) fn options(pairs: &[(&str, &str)]) -> StoreOptions {
     StoreOptions::from_iter(pairs.iter().copied()).with_patience(Duration::from_secs(5))
 }
 
-/// A signature for the container, as the portal makes them. (Azurite takes one for a whole account for everything but
-/// deleting many objects at once.)
+/// A shared access signature for the container. (Azurite rejects one for the whole account in bulk deletions.)
 pub(crate) fn sas(permissions: &str) -> String {
     let text = format!(
         "{permissions}\n\n2099-01-01T00:00:00Z\n/blob/{ACCOUNT}/images\n\n\nhttps,http\n2018-11-09\nc\n\n\n\n\n\n"
@@ -242,7 +240,7 @@ pub(crate) fn sas(permissions: &str) -> String {
     )
 }
 
-/// A signature for the whole account: with it the container is made.
+/// A shared access signature for the account, to create the container.
 fn account_sas() -> String {
     let text = format!("{ACCOUNT}\nrwdlac\nb\nsco\n\n2099-01-01T00:00:00Z\n\nhttps,http\n2019-12-12\n");
     format!(
@@ -252,9 +250,9 @@ fn account_sas() -> String {
 }
 
 fn signed(text: &str) -> String {
-    let key = format!("hexkey:{}", hex::encode(STANDARD.decode(KEY).unwrap()));
+    let key = format!("hexkey:{}", HEXLOWER.encode(&BASE64.decode(KEY.as_bytes()).unwrap()));
     let dir = std::env::temp_dir();
     let mac =
         openssl(&["dgst", "-sha256", "-mac", "HMAC", "-macopt", &key, "-binary"], &dir, text.as_bytes());
-    STANDARD.encode(mac).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+    BASE64.encode(&mac).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
 }

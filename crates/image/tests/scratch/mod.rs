@@ -1,5 +1,5 @@
-//! Images of random content in a directory, for the tests. It knows no test.
-#![expect(clippy::unwrap_used, reason = "a test's scaffold fails loudly")]
+//! Test images with random content, in a directory or another store.
+#![expect(clippy::unwrap_used, reason = "test fixture")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,32 +11,32 @@ use model::{Database, ImageId, ImageKind, ImageType, Manifest, Source, Table};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Random numbers by a seed that is printed, and taken back from TOYGRES_SEED.
+/// A random number generator. Its seed is printed, and is read from TOYGRES_SEED if set.
 pub(crate) fn random() -> StdRng {
     let seed = std::env::var("TOYGRES_SEED").ok().map_or_else(rand::random, |seed| seed.parse().unwrap());
     println!("TOYGRES_SEED={seed}");
     StdRng::seed_from_u64(seed)
 }
 
-/// A directory that is a store.
-pub(crate) struct Desk {
+/// A store in a temporary directory.
+pub(crate) struct TestStore {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) store: Store,
 }
 
-/// What was written into an image.
-pub(crate) struct Written {
+/// An image and the content that was written into it.
+pub(crate) struct TestImage {
     pub(crate) image: ImageId,
     pub(crate) prefix: String,
     pub(crate) manifest: Manifest,
     pub(crate) sha256: String,
-    /// The text of each table.
+    /// The COPY text of each table.
     pub(crate) tables: BTreeMap<String, Vec<u8>>,
     pub(crate) schema: Vec<u8>,
     pub(crate) index: Index,
 }
 
-impl Desk {
+impl TestStore {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("file://{}", dir.path().display()), &image::StoreOptions::default())
@@ -48,7 +48,7 @@ impl Desk {
         self.dir.path().join(key)
     }
 
-    /// Every file there is, staging files too, relative to the store.
+    /// All files, including staging files, relative to the store.
     pub(crate) fn files(&self) -> Vec<String> {
         files_below(self.dir.path())
     }
@@ -62,15 +62,15 @@ impl Desk {
         self.open(prefix).await?.verify(|_| {}).await
     }
 
-    /// Writes an image with one database: tables of random rows, one of them over several objects, one empty.
-    pub(crate) async fn write(&self, random: &mut StdRng) -> Written {
-        Written::into(&self.store, random).await
+    /// Writes an image with one database and four tables of random rows: one spans several objects, one is empty.
+    pub(crate) async fn write(&self, random: &mut StdRng) -> TestImage {
+        TestImage::write(&self.store, random).await
     }
 }
 
-impl Written {
-    /// The same in any store.
-    pub(crate) async fn into(store: &Store, random: &mut StdRng) -> Self {
+impl TestImage {
+    /// Writes such an image into any store.
+    pub(crate) async fn write(store: &Store, random: &mut StdRng) -> Self {
         let image = ImageId::new();
         let prefix = image::prefix(image, uuid::Uuid::from_u128(random.random()));
         let writer = ImageWriter::new(store.clone(), prefix.as_str(), image);
@@ -129,7 +129,7 @@ impl Written {
     }
 }
 
-/// The manifest of an image with these tables.
+/// A manifest for these tables.
 pub(crate) fn manifest_of(image: ImageId, tables: &BTreeMap<String, Vec<u8>>) -> Manifest {
     let rows = |text: &[u8]| text.iter().filter(|b| **b == b'\n').count() as u64;
     let tables = tables.iter().map(|(name, text)| Table {
@@ -175,7 +175,7 @@ pub(crate) fn manifest_of(image: ImageId, tables: &BTreeMap<String, Vec<u8>>) ->
     }
 }
 
-/// Every file below a directory, relative to it.
+/// All files below a directory, relative to it.
 pub(crate) fn files_below(root: &Path) -> Vec<String> {
     let (mut found, mut todo) = (Vec::new(), vec![root.to_owned()]);
     while let Some(dir) = todo.pop() {

@@ -1,0 +1,78 @@
+//! Stores on a file system that is full or mounted read-only. The tests mount a tmpfs, for which they need root.
+
+#[expect(dead_code, reason = "these tests write no whole image")]
+mod scratch;
+
+use std::process::Command;
+
+use image::{ImageWriter, Store};
+use model::{FailureCode, ImageId};
+use scratch::files_below;
+
+/// A mounted tmpfs, unmounted when dropped.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    fn new(size: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = format!("size={size},mode=0700");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "toygres-test"])
+            .arg(dir.path())
+            .status()
+            .expect("mount");
+        assert!(mounted.success(), "this account may not mount");
+        Self(dir)
+    }
+
+    fn remount_read_only(&self) {
+        let remounted =
+            Command::new("mount").args(["-o", "remount,ro"]).arg(self.0.path()).status().expect("mount");
+        assert!(remounted.success());
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&format!("file://{}", self.0.path().display()), &image::StoreOptions::default())
+            .expect("a store")
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root and mount"]
+async fn mounted_full_store_is_reported_and_keeps_no_partial_object() {
+    let mount = Mount::new("3m");
+    let store = mount.store();
+    let writer = ImageWriter::new(store.clone(), "images/a/1", ImageId::new());
+    let written = async {
+        let mut object = writer.object("0/schema.dump", "pg_dump-custom", None).await?;
+        for _ in 0..80 {
+            object.write(&[7; 100_000]).await?;
+        }
+        object.finish().await
+    };
+    let error = written.await.expect_err("8 MB do not fit");
+    assert_eq!(error.code(), FailureCode::StoreFull, "{error}");
+    store.settle().await;
+    assert_eq!(files_below(mount.0.path()), Vec::<String>::new());
+    writer.write("0/schema.dump", "pg_dump-custom", None, &[7; 100_000]).await.expect("space is free again");
+}
+
+#[tokio::test]
+#[ignore = "needs root and mount"]
+async fn mounted_read_only_store_is_reported() {
+    let mount = Mount::new("3m");
+    let store = mount.store();
+    store.put("images/a/1/log-0.jsonl", "x").await.expect("written");
+    mount.remount_read_only();
+    let writer = ImageWriter::new(store.clone(), "images/a/1", ImageId::new());
+    let error = writer.write("0/schema.dump", "pg_dump-custom", None, b"x").await.expect_err("read-only");
+    assert_eq!(error.code(), FailureCode::StoreReadOnly, "{error}");
+    let error = store.delete_image("images/a/1").await.expect_err("read-only");
+    assert_eq!(error.code(), FailureCode::StoreReadOnly, "{error}");
+}
