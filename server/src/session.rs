@@ -70,7 +70,7 @@ fn session_id(headers: &HeaderMap, https: bool) -> Option<Id> {
 ///
 /// # Errors
 /// The session was not saved.
-pub(crate) fn cookie(session: &Session, https: bool) -> Result<String> {
+pub(crate) fn cookie(session: &Session, https: bool) -> std::result::Result<String, tower_sessions::session::Error> {
     let id = session.id().ok_or_else(|| backend("the session was not saved"))?;
     Ok(build_cookie(id.to_string(), CookieDuration::hours(MAX_HOURS.into()), https))
 }
