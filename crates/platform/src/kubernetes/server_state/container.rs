@@ -46,7 +46,7 @@ fn crash(pod: &Pod, ended: &ContainerStateTerminated, code: FailureCode) -> Fail
     failure.on(pod.name_any())
 }
 
-/// The errors in the last output of a container, or all of it.
+/// The errors in the last output of a container, or the whole output.
 fn output(ended: &ContainerStateTerminated) -> String {
     let output = ended.message.as_deref().unwrap_or_default();
     match error_lines(output).unwrap_or_else(|| output.to_owned()) {
