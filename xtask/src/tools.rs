@@ -25,7 +25,7 @@ pub(crate) enum Tool {
 const AZURITE: &str = "azurite@3.35.0";
 const MOTO: &str = "moto[server]==5.2.5";
 const CARGO_DENY: &str = "0.20.2";
-const CARGO_MACHETE: &str = "0.9.1";
+const CARGO_MACHETE: &str = "0.9.2";
 
 impl Tool {
     /// Where the program is after [`Self::install`].
