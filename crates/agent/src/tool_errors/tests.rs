@@ -6,7 +6,6 @@ fn code(text: &str) -> Option<FailureCode> {
     read(&text.lines().collect::<Vec<_>>()).code
 }
 
-
 #[test]
 fn messages_of_the_programs_have_codes() {
     for (message, expected) in [
