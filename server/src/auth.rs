@@ -126,10 +126,7 @@ fn is_allowed_before_change(path: &str) -> bool {
 /// Rejects requests that another site made a browser send. Browsers state the origin of a request. A request without one
 /// does not come from a browser, and may only be of a kind that a form of another site cannot send.
 pub(crate) async fn same_origin(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    if request.method() == Method::GET
-        || request.method() == Method::HEAD
-        || is_same_origin(&app, &request)
-    {
+    if request.method() == Method::GET || request.method() == Method::HEAD || is_same_origin(&app, &request) {
         return next.run(request).await;
     }
     let message = "The request does not come from a page of Toygres. Open the page and repeat the action there; programs send JSON or a bearer token.";

@@ -141,7 +141,8 @@ impl From<control::Error> for ErrorResponse {
 impl From<tower_sessions::session::Error> for ErrorResponse {
     fn from(error: tower_sessions::session::Error) -> Self {
         tracing::warn!(%error, "cannot read or write a session");
-        control::Error::Unavailable("The state database is unavailable. Try again in a moment.".to_owned()).into()
+        control::Error::Unavailable("The state database is unavailable. Try again in a moment.".to_owned())
+            .into()
     }
 }
 

@@ -8,11 +8,16 @@ use utoipa::OpenApi;
 use crate::rest::QueryErrors;
 
 #[derive(OpenApi)]
-#[openapi(info(title = "Toygres", description = "Backs up PostgreSQL instances into images and restores them."))]
+#[openapi(info(
+    title = "Toygres",
+    description = "Backs up PostgreSQL instances into images and restores them."
+))]
 struct Document;
 
 /// The document of these routes.
-pub(crate) fn document_of(routes: impl IntoIterator<Item = utoipa::openapi::OpenApi>) -> Arc<utoipa::openapi::OpenApi> {
+pub(crate) fn document_of(
+    routes: impl IntoIterator<Item = utoipa::openapi::OpenApi>,
+) -> Arc<utoipa::openapi::OpenApi> {
     let mut document = Document::openapi();
     for routes in routes {
         document.merge(routes);

@@ -62,7 +62,8 @@ fn context(app: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
             parts.as_ref().and_then(|parts| parts.extensions.get::<Caller>().cloned()).unwrap_or_default();
         provide_context::<Option<Actor>>(caller.actor);
         if !app.https && !app.loopback {
-            let notice = "Passwords are sent unencrypted. Put Toygres behind HTTPS and set TOYGRES_PUBLIC_URL.";
+            let notice =
+                "Passwords are sent unencrypted. Put Toygres behind HTTPS and set TOYGRES_PUBLIC_URL.";
             provide_context(Notice(notice.to_owned()));
         }
         let nonce = leptos::nonce::use_nonce();

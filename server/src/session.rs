@@ -25,9 +25,9 @@ use cookie::{Cookie, SameSite};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use tower_sessions::Session;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result, SessionStore};
-use tower_sessions::{Session, session};
 use uuid::Uuid;
 
 use crate::state::AppState;
@@ -70,7 +70,7 @@ fn session_id(headers: &HeaderMap, https: bool) -> Option<Id> {
 ///
 /// # Errors
 /// The session was not saved.
-pub(crate) fn cookie(session: &Session, https: bool) -> session::Result<String> {
+pub(crate) fn cookie(session: &Session, https: bool) -> std::result::Result<String, tower_sessions::session::Error> {
     let id = session.id().ok_or_else(|| backend("the session was not saved"))?;
     Ok(build_cookie(id.to_string(), CookieDuration::hours(MAX_HOURS.into()), https))
 }

@@ -87,17 +87,16 @@ pub(crate) async fn login(
         ));
     };
     let next = safe_path(&next);
-    let record = match control::users::authenticate(&app.services, &username, &password, &address.to_string())
-        .await
-    {
-        Ok(record) => record,
-        Err(error) if is_page && !matches!(error, control::Error::Internal(_)) => {
-            let name: String = username.chars().filter(|c| !c.is_control()).take(100).collect();
-            let query = query([("error", error.code()), ("username", &name), ("next", next)]);
-            return Ok(Redirect::to(&format!("/login?{query}")).into_response());
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let record =
+        match control::users::authenticate(&app.services, &username, &password, &address.to_string()).await {
+            Ok(record) => record,
+            Err(error) if is_page && !matches!(error, control::Error::Internal(_)) => {
+                let name: String = username.chars().filter(|c| !c.is_control()).take(100).collect();
+                let query = query([("error", error.code()), ("username", &name), ("next", next)]);
+                return Ok(Redirect::to(&format!("/login?{query}")).into_response());
+            }
+            Err(error) => return Err(error.into()),
+        };
     // The id changes at login, so that a planted one is useless.
     session.flush().await?;
     session.insert(ACCOUNT, record.actor.user).await?;

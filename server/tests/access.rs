@@ -57,8 +57,7 @@ async fn token_has_the_permissions_of_its_role_until_it_expires() {
         (status, code.as_str().unwrap_or_default().to_owned())
     };
     let missing = "/api/instances/missing?confirm=missing";
-    let image =
-        || Some(json!({ "name": "orphan", "instance_id": "0190d0b8-6d5f-7000-8000-000000000000" }));
+    let image = || Some(json!({ "name": "orphan", "instance_id": "0190d0b8-6d5f-7000-8000-000000000000" }));
 
     let viewer = token(&toygres, &["looks", "--days", "1"]);
     assert!(viewer.starts_with("toy_") && viewer.len() == 68, "{viewer}");

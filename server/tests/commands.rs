@@ -53,7 +53,11 @@ async fn account_is_created_and_its_password_changed() {
     assert_eq!(client.get(toygres.url("/api/runs")).send().await.unwrap().status(), 200);
     let changed = with_input(toygres.tool(&["user", "passwd", "vera"]), "canary-second-password\n");
     assert!(changed.status.success(), "{}", printed(&changed));
-    assert_eq!(client.get(toygres.url("/api/runs")).send().await.unwrap().status(), 401, "the sessions of the account remain");
+    assert_eq!(
+        client.get(toygres.url("/api/runs")).send().await.unwrap().status(),
+        401,
+        "the sessions of the account remain"
+    );
     assert_eq!(status(&toygres, "vera", "canary-first-password").await, 401);
     let form = [("username", "vera"), ("password", "canary-second-password")];
     let again = client.post(toygres.url("/login")).form(&form).send().await.unwrap();
@@ -76,9 +80,8 @@ fn on_terminal(command: &Command, input: &str) -> String {
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let side = || -> OwnedFd {
-        std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap().into()
-    };
+    let side =
+        || -> OwnedFd { std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap().into() };
     // Makes the terminal the controlling one, which is what /dev/tty opens.
     let mut child = Command::new("setsid");
     child.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
@@ -171,8 +174,7 @@ fn state_database_is_migrated_and_a_newer_schema_is_rejected() {
          values (9999, 'newer', true, '', 0)",
     );
     let elsewhere = tempfile::tempdir().unwrap();
-    for mut program in [toygres.tool(&["migrate"]), command(0, elsewhere.path(), &toygres.database)]
-    {
+    for mut program in [toygres.tool(&["migrate"]), command(0, elsewhere.path(), &toygres.database)] {
         let refused = program.env("RUST_LOG", "warn").output().unwrap();
         assert!(!refused.status.success());
         let message = printed(&refused);

@@ -59,11 +59,13 @@ fn curl_commands_of_the_seed_work() {
     assert_eq!(shell(&toygres, "curl -b /tmp/cookies.txt http://localhost:8080/api/instances"), "[]");
     assert_eq!(shell(&toygres, "curl -b /tmp/cookies.txt http://localhost:8080/api/images"), "[]");
 
-    let created = post(&toygres, "/api/instances", &json!({"name": "orders", "password": "the source has it"}));
+    let created =
+        post(&toygres, "/api/instances", &json!({"name": "orders", "password": "the source has it"}));
     assert_eq!(created["status"], "creating");
     wait_for(&toygres, &created["run_id"]);
 
-    let body = json!({"name": "my-backup", "instance_id": created["id"], "description": "Optional description"});
+    let body =
+        json!({"name": "my-backup", "instance_id": created["id"], "description": "Optional description"});
     let image = post(&toygres, "/api/images", &body);
     assert_eq!(image["name"], "my-backup");
     wait_for(&toygres, &image["run_id"]);

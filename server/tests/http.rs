@@ -55,7 +55,9 @@ async fn openapi_document_matches_the_routes() {
             let response = &declared.get(&status.to_string());
             assert!(response.is_some(), "{method} {path} answers {status}, which is not declared");
             assert_ne!(status, 405);
-            if let Some((kind, _)) = response.and_then(|response| response["content"].as_object()?.iter().next()) {
+            if let Some((kind, _)) =
+                response.and_then(|response| response["content"].as_object()?.iter().next())
+            {
                 let given = answer.headers()[CONTENT_TYPE].to_str().unwrap();
                 assert!(given.starts_with(kind.as_str()), "{method} {path} answers {given}, not {kind}");
             }
@@ -339,7 +341,10 @@ async fn secrets_are_not_in_arguments_pages_logs_or_files() {
     let run = created["run_id"].as_str().unwrap();
     loop {
         let processes = std::process::Command::new("ps").args(["-eo", "args"]).output().unwrap();
-        assert!(!String::from_utf8_lossy(&processes.stdout).contains(canary), "in the arguments of a process");
+        assert!(
+            !String::from_utf8_lossy(&processes.stdout).contains(canary),
+            "in the arguments of a process"
+        );
         let detail: Value =
             client.get(toygres.url(&format!("/api/runs/{run}"))).send().await.unwrap().json().await.unwrap();
         if detail["state"] != "running" {
@@ -367,7 +372,10 @@ async fn secrets_are_not_in_arguments_pages_logs_or_files() {
         .unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
-    assert!(dump.contains("vault") && !dump.contains(canary) && !dump.contains(PASSWORD), "in the state database");
+    assert!(
+        dump.contains("vault") && !dump.contains(canary) && !dump.contains(PASSWORD),
+        "in the state database"
+    );
     let grep = std::process::Command::new("grep")
         .args(["-rlF", "--", canary])
         .arg(toygres.dir.path())

@@ -34,10 +34,9 @@ impl FromStr for SecretRef {
             {
                 Ok(Self { namespace: namespace.to_owned(), name: name.to_owned(), key: key.to_owned() })
             }
-            _ => Err(Error::invalid(
-                FIELD,
-                "Enter namespace/name/key, such as shop/orders-postgres/password.",
-            )),
+            _ => {
+                Err(Error::invalid(FIELD, "Enter namespace/name/key, such as shop/orders-postgres/password."))
+            }
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::services::Services;
 
 pub use accounts::{
-    add, bootstrap_one_time, change_own_password, create, disable, ensure_admin, reset_password, set_password,
-    set_role,
+    add, bootstrap_one_time, change_own_password, create, disable, ensure_admin, reset_password,
+    set_password, set_role,
 };
 pub use login::{UserRecord, authenticate, verify_password};
 pub use password::random_password;

@@ -39,11 +39,9 @@ pub(crate) fn size(place: &PlatformInfo, requested: Option<i64>, data: Option<i6
             "Instances on this machine share its disk and have no volume of their own. Omit volume_bytes."
                 .to_owned(),
         ),
-        Some(bytes) if !(MIN..=MAX).contains(&bytes) => invalid(format!(
-            "Enter a size from {} to {}.",
-            format_gib(MIN),
-            format_gib(MAX)
-        )),
+        Some(bytes) if !(MIN..=MAX).contains(&bytes) => {
+            invalid(format!("Enter a size from {} to {}.", format_gib(MIN), format_gib(MAX)))
+        }
         Some(bytes) => Ok(Some(bytes)),
     }
 }

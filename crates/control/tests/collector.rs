@@ -184,10 +184,9 @@ async fn cause_of_waiting_is_recorded_and_a_permanent_failure_is_not_retried(db:
         ..Faults::default()
     };
     let mut platform = None;
-    let world = World::on(&db, |local| {
-        Arc::clone(platform.insert(Arc::new(FlakyPlatform::new(local, faults))))
-    })
-    .await;
+    let world =
+        World::on(&db, |local| Arc::clone(platform.insert(Arc::new(FlakyPlatform::new(local, faults)))))
+            .await;
     let run = RunId(start_run(&world).await);
     let (state, waiting_code) = tokio::join!(
         async {
@@ -216,10 +215,9 @@ async fn unreachable_platform_does_not_end_a_job(db: PgPool) {
         ..Faults::default()
     };
     let mut platform = None;
-    let world = World::on(&db, |local| {
-        Arc::clone(platform.insert(Arc::new(FlakyPlatform::new(local, faults))))
-    })
-    .await;
+    let world =
+        World::on(&db, |local| Arc::clone(platform.insert(Arc::new(FlakyPlatform::new(local, faults)))))
+            .await;
     let run = RunId(start_run(&world).await);
     perform::<CreateInstance>(&db, world.services.clone(), &world.pool(), Fault::None, run).await.unwrap();
     assert_eq!(platform.unwrap().launched().len(), 1, "a second job was launched");

@@ -275,7 +275,10 @@ async fn stop_and_start_survive_every_fault(db: PgPool) {
         let started = control::commands::start_instance(&world.services, &admin(), "switched").await?;
         // An instance cannot be stopped while it starts.
         let refused = control::commands::stop_instance(&world.services, &admin(), "switched").await;
-        anyhow::ensure!(matches!(refused, Err(control::Error::Conflict(_))), "the instance was stopped during its start");
+        anyhow::ensure!(
+            matches!(refused, Err(control::Error::Conflict(_))),
+            "the instance was stopped during its start"
+        );
         anyhow::Ok(RunId(started.run_id.0))
     };
     let begin = async |_| stop().await;

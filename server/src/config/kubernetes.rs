@@ -148,6 +148,8 @@ mod tests {
         let own = ["--image", "toygres:dev", "--secret-namespaces", "shop,toygres-system"];
         assert!(error(&own).is_err_and(|message| message.contains("toygres-system")));
         let without_major = ["--image", "toygres:dev", "--postgres-images", "postgres:17"];
-        assert!(error(&without_major).is_err_and(|message| message.contains("17=docker.io/library/postgres:17")));
+        assert!(
+            error(&without_major).is_err_and(|message| message.contains("17=docker.io/library/postgres:17"))
+        );
     }
 }

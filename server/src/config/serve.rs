@@ -120,9 +120,7 @@ impl Serve {
     pub(crate) fn agent(&self) -> anyhow::Result<PathBuf> {
         match &self.agent {
             Some(agent) => Ok(agent.clone()),
-            None => {
-                Ok(std::env::current_exe().context("find this program")?.with_file_name("toygres-agent"))
-            }
+            None => Ok(std::env::current_exe().context("find this program")?.with_file_name("toygres-agent")),
         }
     }
 }

@@ -137,5 +137,5 @@ pub(crate) async fn plan(
         volume_bytes: query.volume_bytes,
         dns_label: query.dns_label.as_deref(),
     };
-    Ok(Json(control::instances::restore_plan(&app.services, query.image, target).await?))
+    Ok(Json(control::restore_plan::check(&app.services, query.image, target).await?))
 }

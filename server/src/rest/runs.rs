@@ -6,7 +6,7 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use control::runs::RunQuery;
 use model::run::RunDetail;
-use model::{ImageId, InstanceId, Level, LogFilter, LogLine, LogStretch, Run, RunId, RunState};
+use model::{ImageId, InstanceId, Level, LogFilter, LogLine, LogStretch, Run, RunId, RunState, WorkflowName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -25,8 +25,8 @@ const DOWNLOAD_LINES: i64 = 2000;
 pub(crate) struct ListQuery {
     /// Only runs in this state.
     state: Option<RunState>,
-    /// Only runs of this workflow, such as `create-image`.
-    workflow: Option<String>,
+    /// Only runs of this workflow.
+    workflow: Option<WorkflowName>,
     /// Only runs of this instance.
     #[param(value_type = Option<uuid::Uuid>)]
     instance: Option<InstanceId>,
@@ -55,7 +55,7 @@ pub(crate) async fn list(
 ) -> Result<Response, ErrorResponse> {
     let query = RunQuery {
         state: query.state,
-        workflow: query.workflow.map(|name| name.replace('\0', "")),
+        workflow: query.workflow,
         instance: query.instance,
         image: query.image,
         search: query.q,

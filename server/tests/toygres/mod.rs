@@ -69,7 +69,8 @@ impl Toygres {
             assert!(Instant::now() < deadline, "the server is not ready: {}", self.log());
             if let Some(port) = listening_port(&self.log()) {
                 self.port = port;
-                if Command::new("curl").args(["-sf", &self.url("/ready")]).output().unwrap().status.success() {
+                if Command::new("curl").args(["-sf", &self.url("/ready")]).output().unwrap().status.success()
+                {
                     return;
                 }
             }

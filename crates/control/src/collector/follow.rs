@@ -145,7 +145,8 @@ impl Follower<'_> {
         let end = match self.services.platform().observe(&self.job.name).await? {
             JobState::Ended(end) => end,
             JobState::Missing => {
-                let failure = Failure::new(FailureCode::JobDeleted, "the job no longer exists on the platform");
+                let failure =
+                    Failure::new(FailureCode::JobDeleted, "the job no longer exists on the platform");
                 JobEnd { code: None, result: None, failure: Some(failure.on(&self.job.name)) }
             }
             // The stream broke: the next claim continues.

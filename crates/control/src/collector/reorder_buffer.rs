@@ -204,7 +204,11 @@ mod tests {
         }
         assert_eq!(drain(&mut buffer).await, (vec![1, 2], 0, Next::Later));
         stored.write(0, 1..=3);
-        assert_eq!(drain(&mut buffer).await, (vec![], 0, Next::Later), "the store is not read more than once a second");
+        assert_eq!(
+            drain(&mut buffer).await,
+            (vec![], 0, Next::Later),
+            "the store is not read more than once a second"
+        );
         buffer.segments.as_mut().expect("store").read_now();
         assert_eq!(drain(&mut buffer).await, (vec![3], 0, Next::Later));
         stored.write(1, 4..=9);

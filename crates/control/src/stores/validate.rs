@@ -83,16 +83,17 @@ fn auth(scheme: &str, typed: &StoreAuth) -> Result<StoreAuth> {
             }
             let role = line("role_arn", Some(role_arn))?.filter(|role| role.starts_with("arn:"));
             let role_arn = role.ok_or_else(|| {
-                Error::invalid("role_arn", "Enter the ARN of the role, such as arn:aws:iam::ACCOUNT:role/NAME.")
+                Error::invalid(
+                    "role_arn",
+                    "Enter the ARN of the role, such as arn:aws:iam::ACCOUNT:role/NAME.",
+                )
             })?;
             let sts_endpoint = line("sts_endpoint", sts_endpoint.as_ref())?;
             sts_endpoint.as_ref().map_or(Ok(()), |host| https("sts_endpoint", host, true))?;
             StoreAuth::AwsIdentity { role_arn, sts_endpoint }
         }
         StoreAuth::Secret { .. } | StoreAuth::Sealed if scheme != "az" && scheme != "s3" => {
-            return invalid(
-                "Access keys require az:// or s3://. Choose the environment for a directory.",
-            );
+            return invalid("Access keys require az:// or s3://. Choose the environment for a directory.");
         }
         StoreAuth::Secret { namespace, name } => {
             let missing = |field, message: &str| Error::invalid(field, message);

@@ -73,7 +73,10 @@ pub async fn add(db: &PgPool, name: &str, role: Role, password: &str, must_chang
     }
     let hash = hash(password).await?;
     if !insert(db, name, role, hash, must_change).await? {
-        return Err(Error::invalid("username", format!("Account {name} already exists. Enter another name.")));
+        return Err(Error::invalid(
+            "username",
+            format!("Account {name} already exists. Enter another name."),
+        ));
     }
     let id = sqlx::query_scalar!("select id from toygres.account where lower(name) = lower($1)", name)
         .fetch_one(db)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stands in for az, kubectl and cargo: writes each call down in $STATE and answers as if what was made before is there.
+# A fake az, kubectl and cargo: records each call in $STATE. What an earlier call created exists.
 call="${0##*/} $*"
 echo "$call" >> "$STATE/calls"
 made() { grep -qE -- "$1" "$STATE/made" 2>/dev/null; }
@@ -23,7 +23,7 @@ case $call in
   'az identity federated-credential list'*) made "--subject $(in_query subject)" && echo credential ;;
   'az aks show'*workloadIdentity*) made '^az aks update' && echo true ;;
   'az aks show'*issuerUrl*) echo https://issuer.test/ ;;
-  'az aks show'*'-o none') ;; # the cluster is there from the beginning
+  'az aks show'*'-o none') ;; # the cluster always exists
   'az acr repository show'*) made "^az acr build .*--image $(option --image) " || exit 3 ;;
   'az '*' show '*'-o none') made "^${call%% show *} create .*--name $(option --name)( |$)" || exit 3 ;;
   'az '*' show '*) echo "$(option --name)-$(option --query)" ;;

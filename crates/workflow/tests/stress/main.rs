@@ -1,11 +1,9 @@
-//! A thousand runs on worker processes that are killed, and stopped for longer than a lease and woken, at random. It
-//! knows only what the database and the world of its steps hold afterwards.
+//! A thousand runs on worker processes that are killed, and suspended for longer than a lease, at random. An independent
+//! oracle in SQL checks the result.
 //!
-//! `TOYGRES_STRESS_SEED` repeats a choice of faults, `TOYGRES_STRESS_RUNS` says how many runs.
+//! `TOYGRES_STRESS_SEED` repeats a sequence of faults. `TOYGRES_STRESS_RUNS` sets the number of runs.
 
-#[path = "stress/story.rs"]
-mod story;
-#[path = "stress/workers.rs"]
+mod scenario;
 mod workers;
 
 use std::time::Duration;
@@ -13,9 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use scenario::{Outcome, Scenario};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use story::{Fate, Story};
 use workers::Workers;
 use workflow::{RunId, StartOptions};
 
@@ -27,7 +25,7 @@ fn main() -> anyhow::Result<()> {
     if let [mode, url, name] = args.as_slice()
         && mode == "worker"
     {
-        return runtime.block_on(story::work(url, name));
+        return runtime.block_on(scenario::work(url, name));
     }
     if args.iter().any(|arg| arg == "--list") {
         println!("stress: test");
@@ -39,25 +37,18 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(in_own_database())
 }
 
-fn setting<T: std::str::FromStr>(name: &str, otherwise: T) -> anyhow::Result<T> {
+fn setting<T: std::str::FromStr>(name: &str, default: T) -> anyhow::Result<T> {
     match std::env::var(name) {
-        Ok(text) => text.parse().map_err(|_| anyhow::anyhow!("{name} is no number: {text}")),
-        Err(_) => Ok(otherwise),
+        Ok(text) => text.parse().map_err(|_| anyhow::anyhow!("{name} is not a number: {text}")),
+        Err(_) => Ok(default),
     }
 }
 
-/// The address from the environment, or from the `.env` that sqlx reads too.
-fn database_url() -> anyhow::Result<String> {
-    if let Ok(url) = std::env::var("DATABASE_URL") {
-        return Ok(url);
-    }
-    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.env"))?;
-    let line = file.lines().find_map(|line| line.strip_prefix("DATABASE_URL="));
-    line.map(str::to_owned).context("DATABASE_URL is not set")
-}
-
+/// Runs the test in a new database of the server in `DATABASE_URL`, and drops the database.
 async fn in_own_database() -> anyhow::Result<()> {
-    let url = database_url()?;
+    let url = std::env::var("DATABASE_URL").context(
+        "set DATABASE_URL to a PostgreSQL server on which the user may create databases (see CONTRIBUTING.md)",
+    )?;
     let name = format!("stress_{}", std::process::id());
     let admin = PgPoolOptions::new().max_connections(1).connect(&url).await?;
     let sql = format!("create database {name}");
@@ -77,35 +68,34 @@ async fn stress(url: &str) -> anyhow::Result<()> {
     let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.application_name("main");
     let db = PgPoolOptions::new().max_connections(4).connect_with(options).await?;
     sqlx::migrate!("../../migrations").run(&db).await?;
-    sqlx::raw_sql(include_str!("stress/oracle.sql")).execute(&db).await?;
+    sqlx::raw_sql(include_str!("oracle.sql")).execute(&db).await?;
     let mut random = StdRng::seed_from_u64(seed);
-    let mut stories = Vec::new();
+    let mut scenarios = Vec::new();
     for _ in 0..runs {
-        let story = Story::random(&mut random);
+        let scenario = Scenario::random(&mut random);
         let mut tx = db.begin().await?;
-        let options = StartOptions { pool: story::POOL.into(), ..StartOptions::default() };
-        stories.push((workflow::start(&mut tx, &story, options).await?, story));
+        let options = StartOptions { pool: scenario::POOL.into(), ..StartOptions::default() };
+        scenarios.push((workflow::start(&mut tx, &scenario, options).await?, scenario));
         tx.commit().await?;
     }
     let mut workers = Workers::start(url, WORKERS).await?;
-    let cancelled = tokio::try_join!(cancel(&db, &stories), async {
-        tokio::time::timeout(Duration::from_secs(480), workers.torment(&db, &mut random))
+    let cancelled = tokio::try_join!(cancel(&db, &scenarios), async {
+        tokio::time::timeout(Duration::from_secs(480), workers.inject_faults(&db, &mut random))
             .await
             .context("the runs have not ended after 8 minutes")?
     });
-    let told = workers.told();
+    let summary = workers.summary();
     workers.end().await?;
     let (cancelled, ()) = cancelled?;
-    println!("stress: {told}");
-    judge(&db, &stories, &cancelled).await
+    println!("stress: {summary}");
+    verify(&db, &scenarios, &cancelled).await
 }
 
-/// Cancels whose fate it is, while they run; says who was in time.
-async fn cancel(db: &PgPool, stories: &[(RunId, Story)]) -> anyhow::Result<Vec<RunId>> {
+/// Cancels the runs whose scenario says so. Returns those that were cancelled in time.
+async fn cancel(db: &PgPool, scenarios: &[(RunId, Scenario)]) -> anyhow::Result<Vec<RunId>> {
     let mut in_time = Vec::new();
-    for (run, story) in stories {
-        let Fate::Cancel { at } = story.fate else { continue };
-        // As soon as it has come so far, whatever happens to it now.
+    for (run, scenario) in scenarios {
+        let Outcome::Cancel { at } = scenario.outcome else { continue };
         loop {
             let position: i32 = sqlx::query_scalar("select position from toygres.run where id = $1")
                 .bind(run.0)
@@ -125,32 +115,35 @@ async fn cancel(db: &PgPool, stories: &[(RunId, Story)]) -> anyhow::Result<Vec<R
     Ok(in_time)
 }
 
-async fn judge(db: &PgPool, stories: &[(RunId, Story)], cancelled: &[RunId]) -> anyhow::Result<()> {
-    let mut wrong = Vec::new();
-    for (run, story) in stories {
+/// Compares the final states with the scenarios, and asks the oracle for violations.
+async fn verify(db: &PgPool, scenarios: &[(RunId, Scenario)], cancelled: &[RunId]) -> anyhow::Result<()> {
+    let mut violations = Vec::new();
+    for (run, scenario) in scenarios {
         let state: String = sqlx::query_scalar("select state from toygres.run where id = $1")
             .bind(run.0)
             .fetch_one(db)
             .await?;
-        let right = match story.fate {
-            Fate::Fail { .. } => "failed",
-            Fate::Cancel { .. } if cancelled.contains(run) => "cancelled",
-            Fate::Succeed | Fate::Cancel { .. } => "succeeded",
+        let expected = match scenario.outcome {
+            Outcome::Fail { .. } => "failed",
+            Outcome::Cancel { .. } if cancelled.contains(run) => "cancelled",
+            Outcome::Succeed | Outcome::Cancel { .. } => "succeeded",
         };
-        if state != right {
-            wrong.push(format!("run {run} is {state} and not {right}"));
+        if state != expected {
+            violations.push(format!("run {run} is {state}, not {expected}"));
         }
     }
-    let found: Vec<String> = sqlx::query_scalar("select what from world.wrong()").fetch_all(db).await?;
-    wrong.extend(found);
-    let seen: Vec<String> = sqlx::query_scalar("select what from world.seen()").fetch_all(db).await?;
-    println!("stress: {}", seen.join(", "));
+    let found: Vec<String> =
+        sqlx::query_scalar("select violation from oracle.violations()").fetch_all(db).await?;
+    violations.extend(found);
+    let statistics: Vec<String> =
+        sqlx::query_scalar("select statistic from oracle.statistics()").fetch_all(db).await?;
+    println!("stress: {}", statistics.join(", "));
     let takeovers: i64 =
-        sqlx::query_scalar("select count(*) from world.claim where taken_over").fetch_one(db).await?;
-    ensure!(takeovers > 0, "no run was ever taken over: this has tested nothing");
-    let count = wrong.len();
-    wrong.truncate(20);
-    ensure!(wrong.is_empty(), "{count} things are wrong:\n{}", wrong.join("\n"));
+        sqlx::query_scalar("select count(*) from oracle.claim where taken_over").fetch_one(db).await?;
+    ensure!(takeovers > 0, "no run was taken over: the test covered nothing");
+    let count = violations.len();
+    violations.truncate(20);
+    ensure!(violations.is_empty(), "{count} violations:\n{}", violations.join("\n"));
     println!("stress: ok");
     Ok(())
 }
