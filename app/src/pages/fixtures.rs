@@ -3,7 +3,9 @@
 use model::image::{ImageStatus, Manifest};
 use model::overview::OverviewInstance;
 use model::page::Page;
-use model::{Actor, Failure, FailureCode, Health, Image, ImageDetail, Instance, InstanceStatus, Role, Run, RunState};
+use model::{
+    Actor, Failure, FailureCode, Health, Image, ImageDetail, Instance, InstanceStatus, Role, Run, RunState,
+};
 use serde_json::json;
 
 use crate::api::instances::{InstanceRow, InstanceView};
