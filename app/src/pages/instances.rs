@@ -92,7 +92,7 @@ fn condition(row: &InstanceRow) -> Condition {
 
 /// `2 running, 1 down; 2 without a proven image`.
 fn summary(rows: &[InstanceRow]) -> String {
-    let count = |wanted| rows.iter().filter(|row| condition(row) == wanted).count();
+    let count = |of: Condition| rows.iter().filter(|row| condition(row) == of).count();
     let counts = [
         (count(Condition::Running), "running"),
         (count(Condition::Down), "down or failed"),

@@ -2,6 +2,8 @@
 
 use model::{Image, ImageType};
 
+use crate::format;
+
 /// The label of an image type, in a sentence.
 pub(super) fn image_type(image_type: ImageType) -> &'static str {
     match image_type {
@@ -22,4 +24,9 @@ pub(super) fn image_type_options() -> Vec<(String, String)> {
 /// `1 of 6 databases` if the image holds fewer databases than its source had.
 pub(super) fn partial(image: &Image) -> Option<String> {
     image.partial().map(|(held, existing)| format!("{held} of {existing} databases"))
+}
+
+/// `3 failed or cancelled backups`.
+pub(super) fn failed_backups(count: i64) -> String {
+    format::quantity(count, "failed or cancelled backup", "failed or cancelled backups")
 }

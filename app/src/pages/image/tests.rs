@@ -5,7 +5,7 @@ use model::{Image, ImageDetail, ImageStatus, Role};
 
 use super::contents::{Contents, MAX_TABLES};
 use super::{DeleteDialog, ImageDetailView};
-use crate::pages::fixtures::{image_detail, manifest, partial, proven};
+use crate::pages::fixtures::{failure, image_detail, manifest, partial, proven};
 use crate::testing::fixtures::image;
 use crate::testing::{assert_text, html};
 
@@ -45,7 +45,8 @@ fn image_page_of_a_failed_backup() {
         ("page_image_creating", ImageStatus::Creating),
         ("page_image_corrupt", ImageStatus::Corrupt),
     ] {
-        let image = Image { status, ..failed.clone() };
+        let error = (status != ImageStatus::Creating).then(failure);
+        let image = Image { status, error, ..failed.clone() };
         let detail = ImageDetail { manifest: None, ..image_detail(image) };
         assert_text(name, move || {
             view! { <ImageDetailView detail role=Role::Admin sudo=false verify=ServerAction::new()/> }

@@ -6,6 +6,7 @@ mod table;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
+use model::ImageStatus;
 
 use self::address::{address, from_query};
 use self::filters::Filters;
@@ -19,6 +20,7 @@ use crate::components::panel::Panel;
 use crate::components::result_view::view_or_error;
 use crate::format;
 use crate::live::use_live;
+use crate::pages::labels;
 
 /// The page of all images.
 #[component]
@@ -47,7 +49,8 @@ pub fn ImagesView(
     filter: ImageFilter,
 ) -> impl IntoView {
     let Catalogue { images, instances, failed_attempts, may } = catalogue;
-    let shows_failed = filter.status == model::ImageStatus::Failed.as_str();
+    let shows_failed = filter.status == ImageStatus::Failed.as_str();
+    let failed = ImageFilter { status: ImageStatus::Failed.to_string(), page: 1, ..filter.clone() };
     let (total, pages, page) = (images.total, images.pages(), images.page);
     let is_filtered =
         filter != ImageFilter { page: filter.page, sort: filter.sort.clone(), ..ImageFilter::default() };
@@ -64,7 +67,7 @@ pub fn ImagesView(
                 view! { <ImageTable images=images.rows can_restore=may filter/> }.into_any()
             }}
             {(failed_attempts > 0 && !shows_failed)
-                .then(|| view! { <p class="dim"><a href="/images?status=failed">{failed_label(failed_attempts)}</a></p> })}
+                .then(|| view! { <a class="more" href=address(&failed)>{labels::failed_backups(failed_attempts)}</a> })}
             <Pager page pages total href/>
         </Panel>
     }
@@ -76,11 +79,6 @@ fn summary(total: i64, is_filtered: bool) -> String {
     let found = if is_filtered { " found" } else { "" };
     let legend = "Green images are proven: they were restored, and the restored content compared equal.";
     if total > 0 { format!("{count}{found}. {legend}") } else { format!("{count}{found}.") }
-}
-
-/// `3 failed or cancelled backups`.
-fn failed_label(count: i64) -> String {
-    format::quantity(count, "failed or cancelled backup", "failed or cancelled backups")
 }
 
 #[component]

@@ -19,7 +19,7 @@ use crate::pages::labels;
 pub(super) fn ImagesPanel(view: InstanceView, actor: Option<Actor>) -> impl IntoView {
     let can_restore = actor.is_some_and(|actor| actor.is(Role::Operator));
     let instance = view.instance;
-    let total = view.images_total;
+    let (total, failed) = (view.images_total, view.failed_attempts);
     let name = instance.name.clone();
     view! {
         <Panel id="images" title="Images" note=move || format::count(total)>
@@ -36,6 +36,11 @@ pub(super) fn ImagesPanel(view: InstanceView, actor: Option<Actor>) -> impl Into
             {(total > 5)
                 .then(|| {
                     view! { <a class="more" href=format!("/images?instance={name}")>"View all images"</a> }
+                })}
+            {(failed > 0)
+                .then(|| {
+                    let href = format!("/images?instance={name}&status=failed");
+                    view! { <a class="more" href=href>{labels::failed_backups(failed)}</a> }
                 })}
         </Panel>
     }

@@ -100,7 +100,7 @@ impl Actions {
 pub fn InstanceDetailView(
     /// The instance with its images and runs.
     view: InstanceView,
-    /// The user; none while nobody is logged in.
+    /// The user; none without a login.
     actor: Option<Actor>,
     /// The action that starts the instance.
     start: ServerAction<StartInstance>,

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use model::{Health, ImageStatus, Instance, InstanceStatus, Origin, Role, RunState};
 
 use super::{InstanceDetailView, InstanceDialog, is_backing_up};
-use crate::pages::fixtures::{actor, instance_view, named, partial, proven};
+use crate::pages::fixtures::{actor, failure, instance_view, named, partial, proven};
 use crate::testing::assert_text;
 use crate::testing::fixtures::{image, instance, run};
 
@@ -19,7 +19,12 @@ fn instance_page() {
 
 #[test]
 fn instance_page_of_a_server_that_does_not_respond() {
-    let down = Instance { health: Health::Down, origin: Origin::External, ..named("billing") };
+    let down = Instance {
+        health: Health::Down,
+        health_detail: Some(failure()),
+        origin: Origin::External,
+        ..named("billing")
+    };
     let view = instance_view(down, vec![], vec![]);
     assert_text("page_instance_down", move || {
         view! { <InstanceDetailView view actor=Some(actor(Role::Viewer, false)) start=ServerAction::new()/> }

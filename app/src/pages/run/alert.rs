@@ -51,15 +51,16 @@ impl Errors {
 
 fn failed(detail: &RunDetail) -> AnyView {
     let Errors { first, last, .. } = Errors::of(detail);
-    let title = first.as_ref().map_or_else(|| "Failed and rolled back".to_owned(), Failure::message);
-    // Without an explanation the title is the error itself, and its cause is the title with one.
-    let first = first.filter(|error| error.to_string() != title);
-    let cause = detail.diagnosis.as_ref().map(|diagnosis| diagnosis.cause.clone());
-    let cause = cause.filter(|cause| *cause != title);
+    let message = first.as_ref().map(Failure::message);
+    // The title is the cause, which is not repeated, or the error itself if its code explains nothing.
+    let first = first.filter(|error| message.as_ref() != Some(&error.to_string()));
+    let title = message.map_or_else(
+        || "Failed and rolled back".to_owned(),
+        |message| message.trim_end_matches('.').to_owned(),
+    );
     section(
         ("fail", "s-fail", title),
         view! {
-            {cause.map(|cause| entry("Cause", cause))}
             {Errors::entries(first, last)}
             {detail.diagnosis.clone().map(consequences)}
             <SupportReference detail=detail.clone()/>

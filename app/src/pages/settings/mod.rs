@@ -5,6 +5,7 @@ mod audit;
 mod platform;
 mod roles;
 mod store_form;
+mod store_table;
 mod stores;
 #[cfg(all(test, feature = "ssr"))]
 mod tests;
@@ -20,8 +21,8 @@ use self::audit::Audit;
 pub use self::audit::AuditView;
 use self::platform::Platform;
 pub use self::platform::PlatformView;
+pub use self::store_table::{StoreActions, StoresView};
 use self::stores::Stores;
-pub use self::stores::{StoreActions, StoresView};
 use self::tokens::Tokens;
 pub use self::tokens::TokensView;
 use self::users::Users;
