@@ -297,12 +297,13 @@ impl Failure {
         Self { code, subject, detail }
     }
 
-    /// What happened, as one sentence for a list: the cause, without the raw text. The detail if the code explains nothing.
+    /// What happened, for a list: the subject and the cause, without the raw text. The raw text if the code explains nothing.
     #[must_use]
     pub fn message(&self) -> String {
-        match self.code.explanation() {
-            Some(explanation) => explanation.cause.to_owned(),
-            None => self.to_string(),
+        match (self.code.explanation(), &self.subject) {
+            (Some(explanation), Some(subject)) => format!("{subject}: {}", explanation.cause),
+            (Some(explanation), None) => explanation.cause.to_owned(),
+            (None, _) => self.to_string(),
         }
     }
 }
