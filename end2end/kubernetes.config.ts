@@ -1,4 +1,4 @@
-// The stories that are told on a cluster: one after the other, for they share it, and some take parts of it down.
+// The stories on a cluster, one at a time: they share it, and some stop parts of it.
 import base from './playwright.config.ts';
 import { defineConfig } from '@playwright/test';
 
@@ -8,7 +8,7 @@ export default defineConfig({
   expect: { timeout: 30_000 },
   use: { ...base.use, actionTimeout: 30_000 },
   fullyParallel: false,
-  // They freeze parts of the cluster for minutes, which whoever shares it would notice.
+  // They freeze parts of the cluster for minutes, which disturbs other users of it.
   testIgnore: process.env.TOYGRES_TEST_FAULTS ? [] : ['**/faults.spec.ts'],
   projects: [{ name: 'kubernetes', testDir: 'kubernetes' }],
 });

@@ -1,4 +1,4 @@
-// Which stories there are and which browser tells them: the machine's own Chromium.
+// The stories, and the browser that runs them: the Chromium of this machine.
 import { defineConfig } from '@playwright/test';
 
 export default defineConfig({

@@ -1,4 +1,4 @@
-// A Toygres of a test's own: the real program, a fresh data directory, a free port. It knows no page.
+// A Toygres for one file of tests: the real program, an empty data directory, a free port.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -19,7 +19,7 @@ export class Toygres {
 
   static async start(): Promise<Toygres> {
     const dataDir = mkdtempSync(join(tmpdir(), 'toygres-e2e-'));
-    chmodSync(dataDir, 0o755); // PostgreSQL runs as another user when we are root
+    chmodSync(dataDir, 0o755); // PostgreSQL runs as another user if the tests run as root
     const toygres = new Toygres(join(dataDir, 'data'), await freePort());
     await toygres.up();
     return toygres;
@@ -46,7 +46,7 @@ export class Toygres {
     server.stdout!.on('data', (text) => (this.output += text));
     server.stderr!.on('data', (text) => (this.output += text));
     for (let i = 0; i < 600; i++) {
-      if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}:\n${this.output}`);
+      if (server.exitCode !== null) throw new Error(`the server exited with ${server.exitCode}:\n${this.output}`);
       const ready = await fetch(`${this.url}/ready`).catch(() => undefined);
       if (ready?.ok) return;
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -54,24 +54,24 @@ export class Toygres {
     throw new Error(`the server is not ready:\n${this.output}`);
   }
 
-  /** SQL in its own CMS: for what cannot be had from outside, such as a log of a day's work. */
+  /** Runs SQL in the state database, for states that no page can create, such as a log of many lines. */
   cms(sql: string): string {
     const [, , , port, socketDir] = readFileSync(join(this.dataDir, 'cms/data/postmaster.pid'), 'utf8').split('\n');
     const psql = join(process.env.POSTGRES_BIN!, 'psql');
-    const done = spawnSync(psql, ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', socketDir!, '-p', port!, '-U', 'toygres', '-d', 'postgres'], {
+    const result = spawnSync(psql, ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', socketDir!, '-p', port!, '-U', 'toygres', '-d', 'postgres'], {
       input: sql,
       encoding: 'utf8',
     });
-    if (done.status !== 0) throw new Error(done.stderr);
-    return done.stdout.trim();
+    if (result.status !== 0) throw new Error(result.stderr);
+    return result.stdout.trim();
   }
 
-  /** SIGKILL: no good-bye. */
+  /** Kills the server with SIGKILL. */
   async kill(): Promise<void> {
     await this.end('SIGKILL');
   }
 
-  /** SIGTERM: in good order. */
+  /** Stops the server with SIGTERM. */
   async stop(): Promise<void> {
     await this.end('SIGTERM');
   }
@@ -79,13 +79,13 @@ export class Toygres {
   private async end(signal: NodeJS.Signals): Promise<void> {
     const server = this.server;
     if (!server || server.exitCode !== null) return;
-    const ended = new Promise((resolve) => server.once('exit', resolve));
+    const exited = new Promise((resolve) => server.once('exit', resolve));
     server.kill(signal);
-    await ended;
+    await exited;
     this.server = undefined;
   }
 
-  /** Stops the server and every PostgreSQL and job whose files are in the data directory, then removes it. */
+  /** Stops the server, every PostgreSQL and every job whose files are in the data directory, then removes the directory. */
   async remove(): Promise<void> {
     await this.stop();
     const ps = spawnSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).stdout;
@@ -94,7 +94,7 @@ export class Toygres {
       try {
         process.kill(Number(line.trim().split(/\s+/)[0]), 'SIGKILL');
       } catch {
-        // It ended meanwhile.
+        // It has exited.
       }
     }
     rmSync(join(this.dataDir, '..'), { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
@@ -117,7 +117,7 @@ export async function logIn(page: Page, toygres: { url: string }): Promise<void>
   await page.waitForURL(`${toygres.url}/`);
 }
 
-/** The one test object of all stories: each file has a Toygres of its own. */
+/** The test function of all stories. Each file has its own Toygres. */
 export const test = base.extend<object, { toygres: Toygres }>({
   toygres: [
     async ({}, use) => {

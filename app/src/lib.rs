@@ -2,11 +2,14 @@
 //! server functions call `control`.
 
 pub mod api;
+mod color_scheme;
 pub mod components;
 pub mod error;
 pub mod format;
 pub mod live;
 pub mod pages;
+#[cfg(all(test, feature = "ssr"))]
+pub(crate) mod testing;
 pub mod url;
 
 use leptos::prelude::*;
@@ -14,6 +17,7 @@ use leptos_meta::{MetaTags, Title, provide_meta_context};
 use leptos_router::components::{ParentRoute, Route, Router, Routes};
 use leptos_router::{SsrMode, path};
 
+pub(crate) use color_scheme::scheme;
 use components::icon::Sprite;
 use components::layout::{AppLayout, Layout};
 use components::time::Clock;
@@ -82,17 +86,6 @@ pub fn App() -> impl IntoView {
             </Routes>
         </Router>
     }
-}
-
-/// The color scheme selected in the settings; `None` means the system's.
-#[cfg(feature = "ssr")]
-fn scheme() -> Option<String> {
-    api::cookies::scheme(&use_context::<http::request::Parts>()?)
-}
-
-#[cfg(not(feature = "ssr"))]
-fn scheme() -> Option<String> {
-    document().document_element()?.get_attribute("data-scheme")
 }
 
 /// Hydrates the page; its script calls this when the WebAssembly module is loaded.

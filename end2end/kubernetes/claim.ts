@@ -1,7 +1,7 @@
-// One directory of the cluster's only node as a claim of both namespaces, which is what a share is elsewhere.
+// A volume that claims of both namespaces share, as a file share does on a real cluster: one directory of the only node.
 import { MANAGED, SYSTEM, kubectl } from './cluster.ts';
 
-/** The second volume, which no namespace takes along when it goes. */
+/** The second volume, which is not deleted with the namespaces. */
 const volume = () => `${SYSTEM}-images`;
 
 interface Volume {
@@ -17,10 +17,10 @@ function claim(namespace: string, metadata: object, spec: object): string {
   });
 }
 
-/** Makes the claims. */
+/** Creates the claims. */
 export function shareClaim(): void {
   const node = kubectl(['get', 'nodes', '-o', 'jsonpath={.items[0].metadata.name}']);
-  // As if a pod that wants it had been given to the node.
+  // The annotation stands for a pod on the node that uses the claim.
   kubectl(['apply', '-f', '-'], claim(MANAGED, { annotations: { 'volume.kubernetes.io/selected-node': node } }, {}));
   kubectl(['wait', '-n', MANAGED, 'pvc/images', '--for=jsonpath={.status.phase}=Bound', '--timeout=60s']);
   const name = kubectl(['get', '-n', MANAGED, 'pvc/images', '-o', 'jsonpath={.spec.volumeName}']);
@@ -31,7 +31,7 @@ export function shareClaim(): void {
   kubectl(['apply', '-f', '-'], claim(SYSTEM, {}, { storageClassName: '', volumeName: volume() }));
 }
 
-/** Forgets the second volume. */
+/** Deletes the second volume. */
 export function unshareClaim(): void {
   kubectl(['delete', 'pv', volume(), '--ignore-not-found', '--wait=false']);
 }

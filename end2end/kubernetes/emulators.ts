@@ -1,5 +1,4 @@
-// Azure Blob Storage, S3 and who exchanges tokens for them, where pods of the cluster reach them. They check the cluster's
-// own tokens. It knows no page.
+// Emulators of Azure Blob Storage and S3, and token endpoints that check the cluster's tokens. Pods of the cluster can reach them.
 import { createHmac } from 'node:crypto';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,18 +11,18 @@ import { kubectl } from './cluster.ts';
 const ACCOUNT = 'devstoreaccount1';
 export const AZURE_KEY = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==';
 
-/** Where pods reach this machine. */
+/** The address of this machine for pods. */
 const HOST =
   process.env.TOYGRES_TEST_HOST ??
-  Object.values(networkInterfaces()).flat().find((one) => one && !one.internal && one.family === 'IPv4')!.address;
+  Object.values(networkInterfaces()).flat().find((address) => address && !address.internal && address.family === 'IPv4')!.address;
 
 export class Emulators {
   private readonly dir = mkdtempSync(join(tmpdir(), 'toygres-stores-'));
   private readonly children: ChildProcess[] = [];
-  /** What a form needs to be told of each. */
+  /** The values for the forms of a store. */
   azure = { endpoint: '', authority: '' };
   s3 = { endpoint: '', sts: '' };
-  /** What the token endpoints said, a line of JSON for each exchange, and the requests that a store refused. */
+  /** The output of the token endpoints, a line of JSON for each exchange, and the requests that a store refused. */
   said = '';
   private s3Proxy?: ChildProcess;
 
@@ -43,15 +42,15 @@ export class Emulators {
     return all;
   }
 
-  /** From now on S3 answers as it does, slowly, or 503 to everybody. */
+  /** Makes S3 answer normally, slowly, or with status 503. */
   s3Is(how: 'open' | 'slow' | 'refusing'): void {
     this.s3Proxy!.stdin!.write(`${how}\n`);
   }
 
   private certificates(): void {
     const openssl = (line: string) => {
-      const done = spawnSync('openssl', line.split(' '), { cwd: this.dir, encoding: 'utf8' });
-      if (done.status !== 0) throw new Error(done.stderr);
+      const result = spawnSync('openssl', line.split(' '), { cwd: this.dir, encoding: 'utf8' });
+      if (result.status !== 0) throw new Error(result.stderr);
     };
     openssl('req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem');
     openssl(
@@ -70,7 +69,7 @@ export class Emulators {
       CERT: join(this.dir, 'tls.pem'),
       KEY: join(this.dir, 'tls.key'),
       HOST: '0.0.0.0',
-      // Short, so that a story outlives some.
+      // Short, so that tokens expire during a story.
       LIFE: '330',
     });
   }
@@ -88,8 +87,8 @@ export class Emulators {
     const port = 20000 + (process.pid % 20000);
     await this.program(process.env.TOYGRES_MOTO!, ['-H', '0.0.0.0', '-p', String(port)], 'Running on', { PYTHONUNBUFFERED: '1' });
     const endpoint = `http://${HOST}:${port}`;
-    const made = await fetch(`${endpoint}/images`, { method: 'PUT' });
-    if (!made.ok) throw new Error(await made.text());
+    const response = await fetch(`${endpoint}/images`, { method: 'PUT' });
+    if (!response.ok) throw new Error(await response.text());
     return endpoint;
   }
 
@@ -110,40 +109,40 @@ export class Emulators {
   }
 
   private put(url: string): Promise<string> {
-    return this.ask(url, 'PUT');
+    return this.request(url, 'PUT');
   }
 
   private get(url: string): Promise<string> {
-    return this.ask(url, 'GET');
+    return this.request(url, 'GET');
   }
 
-  private ask(url: string, method: string): Promise<string> {
+  private request(url: string, method: string): Promise<string> {
     return new Promise((resolve, reject) => {
-      const request = https.request(url, { method, ca: this.root, headers: { 'content-length': '0' } }, (answer) => {
+      const request = https.request(url, { method, ca: this.root, headers: { 'content-length': '0' } }, (response) => {
         let text = '';
-        answer.on('data', (part) => (text += part));
-        answer.on('end', () => (answer.statusCode! < 300 ? resolve(text) : reject(new Error(`${answer.statusCode}: ${text}`))));
+        response.on('data', (part) => (text += part));
+        response.on('end', () => (response.statusCode! < 300 ? resolve(text) : reject(new Error(`${response.statusCode}: ${text}`))));
       });
       request.on('error', reject).end();
     });
   }
 
-  /** Starts a program and waits for the port that it says it listens at. */
+  /** Starts a program and waits until it prints its port on a line with `mark`. */
   private program(name: string, args: string[], mark: string, env: Record<string, string> = {}): Promise<number> {
     const child = spawn(name, args, { cwd: this.dir, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
     this.children.push(child);
     return new Promise((resolve, reject) => {
       let text = '';
-      const heard = (part: Buffer) => {
+      const read = (part: Buffer) => {
         text += part;
         if (mark === 'listening on') this.said += part;
         const line = text.split('\n').find((line) => line.includes(mark));
         const port = line?.match(/(\d+)\D*$/)?.[1];
         if (port) resolve(Number(port));
       };
-      child.stdout!.on('data', heard);
-      child.stderr!.on('data', heard);
-      child.once('exit', (code) => reject(new Error(`${name} ended with ${code}: ${text}`)));
+      child.stdout!.on('data', read);
+      child.stderr!.on('data', read);
+      child.once('exit', (code) => reject(new Error(`${name} exited with ${code}: ${text}`)));
     });
   }
 
@@ -153,7 +152,7 @@ export class Emulators {
   }
 }
 
-/** A signature for the whole account: with it the container is made and listed. */
+/** A shared access signature for the account, with which the tests create and list the container. */
 function accountSas(): string {
   const text = `${ACCOUNT}\nrwdlac\nb\nsco\n\n2099-01-01T00:00:00Z\n\nhttps,http\n2019-12-12\n`;
   const signature = encodeURIComponent(createHmac('sha256', Buffer.from(AZURE_KEY, 'base64')).update(text).digest('base64'));

@@ -1,11 +1,11 @@
-// A Toygres in the cluster and stores beside it, one of each for all stories of a file.
+// A Toygres on the cluster and the stores, shared by all stories of a file.
 import { expect, test as base } from '../toygres.ts';
 import { Cluster } from './cluster.ts';
 import { Emulators } from './emulators.ts';
 
 export { expect };
 
-/** Stories on a Toygres that is put into the cluster by `start`. */
+/** The test function for stories on the Toygres that `start` deploys. */
 export function stories(start: () => Promise<Cluster>) {
   const test = base.extend<object, { cluster: Cluster; stores: Emulators }>({
     cluster: [

@@ -1,4 +1,4 @@
-// What the server asked of the cluster, by its own log, and what its Role allows. It knows no story.
+// The server's requests to the cluster, from its log, and the rights that its Roles give.
 import { MANAGED, SYSTEM, kubectl } from './cluster.ts';
 
 const VERBS: Record<string, string> = { POST: 'create', PATCH: 'patch', DELETE: 'delete' };
@@ -14,24 +14,24 @@ export function callsIn(log: string): Set<string> {
     const where = namespace === MANAGED ? '' : ` in ${namespace}`;
     if (method === 'GET') calls.add(`${/[?&]watch=/.test(query) ? 'watch' : !resource || name ? 'get' : 'list'} ${kind}${where}`);
     else calls.add(`${VERBS[method]} ${kind}${where}`);
-    // An apply makes what is not there, and is asked for that right too.
+    // An apply creates a missing object, which needs the right to create too.
     if (method === 'PATCH' && query.includes('force=true')) calls.add(`create ${kind}${where}`);
   }
   return calls;
 }
 
-/** What was refused, as the log says it. */
+/** The lines of a log that report a refused request. */
 export function refusedIn(log: string): string[] {
   return log.split('\n').filter((line) => /code: 403|is forbidden:/.test(line));
 }
 
-/** Everything that the server may do, as `verb resource`: what its Roles say, and what any other rule would add. */
+/** The rights of the server's account, from all its Roles, as `verb resource`. */
 export function rights(): Set<string> {
   const account = `system:serviceaccount:${SYSTEM}:toygres-server`;
-  const said = kubectl(['auth', 'can-i', '--list', '-n', MANAGED, '--as', account, '--no-headers']);
-  const rights = said.split('\n').flatMap((line) => {
+  const listed = kubectl(['auth', 'can-i', '--list', '-n', MANAGED, '--as', account, '--no-headers']);
+  const rights = listed.split('\n').flatMap((line) => {
     const [, resource, verbs] = /^(\S+)\s.*\[([^\]]*)\]\s*$/.exec(line) ?? [];
-    // What everybody may: to ask about oneself, and for the API's own description.
+    // Every account may review its own rights and read the description of the API.
     if (!resource || resource.startsWith('[') || resource.startsWith('self')) return [];
     return verbs.split(' ').map((verb) => `${verb} ${resource.split('.')[0]}`);
   });

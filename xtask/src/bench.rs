@@ -1,4 +1,4 @@
-//! `bench`: the agent beside PostgreSQL's own programs, on one database, in one run. It measures and judges nothing.
+//! `bench`: measures the agent, pg_dump and pg_restore on the same database.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -7,31 +7,31 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use crate::command::{self, cargo, say};
+use crate::command::{self, step};
 use crate::scratch::Scratch;
 use crate::{build, setup};
 
-/// How often each is measured, by turns; the quickest counts, because all else that the machine does only makes it slower.
+/// The number of measurements of each program, by turns. The quickest counts: other load only makes a program slower.
 const ROUNDS: usize = 3;
 /// The database that is copied.
 const DATABASE: &str = "bench";
 
-/// What one program took.
+/// The cost of one program.
 #[derive(Clone, Copy)]
-struct Took {
+struct Cost {
     time: Duration,
-    /// Its own peak of memory (VmHWM), without those that it starts.
+    /// The peak memory of its process (VmHWM) in kB, without its child processes.
     peak: u64,
 }
 
-/// Copies and restores a pgbench database of this scale (about 15 MB each) with both, and prints how they compare.
+/// Backs up and restores a pgbench database of this scale (about 15 MB each) with each program, and prints the costs.
 pub(crate) fn run(scale: u32) -> anyhow::Result<()> {
-    setup::for_test()?;
-    command::run(cargo().args(["build", "-p", "agent"]))?;
+    setup::for_run()?;
+    build::programs()?;
     let bench = Bench::prepare(scale)?;
     let (mut dump, mut backup, mut load, mut restore) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        say(&format!("Round {} of {ROUNDS}", round + 1));
+        step(&format!("Round {} of {ROUNDS}", round + 1));
         dump.push(bench.pg_dump()?);
         backup.push(bench.backup(round)?);
         load.push(bench.pg_restore(round)?);
@@ -43,17 +43,17 @@ pub(crate) fn run(scale: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn compare(theirs: &str, their_rounds: &[Took], ours: &str, our_rounds: &[Took]) {
+fn compare(theirs: &str, their_rounds: &[Cost], ours: &str, our_rounds: &[Cost]) {
     let seconds =
-        |rounds: &[Took]| rounds.iter().map(|took| took.time.as_secs_f64()).fold(f64::INFINITY, f64::min);
-    let peak = |rounds: &[Took]| rounds.iter().map(|took| took.peak).max().unwrap_or(0) / 1024;
+        |rounds: &[Cost]| rounds.iter().map(|cost| cost.time.as_secs_f64()).fold(f64::INFINITY, f64::min);
+    let peak = |rounds: &[Cost]| rounds.iter().map(|cost| cost.peak).max().unwrap_or(0) / 1024;
     for (name, rounds) in [(theirs, their_rounds), (ours, our_rounds)] {
         println!("  {name:16} {:6.1} s  {:4} MB of memory at most", seconds(rounds), peak(rounds));
     }
     println!("  {ours} / {theirs}: {:.2}", seconds(our_rounds) / seconds(their_rounds));
 }
 
-/// A server with the database, and a directory for what is made of it.
+/// A server with the database, and a directory for the dumps and images.
 struct Bench {
     scratch: Scratch,
     dir: tempfile::TempDir,
@@ -62,7 +62,7 @@ struct Bench {
 
 impl Bench {
     fn prepare(scale: u32) -> anyhow::Result<Self> {
-        say("Filling a scratch PostgreSQL");
+        step("Filling a scratch PostgreSQL");
         let scratch = Scratch::start()?;
         let dir = tempfile::Builder::new().prefix("toygres-bench-").tempdir()?;
         std::fs::copy(build::program("toygres-agent"), dir.path().join("toygres-agent"))?;
@@ -74,14 +74,14 @@ impl Bench {
         bench.psql("postgres", &format!("create database {DATABASE}"))?;
         let mut pgbench = bench.program("pgbench", DATABASE)?;
         command::output(pgbench.args(["--initialize", "--quiet", "--scale"]).arg(scale.to_string()))?;
-        // Everybody finds the same state: written, and read once.
+        // The same state for every program: written to disk, and cached.
         bench.psql(DATABASE, "checkpoint")?;
         bench.psql(DATABASE, "select count(*) from pgbench_accounts")?;
         bench.size = bench.psql(DATABASE, "select pg_size_pretty(pg_database_size(current_database()))")?;
         Ok(bench)
     }
 
-    /// A client program of PostgreSQL, connected to a database by its environment.
+    /// A client program of PostgreSQL with the database in its environment.
     fn program(&self, name: &str, database: &str) -> anyhow::Result<Command> {
         let mut command = self.scratch.program(name)?;
         command.env("PGHOST", "127.0.0.1").env("PGPORT", self.scratch.port().to_string());
@@ -97,21 +97,21 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    fn pg_dump(&self) -> anyhow::Result<Took> {
+    fn pg_dump(&self) -> anyhow::Result<Cost> {
         measure(self.program("pg_dump", DATABASE)?.arg("-Fc").arg("-f").arg(self.path("dump")))
     }
 
-    fn pg_restore(&self, round: usize) -> anyhow::Result<Took> {
+    fn pg_restore(&self, round: usize) -> anyhow::Result<Cost> {
         let database = format!("restored_{round}");
         self.psql("postgres", &format!("create database {database} template template0"))?;
         let mut restore = self.program("pg_restore", &database)?;
-        let took = measure(restore.args(["-j2", "-d", &database]).arg(self.path("dump")))?;
+        let cost = measure(restore.args(["-j2", "-d", &database]).arg(self.path("dump")))?;
         self.psql("postgres", &format!("drop database {database}"))?;
-        Ok(took)
+        Ok(cost)
     }
 
-    /// Where the image of a round goes: the store's address and the prefix in it.
-    fn place(&self, round: usize) -> (String, String) {
+    /// The store of a round's image, and the prefix in it.
+    fn location(&self, round: usize) -> (String, String) {
         (format!("file://{}", self.path("store").display()), format!("images/{}/1", id(round)))
     }
 
@@ -119,8 +119,8 @@ impl Bench {
         self.scratch.as_its_user(Command::new(self.path("toygres-agent")))
     }
 
-    fn backup(&self, round: usize) -> anyhow::Result<Took> {
-        let (store, prefix) = self.place(round);
+    fn backup(&self, round: usize) -> anyhow::Result<Cost> {
+        let (store, prefix) = self.location(round);
         let source = json!({
             "host": "127.0.0.1", "port": self.scratch.port(), "username": "toygres", "database": DATABASE,
             "tls": "disable",
@@ -135,28 +135,28 @@ impl Bench {
         measure(self.agent()?.arg("run").arg("--task").arg(path))
     }
 
-    fn restore(&self, round: usize) -> anyhow::Result<Took> {
-        let (store, prefix) = self.place(round);
+    fn restore(&self, round: usize) -> anyhow::Result<Cost> {
+        let (store, prefix) = self.location(round);
         let data = self.path("restored");
         let mut agent = self.agent()?;
         agent.arg("restore").arg(format!("{store}/{prefix}")).arg("--data-dir").arg(&data);
         agent.arg("--password-file").arg(self.path("password")).args(["--streams", "2"]);
-        let took = measure(&mut agent)?;
+        let cost = measure(&mut agent)?;
         std::fs::remove_dir_all(data)?;
         std::fs::remove_dir_all(self.path("store"))?;
-        Ok(took)
+        Ok(cost)
     }
 }
 
-/// An id for a round.
+/// The id of a round.
 fn id(round: usize) -> String {
     format!("00000000-0000-4000-8000-{round:012}")
 }
 
-/// Runs a program to its end.
-fn measure(command: &mut Command) -> anyhow::Result<Took> {
+/// Runs a program and waits for it.
+fn measure(command: &mut Command) -> anyhow::Result<Cost> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let began = Instant::now();
+    let start = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -172,12 +172,12 @@ fn measure(command: &mut Command) -> anyhow::Result<Took> {
         std::thread::sleep(Duration::from_millis(5));
     };
     if !status.success() {
-        bail!("{name} ended with {status}");
+        bail!("{name} failed: {status}");
     }
-    Ok(Took { time: began.elapsed(), peak })
+    Ok(Cost { time: start.elapsed(), peak })
 }
 
-/// The most memory that a process has had so far, in kB.
+/// The peak memory of a process so far, in kB.
 fn high_water(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

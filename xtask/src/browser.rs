@@ -1,87 +1,80 @@
-//! Playwright against the real program in the machine's own Chromium: tests and screenshots.
+//! Playwright with the Chromium of this machine: stories and screenshots.
 
 use std::process::Command;
 
 use anyhow::Context;
 
-use crate::command::{self, root, say};
-use crate::test::Count;
-use crate::{build, cluster, emulators, setup};
+use crate::command::{self, root, step};
+use crate::report::Report;
+use crate::tools::Tool;
+use crate::{build, cluster, packages, setup};
 
-const PLAYWRIGHT: &str = "node_modules/.bin/playwright";
 const KUBERNETES_CONFIG: &str = "kubernetes.config.ts";
 
 /// Runs the stories of `end2end/`.
-pub(crate) fn test() -> anyhow::Result<Count> {
-    say("Stories in the browser");
-    let mut playwright = playwright(Command::new(PLAYWRIGHT))?;
-    // The pictures are taken too: each page is looked at by the accessibility checker.
+pub(crate) fn test() -> anyhow::Result<Report> {
+    step("Stories in the browser");
+    let mut playwright = playwright(Command::new(Tool::NodeModules.install()?))?;
+    // The screenshots too: the accessibility checker examines each page.
     counted(playwright.args(["--project", "stories", "--project", "screenshots"]))
 }
 
-/// Runs the stories of `end2end/kubernetes/`, where the cluster can be reached.
-pub(crate) fn kubernetes(image: &str) -> anyhow::Result<Count> {
-    if !root().join("end2end").join(KUBERNETES_CONFIG).exists() {
-        return Ok(Count { left_out: vec![format!("stories: no {KUBERNETES_CONFIG}")], ..Count::default() });
-    }
-    say("Stories in the browser, in the cluster");
-    let mut playwright = playwright(cluster::program(PLAYWRIGHT))?;
+/// Runs the stories of `end2end/kubernetes/` with a container image that the cluster has.
+pub(crate) fn kubernetes(image: &str) -> anyhow::Result<Report> {
+    step("Stories in the browser, on the cluster");
+    let mut playwright = playwright(cluster::program(Tool::NodeModules.install()?))?;
     playwright.args(["--config", KUBERNETES_CONFIG]).env("TOYGRES_TEST_IMAGE", image);
-    playwright.env("TOYGRES_AZURITE", emulators::azurite()).env("TOYGRES_MOTO", emulators::moto());
-    let mut count = counted(&mut playwright)?;
+    playwright.env("TOYGRES_AZURITE", Tool::Azurite.path()).env("TOYGRES_MOTO", Tool::Moto.path());
+    let mut report = counted(&mut playwright)?;
     if std::env::var_os("TOYGRES_TEST_FAULTS").is_none() {
         let faults =
             "stories of faults, which freeze parts of the cluster for minutes: set TOYGRES_TEST_FAULTS=1";
-        count.left_out.push(faults.to_owned());
+        report.left_out.push(faults.to_owned());
     }
-    Ok(count)
+    Ok(report)
 }
 
-/// Runs Playwright and counts by its report.
-fn counted(playwright: &mut Command) -> anyhow::Result<Count> {
-    let report = tempfile::NamedTempFile::new()?;
-    playwright.args(["--reporter", "list,json"]).env("PLAYWRIGHT_JSON_OUTPUT_NAME", report.path());
-    let ended = command::run(playwright);
-    let text = std::fs::read_to_string(report.path())?;
+/// Runs Playwright and reads the counts of its JSON report.
+fn counted(playwright: &mut Command) -> anyhow::Result<Report> {
+    let file = tempfile::NamedTempFile::new()?;
+    playwright.args(["--reporter", "list,json"]).env("PLAYWRIGHT_JSON_OUTPUT_NAME", file.path());
+    let result = command::run(playwright);
+    let text = std::fs::read_to_string(file.path())?;
     if text.is_empty() {
-        return ended.and_then(|()| anyhow::bail!("Playwright left no report"));
+        return result.and_then(|()| anyhow::bail!("Playwright wrote no report"));
     }
-    let report: serde_json::Value = serde_json::from_str(&text).context("read Playwright's report")?;
-    let stat = |name: &str| report["stats"][name].as_u64().unwrap_or(0);
-    let count = Count {
+    let json: serde_json::Value = serde_json::from_str(&text).context("read Playwright's report")?;
+    let stat = |name: &str| json["stats"][name].as_u64().unwrap_or(0);
+    let report = Report {
         passed: stat("expected"),
         failed: stat("unexpected") + stat("flaky"),
         skipped: stat("skipped"),
-        left_out: Vec::new(),
+        ..Report::default()
     };
-    if count.failed == 0 {
-        ended?;
+    if report.failed == 0 {
+        result?;
     }
-    Ok(count)
+    Ok(report)
 }
 
-/// Takes a screenshot of every page into target/screenshots, and README's into docs/.
+/// Writes a screenshot of every page to target/screenshots, and that of README to docs/.
 pub(crate) fn screenshots() -> anyhow::Result<()> {
     setup::for_test()?;
     build::all()?;
-    say("Screenshots");
-    let mut playwright = playwright(Command::new(PLAYWRIGHT))?;
+    step("Screenshots");
+    let mut playwright = playwright(Command::new(Tool::NodeModules.install()?))?;
     command::run(playwright.args(["--project", "screenshots", "--reporter", "list"]).env("README", "1"))
 }
 
-/// The program with what it needs to find.
+/// Playwright's command with the paths of everything that it runs.
 fn playwright(mut playwright: Command) -> anyhow::Result<Command> {
-    let dir = root().join("end2end");
-    if !dir.join("node_modules/.package-lock.json").exists() {
-        command::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&dir))?;
-    }
-    let chromium = setup::chromium().context("no Chromium on this machine")?;
+    let chromium = packages::chromium().context("there is no Chromium on this machine")?;
     playwright
         .arg("test")
-        .current_dir(&dir)
+        .current_dir(root().join("end2end"))
         .env("CHROMIUM", chromium)
         .env("TOYGRES_SERVER", build::program("toygres-server"))
-        .env("POSTGRES_BIN", setup::postgres_bin().context("no PostgreSQL on this machine")?);
+        .env("POSTGRES_BIN", packages::postgres_bin().context("there is no PostgreSQL on this machine")?);
     build::site_environment(&mut playwright);
     Ok(playwright)
 }

@@ -1,22 +1,22 @@
-//! Builds the server, the agent and the site (WebAssembly, style sheet, static files). It knows nothing of how they run.
+//! Builds the server, the agent and the site (WebAssembly, style sheet, static files).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
 
-use crate::command::{self, cargo, root, say};
-use crate::setup::WasmCompiler;
+use crate::command::{self, cargo, root, step};
+use crate::wasm::WasmCompiler;
 
-/// The name of the site's files, as `[[workspace.metadata.leptos]]` has it.
+/// The name of the site's files, the same as in `[[workspace.metadata.leptos]]`.
 pub(crate) const OUTPUT_NAME: &str = "toygres";
 
-/// How well it is optimised.
+/// How much is optimised.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Quick to build, slow to run.
+    /// Little: quick to build.
     Dev,
-    /// The reverse.
+    /// Everything: quick to run and small.
     Release,
 }
 
@@ -29,7 +29,7 @@ impl Profile {
         }
     }
 
-    /// cargo's profile and directory for the browser's half, and the site's directory.
+    /// cargo's profile and directory for the browser's program, and the site's directory.
     fn of_site(self) -> (&'static str, &'static str) {
         match self {
             Self::Dev => ("wasm", "site"),
@@ -38,22 +38,22 @@ impl Profile {
     }
 }
 
-/// Where the programs are after [`all`].
+/// Where a program is after [`programs`].
 pub(crate) fn program(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
 
-/// Where the site is after [`all`].
+/// Where the site is after [`whole_site`].
 pub(crate) fn site(profile: Profile) -> PathBuf {
     target().join(profile.of_site().1)
 }
 
-/// Where all that is built goes.
+/// The directory of everything that is built.
 pub(crate) fn target() -> PathBuf {
     root().join("target")
 }
 
-/// Builds everything; what is up to date costs a second.
+/// Builds the server, the agent and the site. What is up to date takes a second.
 pub(crate) fn all() -> anyhow::Result<()> {
     programs()?;
     whole_site(Profile::Dev)
@@ -66,24 +66,28 @@ pub(crate) fn whole_site(profile: Profile) -> anyhow::Result<()> {
     copy_all(&root().join("public"), &site(profile))
 }
 
-/// Builds programs that need nothing of the system that they run on, and returns their directory.
-pub(crate) fn static_programs(packages: &[&str], profile: Profile) -> anyhow::Result<PathBuf> {
-    say(&format!("Building {} without a need of any library", packages.join(" and ")));
-    let (optimised, directory) = profile.of_programs();
-    // With a target named, the flags are not for build scripts and macros, which cannot be static.
-    let machine = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let mut build = cargo();
-    build
-        .arg("build")
-        .args(optimised)
-        .args(["--target", &machine, "--target-dir"])
-        .arg(target().join("static"));
-    build.args(packages.iter().flat_map(|package| ["-p", package]));
-    command::run(build.env("RUSTFLAGS", "-C target-feature=+crt-static").env("SQLX_OFFLINE", "true"))?;
-    Ok(target().join("static").join(machine).join(directory))
+/// Builds programs that link no shared library, and returns their directory. The next [`programs`] replaces them by dynamically
+/// linked ones.
+pub(crate) fn static_programs(names: &[&str], profile: Profile) -> anyhow::Result<PathBuf> {
+    step(&format!("Building {}, statically linked", names.join(" and ")));
+    let (arguments, directory) = profile.of_programs();
+    let mut build = build_programs(names);
+    // Only the workspace's crates get the flag: their dependencies are those of other builds.
+    command::run(build.args(arguments).env("RUSTC_WORKSPACE_WRAPPER", root().join("xtask/rustc-static")))?;
+    Ok(target().join(directory))
 }
 
-/// The environment that tells the server where its site is.
+/// `cargo build` of programs. The whole workspace is selected, as in every other command: another selection compiles the
+/// dependencies again, with other features.
+fn build_programs(names: &[&str]) -> Command {
+    let mut build = cargo();
+    build.args(["build", "--workspace"]).args(names.iter().flat_map(|name| ["--bin", name]));
+    // Queries are checked against `.sqlx/`, so that a build needs no database.
+    build.env("SQLX_OFFLINE", "true");
+    build
+}
+
+/// Sets the environment variables by which the server finds its site.
 pub(crate) fn site_environment(server: &mut Command) {
     server
         .env("LEPTOS_OUTPUT_NAME", OUTPUT_NAME)
@@ -93,27 +97,26 @@ pub(crate) fn site_environment(server: &mut Command) {
 
 /// Builds the server and the agent for this machine.
 pub(crate) fn programs() -> anyhow::Result<()> {
-    say("Building the server and the agent");
-    // Queries are checked against `.sqlx/`, so that a build needs no database.
-    command::run(cargo().args(["build", "-p", "server", "-p", "agent"]).env("SQLX_OFFLINE", "true"))
+    step("Building the server and the agent");
+    command::run(&mut build_programs(&["toygres-server", "toygres-agent"]))
 }
 
 fn wasm(profile: Profile) -> anyhow::Result<()> {
-    say("Building the browser's half");
+    step("Building the browser's program");
     let (name, _) = profile.of_site();
-    let compiler = WasmCompiler::ready().context("no compiler for WebAssembly is ready")?;
+    let compiler = WasmCompiler::ready().context("there is no compiler for WebAssembly")?;
     let mut build = cargo();
     build
         .args(["build", "-p", "app", "--no-default-features", "--features", "hydrate", "--profile", name])
         .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
-        // Two compilers that share a directory rebuild everything each time.
+        // A directory of its own: it may have another compiler, and it can be built at the same time as the programs.
         .arg(target().join("wasm"));
     compiler.apply(&mut build);
     command::run(&mut build)?;
     let wasm = target().join("wasm/wasm32-unknown-unknown").join(name).join("app.wasm");
     let pkg = site(profile).join("pkg");
     if is_newer(&wasm, &pkg.join(format!("{OUTPUT_NAME}_bg.wasm"))) {
-        say("Binding it to JavaScript");
+        step("Generating its JavaScript");
         wasm_bindgen_cli_support::Bindgen::new()
             .input_path(&wasm)
             .web(true)?
@@ -122,7 +125,7 @@ fn wasm(profile: Profile) -> anyhow::Result<()> {
             .remove_name_section(true)
             .remove_producers_section(true)
             .generate(&pkg)
-            .context("bind the WebAssembly to JavaScript")?;
+            .context("generate the JavaScript of the WebAssembly")?;
     }
     Ok(())
 }
@@ -135,7 +138,7 @@ fn is_newer(source: &Path, made: &Path) -> bool {
     }
 }
 
-/// One style sheet from the parts that `style/main.css` names, in that order: one request instead of twenty.
+/// Writes one style sheet with the parts that `style/main.css` imports, so that a page needs one request for it.
 fn style(profile: Profile) -> anyhow::Result<()> {
     let sheet = inline(&root().join("style/main.css"))?;
     let pkg = site(profile).join("pkg");
@@ -143,7 +146,7 @@ fn style(profile: Profile) -> anyhow::Result<()> {
     std::fs::write(pkg.join(format!("{OUTPUT_NAME}.css")), sheet).context("write the style sheet")
 }
 
-/// Replaces each line `@import url("x.css") layer(y);` (or `@import "x.css";`) by the file it names.
+/// A style sheet in which the imported file replaces each line `@import url("x.css") layer(y);` or `@import "x.css";`.
 fn inline(file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     let mut sheet = String::with_capacity(text.len());
@@ -163,7 +166,7 @@ fn inline(file: &Path) -> anyhow::Result<String> {
     Ok(sheet)
 }
 
-/// Copies a directory, over what is there.
+/// Copies a directory. Files of the same name are replaced.
 pub(crate) fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
@@ -176,4 +179,20 @@ pub(crate) fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imported_style_sheets_are_inlined() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let main = dir.path().join("main.css");
+        std::fs::write(&main, "@import url(\"a.css\") layer(base);\n@import \"b.css\";\nc {}\n")?;
+        std::fs::write(dir.path().join("a.css"), "a {}\n")?;
+        std::fs::write(dir.path().join("b.css"), "b {}\n")?;
+        assert_eq!(inline(&main)?, "@layer base {\na {}\n}\nb {}\nc {}\n");
+        Ok(())
+    }
 }

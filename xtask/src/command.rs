@@ -1,4 +1,4 @@
-//! Running other programs so that a failure says which one, and what to do. It knows none of them.
+//! Running other programs, with errors that name the program and its arguments.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -6,44 +6,50 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-/// The top of the repository.
+/// The directory of the repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
-/// Says what is going on, for whoever waits.
-pub(crate) fn say(what: &str) {
+/// Prints the step that begins.
+pub(crate) fn step(what: &str) {
     eprintln!("\x1b[1;36m▸\x1b[0m {what}");
 }
 
-/// The toolchain's cargo, so that commands inside commands use the same one.
+/// The cargo that runs xtask, else the one on PATH.
 pub(crate) fn cargo() -> Command {
     Command::new(cargo_program())
 }
 
-/// Its program.
+/// The program of [`cargo`].
 pub(crate) fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Runs a command with our terminal; fails with its name when it fails.
+/// Runs a command with the terminal of xtask.
+///
+/// # Errors
+/// It cannot be started or fails; the error shows the command.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("start {name}"))?;
     if !status.success() {
-        bail!("{} ended with {status}", words(command));
+        bail!("{} failed: {status}", display(command));
     }
     Ok(())
 }
 
-/// Runs a command silently and returns what it printed; its standard error is in the error.
+/// Runs a command and returns its standard output.
+///
+/// # Errors
+/// It cannot be started or fails; the error has its standard error.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("start {name}"))?;
     if !output.status.success() {
         bail!(
-            "{} ended with {}: {}",
-            words(command),
+            "{} failed: {}: {}",
+            display(command),
             output.status,
             String::from_utf8_lossy(&output.stderr).trim()
         );
@@ -51,7 +57,7 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a command exits with success; its output goes nowhere.
+/// Whether a command succeeds. Its output is discarded.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -61,13 +67,13 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Where a program is on PATH.
+/// The path of a program on PATH.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
-fn words(command: &Command) -> String {
+fn display(command: &Command) -> String {
     let args = command.get_args().map(OsStr::to_string_lossy);
     std::iter::once(command.get_program().to_string_lossy()).chain(args).collect::<Vec<_>>().join(" ")
 }

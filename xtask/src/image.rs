@@ -1,5 +1,4 @@
-//! The container image: lays programs, site and Dockerfile into `target/image` and has a builder of the machine make the
-//! image. It knows no cluster.
+//! The container image: copies programs, site and Dockerfile to `target/image` and builds there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,32 +6,32 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::build::{self, Profile};
-use crate::command::{self, find, root, say};
+use crate::command::{self, find, root, step};
 use crate::setup;
 
-/// The tag unless another is named.
+/// The default tag.
 pub(crate) const TAG: &str = "toygres:dev";
-/// A program that builds a context under a tag and gives it to a cluster: `PROGRAM NAME:TAG CONTEXT`.
+/// Names a program that builds a context and loads the image into a cluster: `PROGRAM NAME:TAG CONTEXT`.
 const CLUSTER_BUILDER: &str = "TOYGRES_TEST_CLUSTER_IMAGE";
-/// The C library of the image's base: a program that was linked to a newer one does not start there.
+/// The version of glibc in the base image: a program that is linked to a newer one does not start there.
 const BASE_GLIBC: (u32, u32) = (2, 36);
 
-/// What builds images here.
+/// A program that builds container images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Builder {
-    /// A program that gives them to a cluster as well.
+    /// It also loads them into a cluster.
     Cluster(PathBuf),
     /// `docker`, `podman` or `buildah`.
     Tool(&'static str),
 }
 
 impl Builder {
-    /// The one that there is, if any.
+    /// The first one that works on this machine.
     pub(crate) fn find() -> Option<Self> {
         if let Some(program) = std::env::var_os(CLUSTER_BUILDER).filter(|program| !program.is_empty()) {
             return Some(Self::Cluster(program.into()));
         }
-        // The docker that is only a client builds nothing.
+        // A docker client without a daemon builds nothing.
         let works = |tool: &&str| find(tool).is_some() && command::succeeds(Command::new(tool).arg("info"));
         ["docker", "podman", "buildah"].into_iter().find(works).map(Self::Tool)
     }
@@ -50,21 +49,24 @@ impl Builder {
     }
 }
 
-/// Builds the image, with the builder that is there.
+/// Builds the container image.
+///
+/// # Errors
+/// There is no builder on this machine.
 pub(crate) fn build(tag: &str, release: bool) -> anyhow::Result<Builder> {
     let context = context(release)?;
     let Some(builder) = Builder::find() else {
         bail!(
-            "There is no docker, podman or buildah that works here. All that the image is made of is in {}: build it there.",
+            "No docker, podman or buildah works on this machine. The build context is {}: build it where one does.",
             context.display()
         );
     };
-    say(&format!("Building the image {tag}"));
+    step(&format!("Building the container image {tag}"));
     builder.build(tag, &context)?;
     Ok(builder)
 }
 
-/// Builds all that is in the image and lays it beside its Dockerfile.
+/// Builds the content of the container image and copies it to the directory of its Dockerfile.
 pub(crate) fn context(release: bool) -> anyhow::Result<PathBuf> {
     setup::for_build()?;
     let profile = if release { Profile::Release } else { Profile::Dev };
@@ -77,7 +79,7 @@ pub(crate) fn context(release: bool) -> anyhow::Result<PathBuf> {
         let to = context.join(name);
         std::fs::copy(&file, &to).with_context(|| format!("copy {}", file.display()))?;
         if find("strip").is_some() {
-            // Symbols are two thirds of a program.
+            // Symbols are two thirds of the file.
             command::run(Command::new("strip").arg(&to))?;
         }
     }
@@ -90,19 +92,20 @@ pub(crate) fn context(release: bool) -> anyhow::Result<PathBuf> {
     Ok(context)
 }
 
-/// The server and the agent. The agent runs in images of others, so it is static; the server where it has to be.
+/// The server and the agent. The agent is static because it runs in container images of PostgreSQL; the server only if the glibc of
+/// the base image is too old for it.
 fn programs(profile: Profile) -> anyhow::Result<[(&'static str, PathBuf); 2]> {
     let (server, agent) = ("toygres-server", "toygres-agent");
     if profile == Profile::Release || glibc().is_none_or(|ours| ours > BASE_GLIBC) {
-        let directory = build::static_programs(&["server", "agent"], profile)?;
+        let directory = build::static_programs(&[server, agent], profile)?;
         return Ok([(server, directory.join(server)), (agent, directory.join(agent))]);
     }
     build::programs()?;
-    let directory = build::static_programs(&["agent"], profile)?;
+    let directory = build::static_programs(&[agent], profile)?;
     Ok([(server, build::program(server)), (agent, directory.join(agent))])
 }
 
-/// The version of this machine's C library.
+/// The version of glibc on this machine.
 fn glibc() -> Option<(u32, u32)> {
     let text = command::output(Command::new("getconf").arg("GNU_LIBC_VERSION")).ok()?;
     let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;

@@ -1,19 +1,19 @@
-//! Toygres and a cluster: `run --kubernetes`, and the part of the tests that needs one.
+//! Toygres on a cluster: `run --kubernetes`, and the part of the tests that needs one.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use crate::command::{self, cargo, find, root, say};
-use crate::test::{self, Count};
-use crate::{browser, build, cluster, setup};
+use crate::command::{self, cargo, find, root, step};
+use crate::report::Report;
+use crate::{browser, build, cluster, rust_tests, setup};
 
-/// Why the part was left out, where there is no cluster.
+/// Why the part did not run if there is no cluster.
 const NO_CLUSTER: &str =
     "everything on Kubernetes: no cluster is reachable. Set KUBECONFIG to one that tests may use";
 
-/// What `run` makes in a cluster where it is missing: the two namespaces, and whom jobs run as.
+/// The objects that `run` creates if they are missing: what it is, its arguments for `kubectl get`, and its file in `deploy/base`.
 const NEEDED: [(&str, &[&str], &str); 3] = [
     ("the namespace toygres-system", &["namespace", "toygres-system"], "namespaces.yaml"),
     ("the namespace toygres-managed", &["namespace", "toygres-managed"], "namespaces.yaml"),
@@ -24,76 +24,80 @@ const NEEDED: [(&str, &[&str], &str); 3] = [
     ),
 ];
 
-/// Serves on this machine what is in the cluster of KUBECONFIG, and does the work there.
+/// Serves the dashboard on this machine. Instances and jobs run in the cluster of KUBECONFIG.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     setup::for_run()?;
     if find("kubectl").is_none() {
         bail!("There is no kubectl on this machine. Install it: https://kubernetes.io/docs/tasks/tools/");
     }
     let context = cluster::context()?;
-    say(&format!("The cluster is {context}"));
+    step(&format!("The cluster is {context}"));
     build::all()?;
     let image = cluster::image()?;
-    // Whoever names another namespace has made it.
+    // A namespace that was named exists.
     if std::env::var_os("TOYGRES_NAMESPACE").is_none() {
         prepare(&context)?;
     }
-    say("Starting Toygres");
+    step("Starting Toygres");
     let mut server = cluster::program(build::program("toygres-server"));
     build::site_environment(&mut server);
     server.arg("standalone").args(args).env("TOYGRES_PLATFORM", "kubernetes").env("TOYGRES_IMAGE", image);
     if std::env::var_os("TOYGRES_DATA_DIR").is_none() {
-        // Not the directory of this machine's own instances: another CMS, with other stores.
+        // Not the directory of local instances: this is another state database, with other stores.
         server.env("TOYGRES_DATA_DIR", data_dir(&context)?);
     }
     Err(server.exec()).context("start the server")
 }
 
-/// Makes what a cluster needs that has seen no Toygres, after saying so.
+/// Creates what a cluster without Toygres needs.
 fn prepare(context: &str) -> anyhow::Result<()> {
     for (what, get, file) in NEEDED {
         if command::succeeds(cluster::kubectl(&["get"]).args(get)) {
             continue;
         }
-        say(&format!("Making {what} in {context}"));
+        step(&format!("Creating {what} in {context}"));
         let file = root().join("deploy/base").join(file);
         command::run(cluster::kubectl(&["apply", "--server-side", "-f"]).arg(file))?;
     }
     Ok(())
 }
 
-/// Where the state of this cluster's Toygres is kept on this machine.
+/// The data directory for a cluster on this machine.
 fn data_dir(context: &str) -> anyhow::Result<PathBuf> {
-    let place = if rustix::process::geteuid().is_root() {
+    let parent = if rustix::process::geteuid().is_root() {
         PathBuf::from("/var/lib")
     } else {
         std::env::home_dir().context("there is no home directory; set TOYGRES_DATA_DIR")?.join(".local/share")
     };
     let name: String = context.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    Ok(place.join(format!("toygres-{name}")))
+    Ok(parent.join(format!("toygres-{name}")))
 }
 
-/// Everything that needs a cluster: the platform's own tests, then stories in the browser.
-pub(crate) fn test() -> anyhow::Result<Count> {
+/// Runs the platform's tests, then the stories in the browser, on the cluster.
+pub(crate) fn test() -> anyhow::Result<Report> {
     if !cluster::for_tests()? {
-        return Ok(Count { left_out: vec![NO_CLUSTER.to_owned()], ..Count::default() });
+        return Ok(Report::left_out(NO_CLUSTER));
     }
-    let there = ["get", "namespace", "toygres-system", "toygres-managed", "--ignore-not-found", "-o", "name"];
-    if !command::output(&mut cluster::kubectl(&there))?.trim().is_empty() {
+    let namespaces =
+        ["get", "namespace", "toygres-system", "toygres-managed", "--ignore-not-found", "-o", "name"];
+    if !command::output(&mut cluster::kubectl(&namespaces))?.trim().is_empty() {
         bail!(
-            "There is a Toygres in this cluster already, in toygres-system or toygres-managed, and the tests would delete it. Name another cluster, or delete these namespaces yourself."
+            "This cluster already has Toygres, in toygres-system or toygres-managed, and the tests would delete it. Name another cluster, or delete these namespaces."
         );
     }
-    let image = cluster::image()?;
-    say("The Kubernetes platform against a real cluster");
-    // Of the whole workspace: another choice of packages builds their dependencies with other features, anew.
+    let mut report = Report::default();
+    let image = report.phase("container image", cluster::image)?;
+    step("The Kubernetes platform against a real cluster");
+    // The whole workspace: another selection compiles the dependencies again, with other features.
     let tests = ["test", "--workspace", "--test", "kubernetes*"];
-    // Compiled here, since the way to the cluster may not lead anywhere else.
-    command::run(cargo().args(tests).arg("--no-run"))?;
+    // Compiled here: where the cluster is reachable, nothing else may be.
+    command::run(cargo().args(tests).arg("--no-run").env("SQLX_OFFLINE", "true"))?;
     let mut run = cluster::program(command::cargo_program());
     run.args(tests).args(["--no-fail-fast", "--", "--ignored"]);
     run.env("CARGO_NET_OFFLINE", "true").env("TOYGRES_TEST_IMAGE", &image);
-    let mut count = test::counted(&mut run)?;
-    count.add(browser::kubernetes(&image)?);
-    Ok(count)
+    let platform = report.phase("platform", || rust_tests::counted(&mut run))?;
+    report.add(platform);
+    let stories = report.phase("stories", || browser::kubernetes(&image))?;
+    report.add(stories);
+    Ok(report)
 }

@@ -1,23 +1,26 @@
-//! `cargo xtask`: sets up, builds, serves and tests Toygres. It parses and dispatches; each command is a file.
+//! `cargo xtask`: sets up, builds, serves and tests Toygres. Each command is a file.
 
 mod bench;
 mod browser;
 mod build;
-mod check;
 mod cluster;
 mod command;
-mod emulators;
 mod image;
 mod kubernetes;
-mod queries;
+mod lint;
+mod packages;
+mod report;
+mod rust_tests;
 mod scratch;
 mod serve;
 mod setup;
 mod test;
+mod tools;
+mod wasm;
 
 use clap::{Parser, Subcommand};
 
-/// Everything one does with this repository.
+/// Sets up, builds, serves and tests Toygres.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", version)]
 struct Cli {
@@ -27,52 +30,65 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Sets up what is missing, builds, and serves the dashboard.
+    /// Installs what is missing, builds, and serves the dashboard.
     ///
-    /// What follows `--` goes to the server: `cargo xtask run -- --listen 127.0.0.1:9000 --data-dir /tmp/toygres`.
+    /// Arguments after `--` are those of the server: `cargo xtask run -- --listen 127.0.0.1:9000 --data-dir /tmp/toygres`.
     Run {
-        /// Against the cluster that KUBECONFIG names, from outside of it.
+        /// Run instances and jobs on the cluster of KUBECONFIG; the server stays on this machine.
         #[arg(long)]
         kubernetes: bool,
         /// Arguments for `toygres-server standalone`; see `cargo xtask run -- --help`.
         #[arg(last = true)]
         server: Vec<String>,
     },
-    /// Runs all tests (lint, unit and integration, browser, Kubernetes where a cluster is reachable) and closes with one summary.
+    /// Runs all tests (lint, Rust, browser, and Kubernetes if a cluster is reachable) and closes with one summary.
+    ///
+    /// Arguments after `test rust --` are those of `cargo test`, which finds PostgreSQL, the agent and the stores' emulators:
+    ///
+    ///   cargo xtask test rust -- --package workflow expired_lease
+    ///   cargo xtask test rust -- --package control --test stores -- --include-ignored
+    #[command(verbatim_doc_comment)]
     Test {
         /// Only these parts.
         #[arg(value_enum)]
         only: Vec<test::Part>,
+        /// Arguments for `cargo test`: a name, `--package`, `--test`.
+        #[arg(last = true)]
+        cargo_test: Vec<String>,
     },
-    /// Serves the dashboard and builds and restarts it at each change of a source file.
+    /// Serves the dashboard; builds and restarts it when a source file changes.
     Dev {
         /// Arguments for `toygres-server standalone`.
         #[arg(last = true)]
         server: Vec<String>,
     },
-    /// Takes a screenshot of every page, light and dark, wide and narrow, into target/screenshots, and README's.
+    /// Writes screenshots of every page, light and dark, wide and narrow, to target/screenshots, and the one of README.
     Screenshots,
-    /// Formatting, clippy, layering, licences and the checked queries; the first part of `test`.
-    Lint,
-    /// Writes `.sqlx/` anew: what the checked queries look like to PostgreSQL, for builds without a database.
+    /// Checks code, documents and dependencies; the first part of `test`.
+    Lint {
+        /// Only these checks.
+        #[arg(value_enum)]
+        only: Vec<lint::Check>,
+    },
+    /// Rewrites `.sqlx/`, PostgreSQL's descriptions of the checked queries, for builds without a database.
     Queries,
-    /// Measures the agent's backup and restore beside pg_dump and pg_restore, and prints how they compare.
+    /// Compares the agent's backup and restore with pg_dump and pg_restore, in time and memory.
     Bench {
-        /// pgbench's scale: about 15 MB each.
+        /// The scale of pgbench: about 15 MB each.
         #[arg(long, default_value_t = 70)]
         scale: u32,
     },
-    /// Builds the server, the agent and the site, and says where they are.
+    /// Builds the server, the agent and the site.
     Build,
-    /// Builds the container image from programs that are built outside of it.
+    /// Builds the programs, then the container image.
     Image {
-        /// What to call it.
+        /// Its name.
         #[arg(long, default_value = image::TAG)]
         tag: String,
-        /// Optimised, and in need of nothing of this machine.
+        /// Optimised and statically linked.
         #[arg(long)]
         release: bool,
-        /// Only lays what is in it into target/image.
+        /// Only write the build context, to target/image.
         #[arg(long)]
         context_only: bool,
     },
@@ -93,11 +109,11 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run { kubernetes: true, server } => kubernetes::run(&server),
         Command::Run { kubernetes: false, server } => serve::run(&server),
-        Command::Test { only } => test::run(&only),
+        Command::Test { only, cargo_test } => test::run(&only, &cargo_test),
         Command::Dev { server } => serve::dev(&server),
         Command::Screenshots => browser::screenshots(),
-        Command::Lint => check::run(),
-        Command::Queries => queries::write(),
+        Command::Lint { only } => test::lint(&only),
+        Command::Queries => lint::queries::write(),
         Command::Bench { scale } => bench::run(scale),
         Command::Build => {
             setup::for_run()?;

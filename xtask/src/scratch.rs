@@ -1,4 +1,4 @@
-//! A PostgreSQL of the tests' own: a temporary directory, a free port, ended with the tests. It knows no schema.
+//! A temporary PostgreSQL server for tests.
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -7,10 +7,9 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::command;
-use crate::setup;
+use crate::{command, packages};
 
-/// A running server, stopped and removed when dropped.
+/// A running server in a temporary directory, on a free port. It is stopped and removed when it is dropped.
 pub(crate) struct Scratch {
     dir: tempfile::TempDir,
     bin: PathBuf,
@@ -18,9 +17,9 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes and starts it.
+    /// Creates and starts a server.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let bin = setup::postgres_bin().context("no PostgreSQL on this machine")?;
+        let bin = packages::postgres_bin().context("there is no PostgreSQL on this machine")?;
         let dir = tempfile::Builder::new().prefix("toygres-test-").tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         if rustix::process::geteuid().is_root() {
@@ -56,17 +55,17 @@ impl Scratch {
         format!("postgres://toygres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Its port.
+    /// Its TCP port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// A program of its version, as the user that it runs as.
+    /// A program of its version, run as its user.
     pub(crate) fn program(&self, name: &str) -> anyhow::Result<Command> {
         self.as_its_user(Command::new(self.bin.join(name)))
     }
 
-    /// A command as the user that the server runs as.
+    /// Makes a command run as the user of the server.
     pub(crate) fn as_its_user(&self, mut command: Command) -> anyhow::Result<Command> {
         command.current_dir("/");
         if rustix::process::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! `run` and `dev`: builds, then hands the terminal to the server. It knows nothing of what the server does.
+//! `run` and `dev`: build, then run the server.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -6,18 +6,18 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 
-use crate::command::{root, say};
+use crate::command::{root, step};
 use crate::{build, setup};
 
-/// Sets up, builds and becomes the server: signals and the exit code are its own.
+/// Installs, builds, and replaces this process by the server, which gets the signals and sets the exit code.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     setup::for_run()?;
     build::all()?;
-    say("Starting Toygres");
+    step("Starting Toygres");
     Err(server(args).exec()).context("start the server")
 }
 
-/// Serves, and builds and restarts when a source file changes; a build that fails leaves the old server running.
+/// Runs the server; builds and restarts it when a source file changes. If the build fails, the old server continues.
 pub(crate) fn dev(args: &[String]) -> anyhow::Result<()> {
     setup::for_run()?;
     build::all()?;
@@ -26,7 +26,7 @@ pub(crate) fn dev(args: &[String]) -> anyhow::Result<()> {
     loop {
         std::thread::sleep(Duration::from_millis(500));
         if let Some(status) = running.try_wait()? {
-            anyhow::bail!("the server ended with {status}");
+            anyhow::bail!("the server stopped: {status}");
         }
         let now = newest_source();
         if now == seen {
@@ -38,7 +38,7 @@ pub(crate) fn dev(args: &[String]) -> anyhow::Result<()> {
                 stop(&mut running)?;
                 running = server(args).spawn().context("start the server")?;
             }
-            Err(error) => say(&format!("{error:#}; the old server goes on")),
+            Err(error) => step(&format!("{error:#}. The old server continues.")),
         }
     }
 }
@@ -50,7 +50,7 @@ fn server(args: &[String]) -> Command {
     server
 }
 
-/// SIGTERM, so that runs are handed over in good order.
+/// Sends SIGTERM and waits, so that the server hands over its runs.
 fn stop(server: &mut Child) -> anyhow::Result<()> {
     if let Some(pid) = rustix::process::Pid::from_raw(i32::try_from(server.id())?) {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;

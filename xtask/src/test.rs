@@ -1,138 +1,159 @@
-//! `test`: all parts in order, one closing summary that names what failed and what could not run, and why.
+//! `test`: runs the parts in order and closes with a summary of what failed, what could not run, and where the time went.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::ValueEnum;
 
-use crate::command::{cargo, say};
-use crate::scratch::Scratch;
-use crate::{browser, build, check, emulators, kubernetes, setup};
+use crate::report::Report;
+use crate::{browser, build, kubernetes, lint, rust_tests, setup};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// Formatting, clippy, layering, dependencies, checked queries.
+    /// Every check of `cargo xtask lint`.
     Lint,
-    /// Unit and integration tests, against real PostgreSQL.
+    /// Unit and integration tests, against a real PostgreSQL.
     Rust,
     /// The whole program in a real browser.
     Browser,
-    /// The same in a cluster, where one is reachable.
+    /// The same in a cluster, if one is reachable.
     Kubernetes,
 }
 
-/// How a part ended.
-#[derive(Default)]
-pub(crate) struct Count {
-    pub(crate) passed: u64,
-    pub(crate) failed: u64,
-    pub(crate) skipped: u64,
-    /// What could not run, and why.
-    pub(crate) left_out: Vec<String>,
-}
-
-impl Count {
-    /// Adds another one.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-        self.left_out.extend(other.left_out);
+impl Part {
+    fn run(self) -> anyhow::Result<Report> {
+        match self {
+            Self::Lint => Ok(lint::run(&[])),
+            Self::Rust => rust_tests::run(),
+            Self::Browser => browser::test(),
+            Self::Kubernetes => kubernetes::test(),
+        }
     }
 }
 
-/// Runs the parts that are named, or all.
-pub(crate) fn run(only: &[Part]) -> anyhow::Result<()> {
+/// Runs the parts that are named, or all. With arguments for `cargo test`, only the Rust tests that they choose.
+pub(crate) fn run(only: &[Part], cargo_args: &[String]) -> anyhow::Result<()> {
+    let mut summary = Summary::start();
+    if !cargo_args.is_empty() {
+        anyhow::ensure!(
+            only == [Part::Rust],
+            "arguments for cargo test follow the part: cargo xtask test rust -- NAME"
+        );
+        setup::for_rust_tests()?;
+        build::programs()?;
+        summary.add(Timed::run("Rust", || rust_tests::run_some(cargo_args)));
+        return summary.finish();
+    }
     let parts = if only.is_empty() { Part::value_variants() } else { only };
-    let began = Instant::now();
-    setup::for_test()?;
-    build::all()?;
-    let mut lines = Vec::new();
-    let mut total = Count::default();
+    let set_up = Timed::run("Set-up", || prepare(parts));
+    anyhow::ensure!(set_up.report.failed == 0, set_up.report.failures.join("\n"));
+    summary.add(set_up);
+    let lint_beside_browser = parts.contains(&Part::Lint) && parts.contains(&Part::Browser);
     for part in parts {
-        let at = Instant::now();
-        let count = match part {
-            Part::Lint => lint(),
-            Part::Rust => rust(),
-            Part::Browser => browser::test(),
-            Part::Kubernetes => kubernetes::test(),
-        }
-        .unwrap_or_else(|error| {
-            say(&format!("{part:?}: {error:#}"));
-            Count {
-                failed: 1,
-                left_out: vec![format!("{part:?} ended early: {error:#}")],
-                ..Count::default()
+        match part {
+            Part::Lint if lint_beside_browser => {}
+            Part::Browser if lint_beside_browser => {
+                browser_beside_lint().into_iter().for_each(|one| summary.add(one));
             }
-        });
-        lines.push(format!(
-            "{:10} {:4} passed {:3} failed {:3} skipped  in {} s",
-            format!("{part:?}"),
-            count.passed,
-            count.failed,
-            count.skipped,
-            at.elapsed().as_secs()
-        ));
-        lines.extend(count.left_out.iter().map(|reason| format!("           not run: {reason}")));
-        total.add(count);
-    }
-    println!("\n{}\nin {} s", lines.join("\n"), began.elapsed().as_secs());
-    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
-    if total.failed > 0 {
-        std::process::exit(1);
-    }
-    Ok(())
-}
-
-fn lint() -> anyhow::Result<Count> {
-    check::run()?;
-    let left_out = check::dependencies()?.map(str::to_owned).into_iter().collect();
-    Ok(Count { passed: 1, left_out, ..Count::default() })
-}
-
-/// `cargo test` over all crates, with a PostgreSQL of its own and the emulators of stores that some tests need, which are
-/// ignored without; the counts are read from its closing lines.
-fn rust() -> anyhow::Result<Count> {
-    say("Unit and integration tests");
-    let scratch = Scratch::start()?;
-    let tests = |more: &[&str]| {
-        let mut tests = cargo();
-        tests.args(["test", "--workspace", "--no-fail-fast"]).args(more).env("DATABASE_URL", scratch.url());
-        tests.env("TOYGRES_AZURITE", emulators::azurite()).env("TOYGRES_MOTO", emulators::moto());
-        tests
-    };
-    let mut count = counted(&mut tests(&[]))?;
-    // What is ignored there needs an emulator, which comes now, or a cluster, which is a part of its own.
-    let remote = counted(&mut tests(&["--test", "remote", "--test", "stores", "--", "--ignored"]))?;
-    count.passed += remote.passed;
-    count.failed += remote.failed;
-    count.skipped = remote.skipped;
-    Ok(count)
-}
-
-/// Runs `cargo test` and counts by the closing lines of its programs.
-pub(crate) fn counted(tests: &mut Command) -> anyhow::Result<Count> {
-    let mut child = tests.env("SQLX_OFFLINE", "true").stdout(Stdio::piped()).spawn()?;
-    let mut count = Count::default();
-    for line in BufReader::new(child.stdout.take().context("cargo's output")?).lines() {
-        let line = line?;
-        println!("{line}");
-        if let Some(result) = line.strip_prefix("test result: ") {
-            let number = |word: &str| {
-                let before = result.split(word).next()?.trim_end();
-                before.rsplit([' ', ';', '.']).next()?.parse::<u64>().ok()
-            };
-            count.passed += number(" passed").unwrap_or(0);
-            count.failed += number(" failed").unwrap_or(0);
-            count.skipped += number(" ignored").unwrap_or(0);
+            part => summary.add(Timed::run(&format!("{part:?}"), || part.run())),
         }
     }
-    let status = child.wait()?;
-    if !status.success() && count.failed == 0 {
-        anyhow::bail!("cargo test ended with {status}");
+    summary.finish()
+}
+
+/// Runs Lint while the stories run. They leave the processors idle most of the time and build nothing, so that no cargo waits for
+/// another one. Lint has the lowest priority.
+fn browser_beside_lint() -> [Timed; 2] {
+    std::thread::scope(|scope| {
+        let lint = scope.spawn(|| {
+            // On Linux the priority is that of this thread and of the processes that it starts.
+            let _ = rustix::process::nice(19);
+            Timed::run("Lint", || Part::Lint.run())
+        });
+        let browser = Timed::run("Browser", || Part::Browser.run());
+        let lint = lint.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        [lint, browser]
+    })
+}
+
+/// Runs the checks that are named, or all.
+pub(crate) fn lint(only: &[lint::Check]) -> anyhow::Result<()> {
+    let mut summary = Summary::start();
+    summary.add(Timed::run("Lint", || Ok(lint::run(only))));
+    summary.finish()
+}
+
+/// A part that was run.
+struct Timed {
+    name: String,
+    report: Report,
+    took: Duration,
+}
+
+impl Timed {
+    /// Runs a part. One that ends with an error counts as a failed test.
+    fn run(name: &str, part: impl FnOnce() -> anyhow::Result<Report>) -> Self {
+        let start = Instant::now();
+        let report = part().unwrap_or_else(|error| Report::failed(format!("{error:#}")));
+        Self { name: name.to_owned(), report, took: start.elapsed() }
     }
-    Ok(count)
+}
+
+/// The closing lines of all parts.
+struct Summary {
+    start: Instant,
+    total: Report,
+    lines: Vec<String>,
+}
+
+impl Summary {
+    fn start() -> Self {
+        Self { start: Instant::now(), total: Report::default(), lines: Vec::new() }
+    }
+
+    fn add(&mut self, part: Timed) {
+        self.lines.extend(part.report.lines(&part.name, part.took));
+        self.total.add(part.report);
+    }
+
+    /// Prints the summary. The last line is the one that CI reads.
+    ///
+    /// # Errors
+    /// A test failed.
+    fn finish(self) -> anyhow::Result<()> {
+        let Report { passed, failed, skipped, .. } = self.total;
+        println!("\n{}\nin {} s", self.lines.join("\n"), self.start.elapsed().as_secs());
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        anyhow::ensure!(failed == 0, "{failed} tests failed");
+        Ok(())
+    }
+}
+
+/// Installs and builds what the parts need. Programs are compiled while packages are downloaded, and the site beside the tests: a
+/// build's last crates leave a processor idle.
+fn prepare(parts: &[Part]) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    match parts {
+        [Part::Lint] => {}
+        [Part::Rust] => {
+            report.phase("installing", setup::for_rust_tests)?;
+            report.phase("programs", build::programs)?;
+            report.phase("tests, compiling", rust_tests::compile)?;
+        }
+        _ => std::thread::scope(|scope| {
+            let site = scope.spawn(|| {
+                let mut report = Report::default();
+                report.phase("installing, at the same time", setup::for_test)?;
+                report.phase("site, at the same time", || build::whole_site(build::Profile::Dev))?;
+                anyhow::Ok(report)
+            });
+            report.phase("programs", build::programs)?;
+            if parts.contains(&Part::Rust) {
+                report.phase("tests, compiling", rust_tests::compile)?;
+            }
+            report.add(site.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            anyhow::Ok(())
+        })?,
+    }
+    Ok(report)
 }

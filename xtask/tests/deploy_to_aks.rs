@@ -1,5 +1,4 @@
-//! `deploy/deploy-to-aks.sh` with programs that stand in for az, kubectl and cargo: what it calls, what it calls again, and
-//! what it never shows.
+//! `deploy/deploy-to-aks.sh` with a fake az, kubectl and cargo: its calls, what a second run repeats, and what it never prints.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -8,17 +7,17 @@ use std::process::{Command, Output};
 
 const DATABASE_URL: &str = "postgres://toygres:canary-5b1c@db.test/toygres";
 
-/// A machine with the stand-ins, and an Azure that remembers.
-struct Azure {
+/// A directory with the fake programs and the state of the fake Azure.
+struct FakeAzure {
     dir: tempfile::TempDir,
 }
 
-impl Azure {
+impl FakeAzure {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let stand_in = root().join("xtask/tests/stand-in.sh");
+        let fake = root().join("xtask/tests/fake.sh");
         for program in ["az", "kubectl", "cargo"] {
-            std::os::unix::fs::symlink(&stand_in, dir.path().join(program)).unwrap();
+            std::os::unix::fs::symlink(&fake, dir.path().join(program)).unwrap();
         }
         Self { dir }
     }
@@ -37,7 +36,7 @@ impl Azure {
         deploy
     }
 
-    /// The calls since the last time, without the names of temporary directories.
+    /// The calls since the last call of this function, with the paths of temporary directories replaced.
     fn calls(&self) -> Vec<String> {
         let file = self.dir.path().join("calls");
         let text = std::fs::read_to_string(&file).unwrap_or_default();
@@ -52,7 +51,7 @@ impl Azure {
         std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
     }
 
-    /// The settings of every overlay that was applied.
+    /// The settings and the kustomization of every overlay that was applied.
     fn applied(&self) -> Vec<(String, String)> {
         let entries = std::fs::read_dir(self.dir.path()).unwrap().flatten().map(|entry| entry.path());
         let overlays = entries.filter(|path| path.display().to_string().contains("/applied-"));
@@ -74,14 +73,15 @@ fn ran(command: &mut Command) -> Output {
     output
 }
 
+/// The calls that change something.
 fn changes(calls: &[String]) -> Vec<&str> {
-    let words = [" create ", " update ", " build ", " apply ", " set "];
-    calls.iter().map(String::as_str).filter(|call| words.iter().any(|word| call.contains(word))).collect()
+    let verbs = [" create ", " update ", " build ", " apply ", " set "];
+    calls.iter().map(String::as_str).filter(|call| verbs.iter().any(|verb| call.contains(verb))).collect()
 }
 
 #[test]
-fn a_dry_run_shows_every_command_and_calls_none() {
-    let azure = Azure::new();
+fn dry_run_prints_every_command_and_calls_none() {
+    let azure = FakeAzure::new();
     let output =
         ran(&mut azure.deploy(&["--acr", "shopregistry", "--dns-label", "shop-toygres", "--dry-run"]));
     let shown = String::from_utf8_lossy(&output.stdout);
@@ -102,15 +102,15 @@ fn a_dry_run_shows_every_command_and_calls_none() {
     ] {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
-    // The overlay is there to be looked at.
+    // The overlay exists, for review.
     let overlay = shown.split("kubectl kustomize ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
     assert!(Path::new(overlay).join("kustomization.yaml").is_file(), "{overlay}");
     assert_eq!(azure.calls(), Vec::<String>::new());
 }
 
 #[test]
-fn a_first_run_makes_all_and_the_next_ones_keep_it() {
-    let azure = Azure::new();
+fn later_runs_create_nothing_again() {
+    let azure = FakeAzure::new();
     ran(&mut azure.deploy(&["--image", "shop.azurecr.io/toygres:1"]));
     let first = azure.calls();
     let made = |part: &str| first.iter().filter(|call| call.contains(part)).count();
@@ -139,13 +139,16 @@ fn a_first_run_makes_all_and_the_next_ones_keep_it() {
         assert!(settings.contains("TOYGRES_STORE=az://shopimages/toygres-images"), "{settings}");
         assert!(settings.contains("TOYGRES_IMAGE=shop.azurecr.io/toygres:1"), "{settings}");
         assert!(settings.contains("JOB_CLIENT_ID=toygres-job-clientId"), "{settings}");
-        assert!(kustomization.contains("components/cms"), "no CMS was named, and none is made");
+        assert!(
+            kustomization.contains("components/cms"),
+            "no DATABASE_URL was given, and no state database is deployed"
+        );
     }
 }
 
 #[test]
-fn with_a_registry_the_image_is_built_there_and_the_cluster_may_pull_it() {
-    let azure = Azure::new();
+fn container_image_is_built_in_the_registry_and_the_cluster_can_pull_it() {
+    let azure = FakeAzure::new();
     ran(&mut azure.deploy(&["--acr", "shopregistry"]));
     let calls = azure.calls();
     let made = |part: &str| calls.iter().any(|call| call.contains(part));
@@ -163,29 +166,32 @@ fn with_a_registry_the_image_is_built_there_and_the_cluster_may_pull_it() {
 }
 
 #[test]
-fn secrets_are_made_once_and_shown_nowhere() {
-    let azure = Azure::new();
+fn secrets_are_created_once_and_never_printed() {
+    let azure = FakeAzure::new();
     let mut deploy = azure.deploy(&["--image", "toygres:1"]);
     let output = ran(deploy.env("DATABASE_URL", DATABASE_URL).env("TOYGRES_ADMIN_PASSWORD", "canary-77aa"));
     let secrets = azure.file("secrets");
     assert!(
         secrets.contains(&format!("DATABASE_URL={DATABASE_URL}\n")),
-        "the CMS is not the one that was named"
+        "the state database is not that of DATABASE_URL"
     );
-    assert!(!secrets.contains("CMS_PASSWORD"), "a CMS of its own has a password though it is not made");
+    assert!(
+        !secrets.contains("CMS_PASSWORD"),
+        "there is a password for a state database that is not deployed"
+    );
     let key = secrets.lines().find_map(|line| line.strip_prefix("TOYGRES_ENCRYPTION_KEY=")).unwrap();
     assert_eq!(key.len(), 44, "a key is 32 bytes in base64");
     let shown = [&output.stdout[..], &output.stderr[..], azure.calls().join("\n").as_bytes()].concat();
     let shown = String::from_utf8_lossy(&shown);
     for secret in ["canary-5b1c", "canary-77aa", key] {
-        assert!(!shown.contains(secret), "{secret} is shown");
+        assert!(!shown.contains(secret), "{secret} is printed");
     }
     assert!(azure.applied().iter().all(|(_, kustomization)| !kustomization.contains("components/cms")));
 }
 
 #[test]
-fn a_failure_that_is_not_absence_ends_it_before_anything_is_made() {
-    let azure = Azure::new();
+fn error_other_than_not_found_stops_before_anything_is_created() {
+    let azure = FakeAzure::new();
     let output =
         azure.deploy(&["--image", "toygres:1"]).env("REFUSE", "az storage account show").output().unwrap();
     assert!(!output.status.success());
@@ -194,8 +200,8 @@ fn a_failure_that_is_not_absence_ends_it_before_anything_is_made() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
-    let azure = Azure::new();
+fn missing_option_is_named() {
+    let azure = FakeAzure::new();
     let output = azure.deploy(&[]).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--acr"));
@@ -203,8 +209,8 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn what_azure_would_refuse_is_refused_before_anything_is_made() {
-    let azure = Azure::new();
+fn values_that_azure_refuses_are_refused_before_anything_is_created() {
+    let azure = FakeAzure::new();
     for wrong in [
         ["--dns-label", "shop: {}\n"],
         ["--dns-label", "-shop"],
@@ -213,12 +219,12 @@ fn what_azure_would_refuse_is_refused_before_anything_is_made() {
         ["--public-url", "toygres.example"],
     ] {
         let output = azure.deploy(&["--image", "toygres:1"]).args(wrong).output().unwrap();
-        let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && words.contains(wrong[0]), "{wrong:?}: {words}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(wrong[0]), "{wrong:?}: {error}");
         assert_eq!(azure.calls(), Vec::<String>::new());
     }
     let password =
         azure.deploy(&["--image", "toygres:1"]).env("TOYGRES_ADMIN_PASSWORD", "two\nlines").output();
-    let words = String::from_utf8_lossy(&password.unwrap().stderr).into_owned();
-    assert!(words.contains("TOYGRES_ADMIN_PASSWORD has more than one line"), "{words}");
+    let error = String::from_utf8_lossy(&password.unwrap().stderr).into_owned();
+    assert!(error.contains("TOYGRES_ADMIN_PASSWORD has more than one line"), "{error}");
 }

@@ -58,7 +58,9 @@ pub async fn list_instances() -> Result<Vec<InstanceRow>> {
     let overview = control::overview::get(&services).await?;
     let backing_up = |id| {
         overview.running.iter().any(|run| {
-            run.state == RunState::Running && run.instance == Some(id) && run.workflow == model::WorkflowName::CreateImage
+            run.state == RunState::Running
+                && run.instance == Some(id)
+                && run.workflow == model::WorkflowName::CreateImage
         })
     };
     let row = |row: OverviewInstance| InstanceRow {

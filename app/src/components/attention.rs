@@ -21,9 +21,9 @@ pub struct AttentionItem {
 /// The order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Severity {
-    DataLoss,
-    Outage,
-    FailedRun,
+    Critical,
+    Major,
+    Minor,
 }
 
 /// The items of the overview that need attention, the most severe first.
@@ -38,8 +38,8 @@ pub fn attention_items(overview: &Overview) -> Vec<AttentionItem> {
 
 fn of_instance(instance: &Instance) -> Option<AttentionItem> {
     let (severity, title) = match (instance.status, instance.health, &instance.health_detail) {
-        (InstanceStatus::Running, Health::Down, _) => (Severity::Outage, "is unreachable"),
-        (InstanceStatus::Running, Health::Ok, Some(_)) => (Severity::DataLoss, "is at risk of data loss"),
+        (InstanceStatus::Running, Health::Down, _) => (Severity::Major, "is unreachable"),
+        (InstanceStatus::Running, Health::Ok, Some(_)) => (Severity::Critical, "is at risk of data loss"),
         _ => return None,
     };
     let reason = instance.health_detail.as_ref().map(model::Failure::message);
@@ -54,15 +54,20 @@ fn of_instance(instance: &Instance) -> Option<AttentionItem> {
 }
 
 fn of_run(run: &Run) -> AttentionItem {
-    let (severity, reason, action) = match run.state {
-        RunState::Stuck => (Severity::DataLoss, "Rollback failed. The run still holds its locks.", "Resolve"),
-        _ => (Severity::FailedRun, "The run failed and was rolled back.", "View error"),
+    let (severity, title, reason, action) = match run.state {
+        RunState::Stuck => (
+            Severity::Critical,
+            format!("Rollback failed: {}", run.title),
+            "The run still holds its locks. Fix the cause, then retry.",
+            "Resolve",
+        ),
+        _ => (Severity::Minor, run.title.clone(), "The run failed and was rolled back.", "View error"),
     };
     AttentionItem {
         severity,
         style: status_badge::run(run.state),
-        title: run.title.clone(),
-        reason: run.error.as_ref().map(model::Failure::message).unwrap_or_else(|| reason.to_owned()),
+        title,
+        reason: run.error.as_ref().map_or_else(|| reason.to_owned(), model::Failure::message),
         href: format!("/runs/{}", run.id),
         action,
     }

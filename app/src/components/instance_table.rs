@@ -27,7 +27,7 @@ pub fn InstanceTable(
                     <tr role="row">
                         <th scope="col" role="columnheader">"Instance"</th>
                         <th scope="col" role="columnheader">"State"</th>
-                        <th scope="col" role="columnheader" class="num">"Size"</th>
+                        <th scope="col" role="columnheader" class="num extra">"Size"</th>
                         <th scope="col" role="columnheader">"Images, last 14 days"</th>
                         <th scope="col" role="columnheader" class="slack">"Last image"</th>
                         <th scope="col" role="columnheader">"Last proven"</th>
@@ -62,7 +62,7 @@ fn Row(instance: Instance, days: Vec<DayOfImages>, backing_up: bool, role: Role)
             <td role="cell" data-k="State">
                 <StatusBadge style=status_badge::instance(&instance) title=instance.health_detail.as_ref().map(ToString::to_string)/>
             </td>
-            <td role="cell" class="num" data-k="Size">{format::bytes_or_dash(instance.size_bytes)}</td>
+            <td role="cell" class="num extra" data-k="Size">{format::bytes_or_dash(instance.size_bytes)}</td>
             <td role="cell" class="full" data-k="Images, last 14 days">{history}</td>
             <td role="cell" class="slack" data-k="Last image">
                 {if backing_up {

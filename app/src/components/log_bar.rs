@@ -129,11 +129,15 @@ fn shown_lines(window: LogWindow) -> String {
     window.lines.with(|lines| match (lines.first(), lines.last()) {
         _ if newest == 0 => "no lines yet".to_owned(),
         (None, _) if filtered => format!("no matches in {total}"),
-        _ if filtered => format!(
-            "{} of {} shown, out of {total}",
-            format::count(lines.len() as u64),
-            format::quantity(window.matches.get(), "match", "matches"),
-        ),
+        _ if filtered => {
+            let matches = format::quantity(window.matches.get(), "match", "matches");
+            match i64::try_from(lines.len()) {
+                Ok(shown) if shown < window.matches.get() => {
+                    format!("{} of {matches} in {total}", format::count(shown))
+                }
+                _ => format!("{matches} in {total}"),
+            }
+        }
         (Some(first), Some(last)) if first.n > 1 || last.n < newest => format!(
             "lines {} to {} of {}; the download contains all",
             format::count(first.n),

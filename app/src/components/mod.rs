@@ -34,3 +34,6 @@ pub mod step_table;
 pub mod target_fields;
 pub mod time;
 pub mod toast;
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests;

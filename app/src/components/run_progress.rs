@@ -60,7 +60,8 @@ fn StepProgress(run: Run, waits_for: Option<String>) -> impl IntoView {
     let steps = (u64::try_from(run.position).unwrap_or(0), u64::try_from(run.steps.max(1)).unwrap_or(1));
     let (done, total) = measured.unwrap_or(steps);
     let percent = done.saturating_mul(100) / total.max(1);
-    let title = format!("Step {} of {}: {}", run.position + 1, run.steps, run.step_title().unwrap_or_default());
+    let title =
+        format!("Step {} of {}: {}", run.position + 1, run.steps, run.step_title().unwrap_or_default());
     view! {
         <section class="run-progress big" aria-labelledby="progress-h">
             <h2 id="progress-h" class="row">
@@ -85,7 +86,12 @@ fn StepProgress(run: Run, waits_for: Option<String>) -> impl IntoView {
 #[component]
 fn Rollback(run: Run) -> impl IntoView {
     let name = run.step.clone().unwrap_or_default();
-    let title = format!("Rolling back step {} of {}: {}", run.position + 1, run.steps, run.step_title().unwrap_or_default());
+    let title = format!(
+        "Rolling back step {} of {}: {}",
+        run.position + 1,
+        run.steps,
+        run.step_title().unwrap_or_default()
+    );
     view! {
         <section class="run-progress big undo" aria-labelledby="progress-h">
             <h2 id="progress-h" title=name>{title}</h2>

@@ -1,6 +1,6 @@
 //! Labels of values that several pages show.
 
-use model::ImageType;
+use model::{Image, ImageType};
 
 /// The label of an image type, in a sentence.
 pub(super) fn image_type(image_type: ImageType) -> &'static str {
@@ -17,4 +17,9 @@ pub(super) fn image_type_options() -> Vec<(String, String)> {
         ImageType::PgDurable => "PostgreSQL with pg_durable (durable functions inside the database)",
     };
     ImageType::ALL.iter().map(|one| (one.to_string(), label(*one).to_owned())).collect()
+}
+
+/// `1 of 6 databases` if the image holds fewer databases than its source had.
+pub(super) fn partial(image: &Image) -> Option<String> {
+    image.partial().map(|(held, existing)| format!("{held} of {existing} databases"))
 }

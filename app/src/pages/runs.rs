@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use leptos_router::params::ParamsMap;
 use model::page::Page;
-use model::{Run, RunState};
+use model::{Run, RunState, WorkflowName};
 
 use crate::api::runs::{RunFilter, list_runs};
 use crate::components::empty_state::EmptyState;
@@ -18,19 +18,6 @@ use crate::components::run_rows::EndedRuns;
 use crate::components::status_badge;
 use crate::live::use_live;
 use crate::url;
-
-/// The workflows and their labels in the filter.
-const WORKFLOWS: [(&str, &str); 9] = [
-    ("create-image", "Back up"),
-    ("restore-image", "Restore"),
-    ("create-instance", "Create instance"),
-    ("verify-image", "Verify image"),
-    ("start-instance", "Start instance"),
-    ("stop-instance", "Stop instance"),
-    ("delete-instance", "Delete instance"),
-    ("delete-image", "Delete image"),
-    ("test-platform", "Test jobs"),
-];
 
 /// The page of all runs.
 #[component]
@@ -146,7 +133,8 @@ fn address(filter: &RunFilter) -> String {
 #[component]
 fn Filters(filter: RunFilter) -> impl IntoView {
     let states = RunState::ALL.iter().map(|state| (state.as_str(), status_badge::run(*state).label));
-    let workflows = WORKFLOWS.iter().map(|(name, label)| (*name, (*label).to_owned()));
+    let workflows =
+        WorkflowName::ALL.iter().filter_map(|name| Some((name.as_str(), label(*name)?.to_owned())));
     view! {
         <form class="filters" method="get" action="/runs" role="search" aria-label="Filter runs">
             <p class="field">
@@ -167,6 +155,22 @@ fn Filters(filter: RunFilter) -> impl IntoView {
         </form>
     }
     .into_any()
+}
+
+/// The label of a workflow in the filter; none if it cannot be selected.
+fn label(workflow: WorkflowName) -> Option<&'static str> {
+    Some(match workflow {
+        WorkflowName::CreateImage => "Back up",
+        WorkflowName::RestoreImage => "Restore",
+        WorkflowName::CreateInstance => "Create instance",
+        WorkflowName::VerifyImage => "Verify image",
+        WorkflowName::DeleteImage => "Delete image",
+        WorkflowName::DeleteInstance => "Delete instance",
+        WorkflowName::StartInstance => "Start instance",
+        WorkflowName::StopInstance => "Stop instance",
+        WorkflowName::TestPlatform => "Test jobs",
+        WorkflowName::Unknown => return None,
+    })
 }
 
 /// The options of a select field: any, or one of `choices`, which are values and labels.

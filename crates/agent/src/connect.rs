@@ -62,8 +62,7 @@ async fn resolve(to: &Connection) -> Result<Vec<IpAddr>, Failure> {
     if let Ok(ip) = to.host.parse() {
         return Ok(vec![ip]);
     }
-    let unresolved =
-        |reason: String| Failure::new(FailureCode::HostNotResolved, reason).on(to.host.clone());
+    let unresolved = |reason: String| Failure::new(FailureCode::HostNotResolved, reason).on(to.host.clone());
     let found = tokio::net::lookup_host((to.host.as_str(), to.port)).await;
     let found = found.map_err(|error| unresolved(format!("the host name does not resolve: {error}")))?;
     let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
@@ -152,7 +151,8 @@ mod tests {
             ("57P01", "ProcessInterrupts", FailureCode::ConnectionLost),
             ("XX000", "x", FailureCode::Other),
         ] {
-            let port = server(error_response(&[('C', state), ('M', "refused: s3cret-pw"), ('R', routine)])).await;
+            let port =
+                server(error_response(&[('C', state), ('M', "refused: s3cret-pw"), ('R', routine)])).await;
             let failure = failure(target("127.0.0.1", port, TlsMode::Disable), Some("s3cret-pw")).await;
             assert_eq!(failure.code, code, "{state}");
             assert_eq!(failure.subject, Some(format!("127.0.0.1:{port}")));
@@ -167,7 +167,8 @@ mod tests {
         let without_tls = server(b"N").await;
         let asks_for_password = server(b"R\0\0\0\x08\0\0\0\x03").await;
         let asks_for_kerberos = server(b"R\0\0\0\x08\0\0\0\x07").await;
-        let is_closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("a port").port();
+        let is_closed =
+            TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("a port").port();
         for (host, port, tls, code) in [
             ("127.0.0.1", http, TlsMode::Disable, FailureCode::NotPostgres),
             ("127.0.0.1", closes, TlsMode::Disable, FailureCode::ConnectionLost),

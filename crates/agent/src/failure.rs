@@ -31,10 +31,9 @@ pub(crate) fn outcome_of(error: &anyhow::Error) -> Option<Outcome> {
 pub(crate) fn failure_of(error: &anyhow::Error, unspecific: FailureCode, redactor: &Redactor) -> Failure {
     let known = error.chain().find_map(failure_of_cause);
     let from_postgres = error.chain().any(|cause| cause.is::<tokio_postgres::Error>());
-    let code = known.as_ref().map_or(
-        if from_postgres { unspecific } else { FailureCode::Other },
-        |failure| failure.code,
-    );
+    let code = known
+        .as_ref()
+        .map_or(if from_postgres { unspecific } else { FailureCode::Other }, |failure| failure.code);
     Failure { code, subject: known.and_then(|failure| failure.subject), detail: describe(error, redactor) }
 }
 
@@ -139,9 +138,6 @@ mod tests {
     #[test]
     fn error_of_an_image_keeps_its_code_and_object() {
         let missing = failure(&anyhow::Error::from(image::Error::Missing("k".to_owned())));
-        assert_eq!(
-            (missing.code, missing.subject.as_deref()),
-            (FailureCode::ObjectMissing, Some("k"))
-        );
+        assert_eq!((missing.code, missing.subject.as_deref()), (FailureCode::ObjectMissing, Some("k")));
     }
 }

@@ -23,12 +23,13 @@ pub(crate) async fn probe(job: &Job, target: &Connection, dns_seconds: u64) -> R
     loop {
         let failure = match connect(job, target, &target.database).await {
             Ok(client) => {
-                return properties(&client).await.with_context(|| format!("connected to {}", address(target)));
+                return properties(&client)
+                    .await
+                    .with_context(|| format!("connected to {}", address(target)));
             }
             Err(failure) => failure,
         };
-        let may_appear =
-            has_host_name(target) && ExitClass::from(failure.code) == ExitClass::Unreachable;
+        let may_appear = has_host_name(target) && ExitClass::from(failure.code) == ExitClass::Unreachable;
         if !may_appear || Instant::now() + INTERVAL > deadline {
             return Err(failure.into());
         }

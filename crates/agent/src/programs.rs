@@ -66,7 +66,10 @@ fn choose(
     let failure = match found.last() {
         Some(newest) => Failure::new(
             FailureCode::ProgramsOutdated,
-            format!("the server's major version is {major}, the newest programs in {place} are {}", newest.version),
+            format!(
+                "the server's major version is {major}, the newest programs in {place} are {}",
+                newest.version
+            ),
         ),
         None => Failure::new(
             FailureCode::ProgramsMissing,
@@ -143,7 +146,8 @@ mod tests {
 
     #[test]
     fn older_programs_are_refused_and_the_next_newer_version_is_chosen() {
-        let taken = choose(vec![programs(18), programs(15), programs(17)], 16, FOR_BACKUP, None).expect("17 is newer");
+        let taken = choose(vec![programs(18), programs(15), programs(17)], 16, FOR_BACKUP, None)
+            .expect("17 is newer");
         assert_eq!(taken.major, 17);
         let refused = choose(vec![programs(15)], 16, FOR_BACKUP, None).expect_err("15 is older");
         assert_eq!(refused.code, FailureCode::ProgramsOutdated);

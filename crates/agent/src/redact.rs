@@ -20,7 +20,15 @@ const DISTINCTIVE: usize = 8;
 const LONG: usize = 20;
 /// The names of secret values in connection strings, URLs, SQL, JSON and headers.
 const NAMES: [&str; 10] = [
-    "password", "pgpassword", "passwd", "pwd", "secret", "secret_access_key", "account_key", "token", "sig",
+    "password",
+    "pgpassword",
+    "passwd",
+    "pwd",
+    "secret",
+    "secret_access_key",
+    "account_key",
+    "token",
+    "sig",
     "x-amz-signature",
 ];
 

@@ -66,7 +66,8 @@ mod tests {
             (0..20).map(|n| format!("{n} {}", "\u{1F418}\"".repeat(100))).collect();
         let receipt = Receipt { difference_count: 20, differences, ..Receipt::default() };
         let outcome = Outcome::Restore { receipt, version: "15.20".into(), major: 15 };
-        let failure = Failure::new(FailureCode::RestoreDiffers, "\u{1F418}".repeat(4000)).on("x".repeat(9000));
+        let failure =
+            Failure::new(FailureCode::RestoreDiffers, "\u{1F418}".repeat(4000)).on("x".repeat(9000));
         let result = AgentResult { failure: Some(failure), events: 7, outcome: Some(outcome) };
         assert!(size(&result) > MAX_RESULT);
         let fitted = fitted(result);

@@ -54,7 +54,8 @@ pub(crate) async fn from_files(files: &Files) -> ExitClass {
 fn read(files: &Files) -> Result<(AgentTask, Secrets)> {
     let path = files.task.display();
     let invalid = |reason: String| Failure::new(FailureCode::TaskInvalid, reason).on(path.to_string());
-    let text = std::fs::read(&files.task).map_err(|error| invalid(format!("cannot read the task: {error}")))?;
+    let text =
+        std::fs::read(&files.task).map_err(|error| invalid(format!("cannot read the task: {error}")))?;
     let task =
         serde_json::from_slice(&text).map_err(|error| invalid(format!("the task is invalid: {error}")))?;
     let secrets = files.secrets.as_deref().map(Secrets::read).transpose()?.unwrap_or_default();

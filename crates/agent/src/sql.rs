@@ -11,7 +11,6 @@ pub(crate) const PORTABLE_SETTINGS: &str = "set search_path = ''; set datestyle 
      select pg_catalog.set_config(name, '5s', false) from pg_catalog.pg_settings where name = 'client_connection_check_interval' \
      and pg_catalog.version() ~* 'linux|darwin|bsd'";
 
-
 /// A name, quoted.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -157,8 +157,9 @@ fn describe(manifest: &Manifest) -> String {
 /// The superuser's password: from a file, from the environment, or from a prompt.
 fn password(args: &RestoreArgs, superuser: &str) -> Result<SecretString> {
     if let Some(path) = &args.password_file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::new(FailureCode::PasswordMissing, error.to_string()).on(path.display().to_string()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::new(FailureCode::PasswordMissing, error.to_string()).on(path.display().to_string())
+        })?;
         return Ok(text.trim_end_matches(['\n', '\r']).into());
     }
     if let Ok(password) = std::env::var(ENV_PASSWORD) {

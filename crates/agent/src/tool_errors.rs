@@ -100,7 +100,9 @@ pub(crate) struct Reported {
 pub(crate) fn read(lines: &[impl AsRef<str>]) -> Reported {
     let lines: Vec<&str> = without_statements(lines.iter().map(AsRef::as_ref)).collect();
     let is_lock = lines.iter().any(|line| line.contains("Query was: LOCK TABLE "));
-    let errors = lines.iter().filter_map(|line| Some(&line[ERRORS.iter().filter_map(|mark| line.find(mark)).min()?..]));
+    let errors = lines
+        .iter()
+        .filter_map(|line| Some(&line[ERRORS.iter().filter_map(|mark| line.find(mark)).min()?..]));
     // An error may tell its cause in the detail only.
     let details = lines.iter().filter(|line| line.starts_with("DETAIL:")).copied();
     for message in errors.chain(details) {
@@ -198,7 +200,10 @@ mod tests {
                 "pg_restore: error: could not execute query: ERROR:  invalid input syntax for type integer: \"abc\"",
                 FailureCode::DataInvalid,
             ),
-            ("pg_restore: error: could not execute query: ERROR:  division by zero", FailureCode::DataInvalid),
+            (
+                "pg_restore: error: could not execute query: ERROR:  division by zero",
+                FailureCode::DataInvalid,
+            ),
             (
                 "pg_restore: error: could not execute query: ERROR:  relation \"ch\" already exists",
                 FailureCode::StatementInvalid,
@@ -266,7 +271,10 @@ mod tests {
                 "pg_dump: error: query failed: ERROR:  out of shared memory\nHINT:  You might need to increase max_locks_per_transaction.",
                 FailureCode::LockTableFull,
             ),
-            ("pg_restore: error: could not execute query: ERROR:  out of memory", FailureCode::ServerOutOfMemory),
+            (
+                "pg_restore: error: could not execute query: ERROR:  out of memory",
+                FailureCode::ServerOutOfMemory,
+            ),
             (
                 "pg_restore: error: could not execute query: ERROR:  could not extend file \"base/1/2\": No space left on device",
                 FailureCode::DiskFull,

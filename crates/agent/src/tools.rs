@@ -193,16 +193,10 @@ mod tests {
         let script = "echo 'pg_restore: error: could not execute query: ERROR:  relation \"a\" does not exist' >&2; exit 1";
         let error = run(script, &[]).await.expect_err("exit 1");
         let failure = error.downcast_ref::<Failure>().expect("a failure");
-        assert_eq!(
-            (failure.code, failure.subject.as_deref()),
-            (FailureCode::StatementInvalid, Some("a"))
-        );
+        assert_eq!((failure.code, failure.subject.as_deref()), (FailureCode::StatementInvalid, Some("a")));
         let error = run("exit 3", &[]).await.expect_err("exit 3");
         let failure = error.downcast_ref::<Failure>().expect("a failure");
-        assert_eq!(
-            (failure.code, failure.detail.as_str()),
-            (FailureCode::DumpFailed, "sh: exit status: 3")
-        );
+        assert_eq!((failure.code, failure.detail.as_str()), (FailureCode::DumpFailed, "sh: exit status: 3"));
     }
 
     #[tokio::test]

@@ -35,9 +35,6 @@ pub(crate) async fn verify(job: &Job, from: &Location) -> Result<Outcome> {
         })
         .await?;
     meter.phase("verified");
-    job.log(
-        Level::Info,
-        format!("all checksums match: {} objects, {} bytes", read.objects, read.bytes),
-    );
+    job.log(Level::Info, format!("all checksums match: {} objects, {} bytes", read.objects, read.bytes));
     Ok(Outcome::Verify { objects: read.objects, bytes: read.bytes })
 }

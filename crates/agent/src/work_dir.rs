@@ -37,7 +37,8 @@ impl WorkDir {
     /// The file cannot be written, or cannot represent the password.
     pub(crate) fn passfile(&self, password: &str) -> Result<PathBuf> {
         if password.contains(['\n', '\r', '\0']) {
-            let detail = "the password contains a line break or NUL, which a password file of libpq cannot represent";
+            let detail =
+                "the password contains a line break or NUL, which a password file of libpq cannot represent";
             return Err(Failure::new(FailureCode::Refused, detail).into());
         }
         let path = self.0.join("pgpass");

@@ -1,4 +1,4 @@
-//! The whole contract between the server and the agent: the task that goes in, the events and the result that come out.
+//! The contract between the server and the agent: the task, the events and the result of a job.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,39 +6,41 @@ use uuid::Uuid;
 
 use crate::failure::{Failure, FailureCode};
 use crate::id::ImageId;
-use crate::image::ImageType;
+use crate::image_type::ImageType;
 use crate::instance::TlsMode;
+use crate::log::Level;
 use crate::run::{Progress, Receipt};
-use crate::text_enum::text_enum;
 
-/// Names the directory that holds the job's secrets, one file each, named as the task names them.
+pub use crate::exit_class::ExitClass;
+
+/// The environment variable with the directory of the job's secrets: one file for each, named as in the task.
 pub const ENV_SECRETS: &str = "TOYGRES_SECRETS";
-/// Names the file that holds the task, as JSON.
+/// The environment variable with the path of the task, a JSON file.
 pub const ENV_TASK: &str = "TOYGRES_TASK";
-/// Names the file that the result goes to (the termination message on Kubernetes).
+/// The environment variable with the path of the result file (the termination message on Kubernetes).
 pub const ENV_RESULT: &str = "TOYGRES_RESULT";
-/// The secret in [`ENV_SECRETS`] that holds the password of [`Connection`].
+/// The name of the secret in [`ENV_SECRETS`] with the password of the [`Connection`].
 pub const SECRET_PASSWORD: &str = "password";
-/// The secret in [`ENV_SECRETS`] that holds the options of the task's store: a JSON object of texts, by the names that the
-/// object store's library gives them. They win over what the environment says.
+/// The name of the secret in [`ENV_SECRETS`] with the options of the task's store: a JSON object of strings, by the names of
+/// object_store. They take precedence over the environment.
 pub const SECRET_STORE: &str = "store.json";
-/// The longest log message in bytes; longer ones are cut and end in `…`.
+/// The maximum length of a log message in bytes. Longer messages are truncated and end in `…`.
 pub const MAX_MESSAGE: usize = 8 * 1024;
-/// The longest result in bytes of JSON: what a termination message holds.
+/// The maximum size of a result in bytes of JSON: the limit of a termination message.
 pub const MAX_RESULT: usize = 4 * 1024;
 
-/// What an agent is to do. It holds no secret: those come as files.
+/// The task of an agent. It contains no secrets; they are files in [`ENV_SECRETS`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentTask {
-    /// The run; with step and attempt it names everything that the job makes.
+    /// The run. Run, step and attempt identify everything that the job creates.
     pub run: Uuid,
     /// The step's name.
     pub step: String,
     /// The attempt, from 1.
     pub attempt: i32,
-    /// What to do.
+    /// The work.
     pub work: Work,
-    /// Where the job's log segments go: `log-<k>.jsonl` below this prefix of the store; nowhere if none.
+    /// The prefix below which the log segments `log-<k>.jsonl` are written; none if the log is not stored.
     pub log: Option<Location>,
 }
 
@@ -47,14 +49,14 @@ pub struct AgentTask {
 pub struct Location {
     /// The store: `file:///…`, `pvc://…`, `az://…` or `s3://…`; its options are the secret [`SECRET_STORE`].
     pub store: String,
-    /// The prefix below it, UUIDs and numbers only, no slash at either end.
+    /// The prefix in the store: UUIDs and numbers, without a slash at the ends.
     pub prefix: String,
 }
 
-/// How to reach a server; the password is the secret [`SECRET_PASSWORD`].
+/// The connection parameters of a server. The password is the secret [`SECRET_PASSWORD`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
-    /// Host name, address, or the absolute path of a socket directory.
+    /// A host name, an IP address, or the absolute path of a socket directory.
     pub host: String,
     /// The port.
     pub port: u16,
@@ -62,192 +64,100 @@ pub struct Connection {
     pub username: String,
     /// The database to connect to first.
     pub database: String,
-    /// How to protect it.
+    /// The TLS mode.
     pub tls: TlsMode,
 }
 
-/// The kinds of work.
+/// The work of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
-    /// Copies a server into an image.
+    /// Backs up a server into an image.
     Backup {
         /// The image.
         image: ImageId,
-        /// Where it goes: the attempt's prefix.
+        /// Where the image is written: the prefix of the attempt.
         to: Location,
         /// The server.
         source: Connection,
-        /// Stock or pg_durable, for the manifest.
+        /// The type of the instance, for the manifest.
         image_type: ImageType,
-        /// Only these databases; all if empty.
+        /// The databases to back up; all if empty.
         databases: Vec<String>,
-        /// How many connections copy rows at once.
+        /// The number of connections that copy rows concurrently.
         streams: usize,
-        /// Where the programs of the source's major version are; found by the agent if none.
+        /// The directory of the PostgreSQL programs of the source's major version; the agent searches for it if none.
         bin_dir: Option<String>,
     },
-    /// Fills a fresh data directory from an image and hands it over, stopped.
+    /// Restores an image into a new data directory and stops the server.
     Restore {
         /// Where the image is.
         from: Location,
-        /// The data directory to make; it must be missing or empty, or left by an earlier attempt of this run.
+        /// The data directory to create. It must not exist, be empty, or be left by an earlier attempt of this run.
         data_dir: String,
-        /// The superuser that the instance is to have (the source's); its password is [`SECRET_PASSWORD`].
+        /// The superuser of the instance (that of the source). Its password is the secret [`SECRET_PASSWORD`].
         superuser: String,
-        /// How many connections copy rows at once.
+        /// The number of connections that copy rows concurrently.
         streams: usize,
-        /// Where the programs of the target's version are; found by the agent if none.
+        /// The directory of the PostgreSQL programs of the target's version; the agent searches for it if none.
         bin_dir: Option<String>,
     },
-    /// Reads every object of an image back and compares it with the manifest.
+    /// Verifies an image: reads every byte back and compares it with the manifest.
     Verify {
         /// Where the image is.
         from: Location,
     },
-    /// Connects to a server and reports its facts: the connection test.
+    /// Tests the connection to a server and reports facts about it.
     Probe {
         /// The server.
         target: Connection,
-        /// How long to go on while the name does not resolve, in seconds.
+        /// How long to retry while the host name does not resolve, in seconds.
         dns_seconds: u64,
     },
-    /// Says so many lines; for tests of the log's way.
+    /// Writes log lines, to test the platform.
     Talk {
-        /// How many.
+        /// The number of lines.
         lines: u64,
     },
-    /// Writes, reads, lists and deletes an object in a store: whether jobs can use it.
+    /// Tests whether jobs can use a store: writes, reads, lists and deletes an object.
     ProbeStore {
         /// The store's address.
         store: String,
     },
 }
 
-text_enum! {
-    /// How grave a log line is.
-    Level {
-        /// For whoever looks for a cause.
-        Debug = "debug",
-        /// What goes on.
-        Info = "info",
-        /// Know this.
-        Warn = "warn",
-        /// What went wrong.
-        Error = "error",
-    }
-}
-
 /// One line of an agent's standard output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentEvent {
-    /// Its number, from 1, without gaps in one attempt.
+    /// The number of the event in the attempt, from 1, without gaps.
     pub seq: u64,
-    /// When, by the agent's clock.
+    /// The time, by the agent's clock.
     pub at: DateTime<Utc>,
-    /// What.
+    /// The content.
     #[serde(flatten)]
     pub body: EventBody,
 }
 
-/// What an event says.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventBody {
-    /// A line for people.
+    /// A log line.
     Log {
-        /// How grave.
+        /// The severity.
         level: Level,
-        /// One line, secrets taken out.
+        /// The text, one line, secrets removed.
         message: String,
     },
-    /// How far the job is.
+    /// The progress of the job.
     Progress(Progress),
     /// What a job that has not started waits for. Platforms report it; agents never do.
     Waiting(Failure),
-    /// How it ended; the last event.
+    /// The result; the last event.
     Result(AgentResult),
 }
 
-text_enum! {
-    /// The class of an exit, which decides what happens next.
-    ExitClass {
-        /// All done and checked.
-        Ok = "ok",
-        /// The task cannot work as it is: retrying is no use.
-        Configuration = "configuration",
-        /// A server or store refused who we are.
-        Authentication = "authentication",
-        /// A server or store could not be reached.
-        Unreachable = "unreachable",
-        /// What was read is not what was written.
-        Verification = "verification",
-        /// It may work the next time.
-        Transient = "transient",
-        /// Somebody asked to stop.
-        Cancelled = "cancelled",
-    }
-}
-
-impl ExitClass {
-    /// The process' exit code.
-    #[must_use]
-    pub fn code(self) -> i32 {
-        match self {
-            Self::Ok => 0,
-            Self::Configuration => 10,
-            Self::Authentication => 11,
-            Self::Unreachable => 12,
-            Self::Verification => 13,
-            Self::Transient => 20,
-            Self::Cancelled => 143,
-        }
-    }
-
-    /// The class of an exit code; a code that the agent does not use is transient.
-    #[must_use]
-    pub fn of(code: i32) -> Self {
-        Self::ALL.iter().copied().find(|class| class.code() == code).unwrap_or(Self::Transient)
-    }
-}
-
-impl From<FailureCode> for ExitClass {
-    /// The class of a failure.
-    fn from(code: FailureCode) -> Self {
-        use FailureCode as Code;
-        match code {
-            Code::Cancelled => Self::Cancelled,
-            Code::ObjectDamaged | Code::ObjectMissing | Code::ManifestMissing | Code::RestoreDiffers => {
-                Self::Verification
-            }
-            Code::PasswordMissing
-            | Code::PasswordRejected
-            | Code::ConnectionNotAdmitted
-            | Code::LoginDenied
-            | Code::StoreAccessDenied
-            | Code::StoreKeyRejected
-            | Code::StoreCredentialsExpired
-            | Code::StoreCredentialsMissing
-            | Code::StoreKeysDisabled
-            | Code::StoreSasTooNarrow
-            | Code::StoreIdentityRejected
-            | Code::StoreIdentityUnknown
-            | Code::StoreAccountRefused
-            | Code::StorePermissionDenied => Self::Authentication,
-            Code::HostNotResolved
-            | Code::ConnectionRefused
-            | Code::ConnectionTimedOut
-            | Code::ConnectionLost
-            | Code::ServerNotReady
-            | Code::StoreUnreachable
-            | Code::StoreNameNotResolved => Self::Unreachable,
-            code if code.is_permanent() => Self::Configuration,
-            _ => Self::Transient,
-        }
-    }
-}
-
-/// How a job ended: at most [`MAX_RESULT`] bytes of JSON.
+/// The result of a job: at most [`MAX_RESULT`] bytes of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "WireResult")]
 pub struct AgentResult {
@@ -296,7 +206,7 @@ impl From<WireResult> for AgentResult {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Of a backup: the store holds every byte.
+    /// Of a backup: the store has every byte.
     Backup {
         /// SHA-256 of the manifest, in hexadecimal.
         manifest_sha256: String,
@@ -304,56 +214,56 @@ pub enum Outcome {
         version: String,
         /// The source's major version.
         major: i32,
-        /// Databases copied.
+        /// The number of copied databases.
         databases: u32,
-        /// Databases that accept connections at the source; 0 if an earlier version wrote the result.
+        /// The number of databases at the source that accept connections; 0 if an earlier version wrote the result.
         #[serde(default)]
         source_databases: u32,
-        /// Tables copied.
+        /// The number of copied tables.
         tables: u64,
-        /// Rows copied.
+        /// The number of copied rows.
         rows: u64,
-        /// Bytes of the source's databases.
+        /// The size of the source's databases in bytes.
         source_bytes: u64,
-        /// Bytes in the store.
+        /// The size of the image in the store, in bytes.
         stored_bytes: u64,
     },
-    /// Of a restore: the data directory is complete, stopped, and equal.
+    /// Of a restore: the data directory is complete and compared, and the server is stopped.
     Restore {
-        /// The comparison.
+        /// The comparison with the image.
         receipt: Receipt,
         /// The image's full version.
         version: String,
         /// The image's major version.
         major: i32,
     },
-    /// Of a verification: every byte was read and matched.
+    /// Of a verification: every byte was read back and matched.
     Verify {
-        /// Objects read.
+        /// The number of objects.
         objects: u64,
-        /// Bytes read.
+        /// The number of bytes.
         bytes: u64,
     },
-    /// Of a probe: the server answered.
+    /// Of a connection test: facts about the server.
     Probe {
         /// Its full version.
         version: String,
         /// Its major version.
         major: i32,
-        /// Bytes of all databases.
+        /// The size of all databases in bytes.
         bytes: i64,
-        /// Names of its databases, cut after 50.
+        /// The names of at most 50 databases.
         databases: Vec<String>,
-        /// `backend_type` of its background workers, cut after 50.
+        /// The `backend_type` of at most 50 background workers.
         workers: Vec<String>,
         /// Whether the user is a superuser.
         superuser: bool,
     },
-    /// Of talk: all was said.
+    /// Of a log test: all lines were written.
     Talk {
-        /// Lines said.
+        /// The number of lines.
         lines: u64,
     },
-    /// Of a store's probe: it was written, read, listed and deleted from.
+    /// Of a store test: all requests succeeded.
     ProbeStore,
 }

@@ -1,4 +1,4 @@
-//! Identifiers as types of their own, so that an image's id never lands where an instance's belongs.
+//! Identifiers as distinct types, so that the id of an image cannot be used as the id of an instance.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,14 +13,14 @@ macro_rules! id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new id; ids made later sort later.
+            /// A new id. Ids sort by their time of creation.
             #[must_use]
-            #[expect(clippy::new_without_default, reason = "an id is made on purpose, never by default")]
+            #[expect(clippy::new_without_default, reason = "a new id is not a default value")]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
             }
 
-            /// The last block: enough for a person to tell ids apart in a table (the first is a clock).
+            /// The last 8 digits, to tell ids apart in a table. (The first digits are a timestamp.)
             #[must_use]
             pub fn short(self) -> String {
                 let text = self.0.simple().to_string();
@@ -56,18 +56,18 @@ macro_rules! id {
 }
 
 id! {
-    /// One PostgreSQL server.
+    /// The id of an instance.
     InstanceId,
-    /// One copy of an instance.
+    /// The id of an image.
     ImageId,
-    /// One execution of a workflow.
+    /// The id of a run.
     RunId,
-    /// A person with an account.
+    /// The id of a user account.
     UserId,
-    /// A bearer token.
+    /// The id of a bearer token.
     TokenId,
-    /// An object store for images.
+    /// The id of a store.
     StoreId,
-    /// A place where instances and jobs live.
+    /// The id of a platform.
     PlatformId,
 }

@@ -1,38 +1,38 @@
-//! Instances as people and programs see them; no secret is among the fields.
+//! Instances, as the dashboard and the REST API show them. No field contains a secret.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, FailureCode};
 use crate::id::{ImageId, InstanceId, PlatformId, RunId};
-use crate::image::ImageType;
+use crate::image_type::ImageType;
 use crate::text_enum::text_enum;
 use crate::workers;
 
 text_enum! {
-    /// Where an instance comes from.
+    /// The origin of an instance.
     Origin {
-        /// Toygres made it and may stop and delete it.
+        /// Created by Toygres, which may stop and delete it.
         Managed = "managed",
-        /// Toygres was told of it and only reads from it.
+        /// Added by a user. Toygres only reads from it.
         External = "external",
     }
 }
 
 text_enum! {
-    /// Where an instance stands.
+    /// The state of an instance.
     InstanceStatus {
-        /// A run is making it.
+        /// A run is creating it.
         Creating = "creating",
-        /// It is there for clients.
+        /// It accepts clients.
         Running = "running",
         /// A run is stopping it.
         Stopping = "stopping",
-        /// A person stopped it.
+        /// A user stopped it.
         Stopped = "stopped",
-        /// A run is starting it again.
+        /// A run is starting it.
         Starting = "starting",
-        /// The run that was to make it failed; its parts are gone.
+        /// Its creation failed, and its parts were deleted.
         Failed = "failed",
         /// A run is deleting it.
         Deleting = "deleting",
@@ -40,27 +40,27 @@ text_enum! {
 }
 
 text_enum! {
-    /// What the last look at an instance found.
+    /// The result of the last health check.
     Health {
-        /// It answered.
+        /// The server answered.
         Ok = "ok",
-        /// It should answer and did not.
+        /// The server should run and did not answer.
         Down = "down",
-        /// Nobody has looked yet, or it is not meant to answer.
+        /// Not checked yet, or not running.
         Unknown = "unknown",
     }
 }
 
 text_enum! {
-    /// How a connection to an instance is protected (libpq's `sslmode`).
+    /// The TLS mode of connections to an instance (libpq's `sslmode`).
     TlsMode {
-        /// No TLS: on loopback only, or inside a network that one trusts.
+        /// No TLS: for the loopback interface and trusted networks.
         Disable = "disable",
-        /// TLS if the server has it, its certificate unchecked.
+        /// TLS if the server supports it. The certificate is not checked.
         Prefer = "prefer",
-        /// TLS always, the server's certificate unchecked.
+        /// TLS required. The certificate is not checked.
         Require = "require",
-        /// TLS always, certificate and host name checked against the system's authorities.
+        /// TLS required. The certificate and the host name are checked against the system's root certificates.
         VerifyFull = "verify-full",
     }
 }
@@ -73,59 +73,59 @@ pub struct Instance {
     pub id: InstanceId,
     /// Its name, unique on its platform.
     pub name: String,
-    /// Where it lives.
+    /// The platform that runs it.
     pub platform: PlatformId,
-    /// Made here, or added.
+    /// The origin.
     pub origin: Origin,
-    /// Where it stands.
+    /// The state.
     pub status: InstanceStatus,
-    /// Stock PostgreSQL, or with pg_durable.
+    /// The type of the server.
     pub image_type: ImageType,
-    /// The server's full version, such as `15.20`; none before it was seen.
+    /// The full version of the server, such as `15.20`; none before the first health check.
     pub version: Option<String>,
     /// The major version, such as 15.
     pub major: Option<i32>,
-    /// Where clients connect to.
+    /// The host that clients connect to.
     pub host: Option<String>,
     /// The port that clients connect to.
     pub port: Option<i32>,
-    /// The superuser, or for an external instance the user that was given.
+    /// The superuser; for an external instance the user that Toygres connects as.
     pub username: String,
-    /// The database that is connected to first.
+    /// The database to connect to first.
     pub database: String,
-    /// How connections are protected.
+    /// The TLS mode of connections.
     pub tls: TlsMode,
-    /// Whether connections over loopback need no password.
+    /// Whether connections over the loopback interface need no password.
     pub trust_loopback: bool,
-    /// The libraries that its server preloads, as far as Toygres chose them.
+    /// The preloaded libraries that Toygres configured.
     pub preload: Vec<String>,
-    /// The kinds (`backend_type`) of its background processes at the last look.
+    /// The `backend_type` of its background processes at the last health check.
     pub workers: Vec<String>,
-    /// The size of its volume in bytes, where volumes have one.
+    /// The size of its volume in bytes, on platforms with volumes.
     pub volume_bytes: Option<i64>,
-    /// The Secret that holds its password, as `namespace/name/key`, where Toygres does not keep it.
+    /// The Secret with its password, as `namespace/name/key`; none if Toygres stores the password.
     pub secret_ref: Option<String>,
-    /// The name that was asked for in DNS, where the platform makes one.
+    /// The requested DNS label, on platforms that create DNS names.
     pub dns_label: Option<String>,
     /// The image that it was restored from.
     pub source_image: Option<ImageId>,
-    /// What the last look found.
+    /// The result of the last health check.
     pub health: Health,
-    /// What the last health check reported, if not success.
+    /// The failure that the last health check reported.
     pub health_detail: Option<Failure>,
-    /// When that look was.
+    /// The time of the last health check.
     pub health_at: Option<DateTime<Utc>>,
-    /// Bytes of all databases at that look.
+    /// The size of all databases at the last health check, in bytes.
     pub size_bytes: Option<i64>,
-    /// Its databases at that look.
+    /// The names of its databases at the last health check.
     pub databases: Vec<String>,
-    /// When its newest image that is available was made.
+    /// When its newest available image was created.
     pub last_image_at: Option<DateTime<Utc>>,
     /// When an image of it was last proven by a restore.
     pub last_proven_at: Option<DateTime<Utc>>,
-    /// The run that is changing it now, or that failed to make it.
+    /// The run that changes it, or that failed to create it.
     pub run: Option<RunId>,
-    /// When it was made or added.
+    /// When it was created or added.
     pub created_at: DateTime<Utc>,
 }
 
@@ -137,57 +137,57 @@ impl Instance {
             && self.health_detail.as_ref().is_some_and(|failure| failure.code == FailureCode::Cancelled)
     }
 
-    /// The libraries of which a background worker is missed, if any is.
+    /// The libraries of which the background worker is missing; none if a worker runs or none is expected.
     #[must_use]
     pub fn missing_worker(&self) -> Option<Vec<String>> {
-        let awaited = workers::awaited(self.image_type, &self.preload);
-        (!workers::seen(&awaited, &self.workers)).then_some(awaited)
+        let expected = workers::awaited(self.image_type, &self.preload);
+        (!workers::seen(&expected, &self.workers)).then_some(expected)
     }
 }
 
-/// What a person asks for when making an instance; the REST body and the form are this.
+/// A request for a new instance: the body of the REST request and the fields of the form.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NewInstance {
-    /// The name to give it.
+    /// The name of the instance.
     pub name: String,
     /// The superuser's password; generated if empty; ignored when `source_image_id` is given.
     pub password: Option<String>,
-    /// Restore this image into it.
+    /// The image to restore; an empty instance if none.
     pub source_image_id: Option<ImageId>,
-    /// A DNS label to ask the platform for.
+    /// The DNS label to request from the platform.
     pub dns_label: Option<String>,
-    /// The size of its volume in bytes, on Kubernetes; from the data's size if not given.
+    /// The size of its volume in bytes, on Kubernetes; derived from the size of the data if not given.
     pub volume_bytes: Option<i64>,
     /// The PostgreSQL major version; if not given, the newest one, or the source's when restoring.
     pub major: Option<i32>,
     /// `stock` or `pg_durable`; from the image when restoring.
     pub image_type: Option<ImageType>,
-    /// Trust connections over loopback without a password.
+    /// Whether connections over the loopback interface need no password.
     pub trust_loopback: Option<bool>,
 }
 
-/// What a person gives when adding an instance that exists already.
+/// A request to add an existing instance: the body of the REST request and the fields of the form.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ExternalInstance {
-    /// The name to give it here.
+    /// The name of the instance in Toygres.
     pub name: String,
-    /// Host name or address; no URL, no path.
+    /// The host name or IP address, not a URL.
     pub host: String,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// The user to connect as; backing up everything needs a superuser.
+    /// The user to connect as. A complete backup needs a superuser.
     pub username: String,
-    /// That user's password; empty when `secret_ref` is given.
+    /// The password of the user; empty if `secret_ref` is given.
     pub password: String,
-    /// On Kubernetes: the Secret that holds it, as `namespace/name/key`; it is read each time it is used.
+    /// On Kubernetes: the Secret with the password, as `namespace/name/key`. It is read at each use.
     pub secret_ref: Option<String>,
     /// The database to connect to first.
     pub database: String,
-    /// How to protect connections; `prefer` if not given.
+    /// The TLS mode; `prefer` if not given.
     pub tls: Option<TlsMode>,
     /// `stock` or `pg_durable`; stock if not given.
     pub image_type: Option<ImageType>,

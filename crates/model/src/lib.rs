@@ -1,4 +1,34 @@
-//! Plain data that travels between the server, the agent and the browser; it knows no database, no network and no UI.
+//! The data that the server, the agent and the browser exchange.
+//!
+//! The types are plain data with `serde`. They do not know a database, a network or a user interface. The features `sqlx` and
+//! `openapi` add the types' encoding in PostgreSQL and their schema in the REST API.
+//!
+//! - [`Instance`], [`Image`], [`Run`]: what the dashboard and the REST API show, with their ids ([`InstanceId`], …).
+//! - [`Manifest`]: the description of an image in its store.
+//! - [`AgentTask`], [`AgentEvent`], [`AgentResult`]: the contract between the server and the agent.
+//! - [`Failure`], [`FailureCode`]: what went wrong. Programs decide on the code; [`FailureCode::explanation`] has the cause
+//!   and the fix for users.
+//! - [`StoreAccess`]: how a store is opened, without secrets.
+//! - [`Name`], [`Role`], [`Page`]: names, permissions, and pages of lists.
+//!
+//! # Example
+//!
+//! A job that could not read its image, as the agent reports it and the page shows it:
+//!
+//! ```
+//! use model::{AgentResult, ExitClass, Failure, FailureCode};
+//!
+//! let failure = Failure::new(FailureCode::ObjectMissing, "404 BlobNotFound").on("0/schema.dump");
+//! let result = AgentResult { failure: Some(failure), events: 12, outcome: None };
+//! assert_eq!(result.class(), ExitClass::Verification);
+//!
+//! let json = serde_json::to_string(&result)?;
+//! let read: AgentResult = serde_json::from_str(&json)?;
+//! let failure = read.failure.expect("the job failed");
+//! assert!(failure.code.is_permanent());
+//! assert_eq!(failure.message(), "An object of the image does not exist in the store.");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 pub mod agent;
 pub mod failure;
@@ -16,10 +46,15 @@ pub mod store;
 pub mod user;
 pub mod workers;
 
+mod exit_class;
+mod image_type;
+mod manifest;
+mod step_title;
 mod text_enum;
+mod workflow_name;
 
 pub use agent::{
-    AgentEvent, AgentResult, AgentTask, Connection, EventBody, ExitClass, Level, Location, Outcome, Work,
+    AgentEvent, AgentResult, AgentTask, Connection, EventBody, ExitClass, Location, Outcome, Work,
 };
 pub use failure::{Explanation, Failure, FailureCode};
 pub use id::{ImageId, InstanceId, PlatformId, RunId, StoreId, TokenId, UserId};
@@ -28,10 +63,10 @@ pub use image::{
     Table,
 };
 pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
-pub use log::{LogFilter, LogPage, LogStretch};
+pub use log::{Level, LogFilter, LogLine, LogPage, LogStretch};
 pub use name::{Name, NameError};
 pub use page::Page;
 pub use platform::{PlatformInfo, PlatformKind};
-pub use run::{LogLine, Progress, Receipt, Run, RunState, StepRow, StepState, WorkflowName};
+pub use run::{Progress, Receipt, Run, RunState, StepRow, StepState, WorkflowName};
 pub use store::{StoreAccess, StoreAuth, StoreAuthKind, Transfer};
 pub use user::{Actor, Role};

@@ -1,17 +1,47 @@
-//! Stretches of a run's log: which lines somebody wants, and what they get. It knows no store.
+//! Lines of a run's log, and the parts of a log that clients request.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::Level;
-use crate::run::LogLine;
+use crate::text_enum::text_enum;
 
-/// Which lines.
+text_enum! {
+    /// The severity of a log line, in ascending order.
+    Level {
+        /// Details for troubleshooting.
+        Debug = "debug",
+        /// Normal operation.
+        Info = "info",
+        /// A condition that may need attention.
+        Warn = "warn",
+        /// A failure.
+        Error = "error",
+    }
+}
+
+/// One line of a run's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogLine {
+    /// The number of the line in the run, from 1, without gaps.
+    pub n: i64,
+    /// The time of the line, by the clock of the process that wrote it.
+    pub at: DateTime<Utc>,
+    /// The severity.
+    pub level: Level,
+    /// The step that the line belongs to.
+    pub step: String,
+    /// The text, one line.
+    pub message: String,
+}
+
+/// The lines that a client requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogFilter {
-    /// Only those with this in their text, in any case of letters; all if empty.
+    /// Text that the message must contain, case-insensitively; empty for all lines.
     pub search: String,
-    /// Only those that are at least as grave.
+    /// The minimum severity.
     pub level: Level,
 }
 
@@ -22,13 +52,13 @@ impl Default for LogFilter {
 }
 
 impl LogFilter {
-    /// Whether all lines pass.
+    /// Whether the filter matches all lines.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.search.is_empty() && self.level == Level::Debug
     }
 
-    /// Whether this line passes.
+    /// Whether the filter matches a line.
     #[must_use]
     pub fn keeps(&self, line: &LogLine) -> bool {
         line.level >= self.level
@@ -36,31 +66,31 @@ impl LogFilter {
     }
 }
 
-/// Which stretch of the lines that pass.
+/// The part of the matching lines that a client requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogStretch {
-    /// The last ones.
+    /// The last lines.
     #[default]
     Last,
-    /// The last ones before this number.
+    /// The last lines before this number.
     Before(i64),
-    /// The first ones after this number.
+    /// The first lines after this number.
     After(i64),
 }
 
-/// A stretch of a log.
+/// A part of the matching lines of a log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogPage {
-    /// The lines, by number.
+    /// The lines, ordered by number.
     pub lines: Vec<LogLine>,
-    /// Whether lines that pass come before them.
+    /// Whether there are earlier matching lines.
     pub earlier: bool,
-    /// Whether lines that pass come after them.
+    /// Whether there are later matching lines.
     pub later: bool,
-    /// How many lines pass in all.
+    /// The number of matching lines in the whole log.
     pub matches: i64,
-    /// The number of the newest line, whether it passes or not.
+    /// The number of the newest line, matching or not.
     pub newest: i64,
 }
 
@@ -69,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_a_minimum_and_letters_have_no_case() {
+    fn filter_has_a_minimum_level_and_ignores_case() {
         let line = |level, message: &str| LogLine {
             n: 1,
             at: chrono::DateTime::UNIX_EPOCH,

@@ -1,39 +1,39 @@
-//! Names that people type: what is allowed, and the sentence that says what is not. It knows nothing of taken names.
+//! The names of instances and images: their rules, and the messages for invalid names.
 
 use serde::{Deserialize, Serialize};
 
-/// A name of an instance or an image: a DNS label, so that it can name a Kubernetes object and a host.
+/// The name of an instance or an image: a DNS label, because it also names Kubernetes objects and hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
-/// Why a text is no name. Its `Display` is a sentence for the person who typed it.
+/// Why a name is invalid. Its `Display` is a message for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// Nothing was typed.
+    /// The name is empty.
     Empty,
-    /// More than 63 characters.
+    /// The name has more than 63 characters.
     TooLong,
-    /// A character other than a-z, 0-9 and the hyphen, or a hyphen at an end, or a digit first.
+    /// The name contains characters other than a-z, 0-9 and the hyphen, ends in a hyphen, or does not begin with a letter.
     Characters,
-    /// A word that addresses have in the place of a name.
+    /// The name is part of an address of the dashboard or the REST API.
     Reserved,
 }
 
-/// What `/instances/` and `/api/instances/` may be followed by besides a name.
+/// The path segments that can follow `/instances/` and `/api/instances/` in the place of a name.
 const RESERVED: [&str; 3] = ["add", "external", "new"];
 
 impl std::fmt::Display for NameError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Empty => "Type a name.",
+            Self::Empty => "Enter a name.",
             Self::Reserved => {
-                "add, external and new are words of Toygres' own addresses. Type another name, such as new-orders."
+                "The names add, external and new are reserved. Enter another name, such as new-orders."
             }
-            Self::TooLong => "A name has at most 63 characters. Type a shorter one.",
+            Self::TooLong => "A name has at most 63 characters. Enter a shorter name.",
             Self::Characters => {
-                "A name has lowercase letters, digits and hyphens only, begins with a letter and does not end \
-                 with a hyphen, such as orders-staging-2."
+                "A name consists of lowercase letters, digits and hyphens, begins with a letter and does not end with a \
+                 hyphen. Example: orders-staging-2."
             }
         })
     }
@@ -42,10 +42,10 @@ impl std::fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 impl Name {
-    /// Takes `text` as a name; spaces around it are not counted as typed.
+    /// Parses a name. Surrounding spaces are removed.
     ///
     /// # Errors
-    /// Says which rule of DNS labels (RFC 1035, section 2.3.1) the text breaks.
+    /// The rule of DNS labels (RFC 1035, section 2.3.1) that the text violates.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let text = text.trim();
         if text.is_empty() {
@@ -95,16 +95,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_dns_labels_and_nothing_else() {
-        for good in ["a", "orders-staging-2", " trimmed ", &"a".repeat(63)] {
-            assert!(Name::parse(good).is_ok(), "{good:?}");
+    fn only_dns_labels_are_valid() {
+        for valid in ["a", "orders-staging-2", " trimmed ", &"a".repeat(63)] {
+            assert!(Name::parse(valid).is_ok(), "{valid:?}");
         }
-        for bad in ["-a", "a-", "2a", "A", "a b", "../a", ";$(id)", "a\nb", "a\0", "<img>", "\u{202e}a", "ä"]
+        for invalid in
+            ["-a", "a-", "2a", "A", "a b", "../a", ";$(id)", "a\nb", "a\0", "<img>", "\u{202e}a", "ä"]
         {
-            assert_eq!(Name::parse(bad), Err(NameError::Characters), "{bad:?}");
+            assert_eq!(Name::parse(invalid), Err(NameError::Characters), "{invalid:?}");
         }
-        for taken in RESERVED {
-            assert_eq!(Name::parse(taken), Err(NameError::Reserved));
+        for reserved in RESERVED {
+            assert_eq!(Name::parse(reserved), Err(NameError::Reserved));
         }
         assert_eq!(Name::parse(" "), Err(NameError::Empty));
         assert_eq!(Name::parse(&"a".repeat(64)), Err(NameError::TooLong));

@@ -1,4 +1,4 @@
-//! What the overview shows: is everything healthy, what runs, what needs a person.
+//! The data of the overview page: instances, active runs, and items that need attention.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,49 +6,49 @@ use crate::image::{DayOfImages, Image};
 use crate::instance::Instance;
 use crate::run::Run;
 
-/// An instance with what was last made of it.
+/// An instance with its newest images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OverviewInstance {
     /// The instance.
     pub instance: Instance,
-    /// Its newest image, whatever its state.
+    /// Its newest image in any state.
     pub newest: Option<Image>,
     /// Its newest available image that holds every database of the source.
     #[serde(default)]
     pub newest_complete: Option<Image>,
-    /// Its last 14 days of images, the oldest first.
+    /// Its backups of the last 14 days, oldest first.
     pub days: Vec<DayOfImages>,
 }
 
-/// How many there are.
+/// Counts of the overview page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Counts {
-    /// Instances.
+    /// The number of instances.
     pub instances: i64,
-    /// Available images.
+    /// The number of images in all states.
     pub images: i64,
-    /// Runs that are stuck, or failed and were not looked after since.
+    /// The number of runs that need attention: stuck, or failed recently without a later run that succeeded.
     pub runs_needing_you: i64,
 }
 
-/// What the overview shows.
+/// The data of the overview page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Overview {
-    /// All instances, by name.
+    /// All instances, ordered by name.
     pub instances: Vec<OverviewInstance>,
-    /// Runs that go on now.
+    /// The active runs.
     pub running: Vec<Run>,
-    /// Runs that wait for a person, the gravest first: stuck before failed.
+    /// The runs that need attention, stuck runs before failed ones.
     pub needs_you: Vec<Run>,
-    /// The last runs that ended.
+    /// The runs that ended most recently.
     pub ended: Vec<Run>,
-    /// How many there are.
+    /// The counts.
     pub counts: Counts,
-    /// Bytes that are free where images go, where the store can tell.
+    /// The free space for images in bytes, if the platform reports it.
     pub store_free_bytes: Option<i64>,
-    /// Bytes of all images there.
+    /// The size of all available images in their stores, in bytes.
     pub stored_bytes: i64,
 }

@@ -1,36 +1,36 @@
-//! Where instances and jobs live, as pages and programs name it.
+//! The platform that runs instances and jobs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// The kinds of places.
+    /// The kind of a platform.
     PlatformKind {
-        /// This machine.
+        /// The machine of the server.
         Local = "local",
         /// A namespace of a Kubernetes cluster.
         Kubernetes = "kubernetes",
     }
 }
 
-/// Where instances and jobs live.
+/// The platform that runs instances and jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlatformInfo {
-    /// Its kind.
+    /// The kind.
     pub kind: PlatformKind,
-    /// What people call it: the namespace, or the directory.
+    /// Its name for users: the namespace, or the directory.
     pub name: String,
 }
 
 impl PlatformInfo {
-    /// Whether it is a cluster.
+    /// Whether it is a Kubernetes cluster.
     #[must_use]
     pub fn is_kubernetes(&self) -> bool {
         self.kind == PlatformKind::Kubernetes
     }
 
-    /// `Kubernetes namespace toygres-managed`, `this machine`.
+    /// The name of the platform: `Kubernetes namespace toygres-managed`, `this machine`.
     #[must_use]
     pub fn label(&self) -> String {
         match self.kind {
@@ -39,7 +39,7 @@ impl PlatformInfo {
         }
     }
 
-    /// `in the Kubernetes namespace toygres-managed`, `on this machine`.
+    /// The name with a preposition: `in the Kubernetes namespace toygres-managed`, `on this machine`.
     #[must_use]
     pub fn at(&self) -> String {
         match self.kind {

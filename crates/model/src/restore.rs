@@ -1,4 +1,4 @@
-//! The restore wizard's check: what would go wrong, before anything is done.
+//! The restore plan: the checks before a restore.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,11 +6,11 @@ use crate::id::ImageId;
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// How a check went.
+    /// The result of a check.
     Verdict {
-        /// Nothing in the way.
+        /// The check passed.
         Ok = "ok",
-        /// Know this; it does not stop the restore.
+        /// The restore is possible, with a restriction.
         Warn = "warn",
         /// The restore would fail.
         Fail = "fail",
@@ -18,9 +18,9 @@ text_enum! {
 }
 
 text_enum! {
-    /// What a check is about.
+    /// The subject of a check.
     CheckSubject {
-        /// The image's state.
+        /// The state of the image.
         Image = "image",
         /// The name of the new instance.
         Name = "name",
@@ -41,40 +41,40 @@ text_enum! {
     }
 }
 
-/// One thing that was checked.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Check {
-    /// What was checked.
+    /// The subject.
     pub subject: CheckSubject,
-    /// How it went.
+    /// The result.
     pub verdict: Verdict,
-    /// What was found, in a sentence.
+    /// The finding, as a sentence.
     pub found: String,
-    /// What to do about it, where something is to be done.
+    /// What to do, if anything.
     pub fix: Option<String>,
 }
 
-/// What a restore would do, and what stands in its way.
+/// The result of planning a restore: the new instance and the checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RestorePlan {
     /// The image.
     pub image: ImageId,
-    /// The name of the instance to be.
+    /// The name of the new instance.
     pub target: String,
-    /// The major version that it will have.
+    /// The major version of the new instance.
     pub major: Option<i32>,
-    /// Bytes that it will take, estimated from the source.
+    /// The estimated size of the restored databases in bytes.
     pub bytes: Option<i64>,
-    /// The size of its volume in bytes, where volumes have one.
+    /// The size of its volume in bytes, on platforms with volumes.
     pub volume_bytes: Option<i64>,
-    /// The checks, the gravest first.
+    /// The checks, failed ones first.
     pub checks: Vec<Check>,
 }
 
 impl RestorePlan {
-    /// Whether nothing stands in the way.
+    /// Whether no check failed.
     #[must_use]
     pub fn may_go(&self) -> bool {
         self.checks.iter().all(|c| c.verdict != Verdict::Fail)

@@ -1,115 +1,83 @@
-//! Runs as the dashboard and the REST API show them: the rows of the engine's tables, in words.
+//! Runs and their steps, as the dashboard and the REST API show them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::Level;
 use crate::failure::Failure;
 use crate::id::{ImageId, InstanceId, RunId};
 use crate::text_enum::text_enum;
 
+pub use crate::step_title::step_title;
+pub use crate::workflow_name::WorkflowName;
+
 text_enum! {
-    /// Where a run stands.
+    /// The state of a run.
     RunState {
-        /// Steps are being done, or waited for.
+        /// Its steps are being executed.
         Running = "running",
-        /// A step failed for good or a person cancelled: what was done is being undone.
+        /// A step failed or a user cancelled the run: the completed steps are being rolled back.
         Undoing = "undoing",
-        /// Every step is done.
+        /// All steps are done.
         Succeeded = "succeeded",
-        /// Undone after a failure.
+        /// Rolled back after a failure.
         Failed = "failed",
-        /// Undone because a person asked for it.
+        /// Rolled back after a cancellation.
         Cancelled = "cancelled",
-        /// An undo failed: a person must press retry or accept.
+        /// A rollback failed: a user must retry it or mark the step as rolled back.
         Stuck = "stuck",
     }
 }
 
 text_enum! {
-    /// Where a step stands.
+    /// The state of a step.
     StepState {
-        /// Not begun.
+        /// Not started.
         Todo = "todo",
-        /// A worker does it now.
+        /// A worker is executing it.
         Running = "running",
-        /// It waits for something outside, no worker held.
+        /// It waits for an event outside of Toygres and occupies no worker.
         Waiting = "waiting",
-        /// It failed and will be tried again.
+        /// An attempt failed; another one follows.
         Retrying = "retrying",
-        /// It is done.
+        /// Done.
         Done = "done",
-        /// It failed for good.
+        /// Failed without further attempts.
         Failed = "failed",
-        /// It is being undone.
+        /// It is being rolled back.
         Undoing = "undoing",
-        /// It was undone.
+        /// Rolled back.
         Undone = "undone",
-        /// It was never begun and will not be.
+        /// Not started, because the run ended before.
         Skipped = "skipped",
-        /// Its undo failed.
+        /// Its rollback failed.
         Stuck = "stuck",
-    }
-}
-
-text_enum! {
-    /// The workflows.
-    WorkflowName {
-        /// Backs up an instance into an image.
-        CreateImage = "create-image",
-        /// Creates an instance with an empty database.
-        CreateInstance = "create-instance",
-        /// Restores an image into a new instance.
-        RestoreImage = "restore-image",
-        /// Reads every byte of an image back.
-        VerifyImage = "verify-image",
-        /// Deletes an image.
-        DeleteImage = "delete-image",
-        /// Deletes a managed instance, or removes an external one from Toygres.
-        DeleteInstance = "delete-instance",
-        /// Starts a stopped instance.
-        StartInstance = "start-instance",
-        /// Stops an instance.
-        StopInstance = "stop-instance",
-        /// Runs a job that writes log lines.
-        TestPlatform = "test-platform",
-        /// A workflow of another version of Toygres.
-        Unknown = "unknown",
-    }
-}
-
-impl WorkflowName {
-    /// The workflow of a stored name.
-    #[must_use]
-    pub fn of(name: &str) -> Self {
-        name.parse().unwrap_or(Self::Unknown)
     }
 }
 
 impl RunState {
-    /// Whether nothing will happen any more without a person.
+    /// Whether the run has ended: succeeded, failed or cancelled.
     #[must_use]
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 }
 
-/// What a job has done so far.
+/// The progress of a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Progress {
-    /// The word for what is going on, such as `rows`.
+    /// The name of the current phase, such as `rows`.
     pub phase: String,
-    /// Bytes done.
+    /// The number of bytes done.
     pub bytes: u64,
-    /// Bytes to do, where known.
+    /// The total number of bytes, if known.
     pub bytes_total: Option<u64>,
-    /// Things (tables, objects) done.
+    /// The number of tables or objects done.
     pub done: u64,
-    /// Things to do, where known.
+    /// The total number of tables or objects, if known.
     pub total: Option<u64>,
-    /// Bytes a second over the last few seconds.
+    /// The rate over the last few seconds, in bytes per second.
     pub rate: Option<u64>,
 }
 
@@ -117,22 +85,22 @@ pub struct Progress {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepRow {
-    /// Its place in the run, from 0.
+    /// Its position in the run, from 0.
     pub position: i32,
     /// Its name in code, such as `RunBackupJob`.
     pub name: String,
     /// Its title for users, such as "Copy data".
     #[serde(default)]
     pub title: String,
-    /// Where it stands.
+    /// The state.
     pub state: StepState,
-    /// Which try this is, from 1; 0 before the first.
+    /// The number of the current attempt, from 1; 0 before the first.
     pub attempt: i32,
-    /// How many tries it has.
+    /// The maximum number of attempts.
     pub attempts: i32,
-    /// When it fails if it is not done by then.
+    /// The time at which the step fails if it is not done.
     pub deadline: Option<DateTime<Utc>>,
-    /// When the next try or look is due.
+    /// The time of the next attempt or check.
     pub due_at: Option<DateTime<Utc>>,
     /// The newest failure of the step itself; a failed rollback does not overwrite it.
     pub error: Option<Failure>,
@@ -142,9 +110,9 @@ pub struct StepRow {
     /// What the step waits for outside of Toygres: a volume, a node, a container image.
     #[serde(default)]
     pub waits_for: Option<Failure>,
-    /// How far its job is.
+    /// The progress of its job.
     pub progress: Option<Progress>,
-    /// When its first try began.
+    /// The start of its first attempt.
     pub started_at: Option<DateTime<Utc>>,
     /// When the step ended; its rollback has times of its own.
     pub finished_at: Option<DateTime<Utc>>,
@@ -162,53 +130,7 @@ pub struct StepRow {
     pub undo_finished_at: Option<DateTime<Utc>>,
 }
 
-/// The title of a workflow's step for users: `RunBackupJob` is "Copy data". A name without a title is split into words.
-#[must_use]
-pub fn step_title(workflow: WorkflowName, name: &str) -> String {
-    let title = match name {
-        "CreateImageRecord" => "Create image record",
-        "GetInstanceByK8sName" => "Find source",
-        "RunBackupJob" => "Copy data",
-        "VerifyImage" | "RunVerifyJob" => "Verify image",
-        "UpdateImageStatus" => match workflow {
-            WorkflowName::CreateImage => "Publish image",
-            WorkflowName::RestoreImage => "Mark image as proven",
-            _ => "Update image",
-        },
-        "CreatePvc" => "Create storage",
-        "GetSourcePassword" => "Read source password",
-        "CreateInstanceRecord" => "Create instance record",
-        "RunRestoreJob" => "Restore data",
-        "DeployPostgresFromPvc" | "StartPostgres" => "Start server",
-        "StopPostgres" => "Stop server",
-        "TestConnection" => "Test connection",
-        "UpdateInstanceStatus" => "Publish instance",
-        "DeletePostgres" => "Delete server",
-        "DeletePvc" => "Delete storage",
-        "DeleteInstanceRecord" => "Delete instance record",
-        "DeleteImageObjects" => "Delete objects",
-        "DeleteImageRecord" => "Delete image record",
-        "RunTestJob" => "Run test job",
-        other => return split_into_words(other),
-    };
-    title.to_owned()
-}
-
-/// `ReadBackObjects` is "Read back objects".
-fn split_into_words(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 8);
-    for (i, c) in name.chars().enumerate() {
-        if c.is_ascii_uppercase() && i > 0 {
-            text.push(' ');
-            text.push(c.to_ascii_lowercase());
-        } else {
-            text.push(c);
-        }
-    }
-    text
-}
-
-/// A run as a list shows it.
+/// A run, as in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Run {
@@ -218,40 +140,40 @@ pub struct Run {
     pub workflow: WorkflowName,
     /// The workflow's version.
     pub version: i32,
-    /// Where it stands.
+    /// The state.
     pub state: RunState,
-    /// The step that it is at, from 0.
+    /// The position of the current step, from 0.
     pub position: i32,
-    /// How many steps it has.
+    /// The number of steps.
     pub steps: i32,
-    /// The name of the step that it is at.
+    /// The name of the current step.
     pub step: Option<String>,
     /// Its title, such as "Back up orders".
     pub title: String,
-    /// The instance that it is about.
+    /// The instance that the run works on.
     pub instance: Option<InstanceId>,
-    /// That instance's name.
+    /// The name of the instance.
     pub instance_name: Option<String>,
-    /// The image that it is about.
+    /// The image that the run works on.
     pub image: Option<ImageId>,
-    /// That image's name.
+    /// The name of the image.
     pub image_name: Option<String>,
-    /// Who started it.
+    /// The user who started the run.
     pub started_by: String,
-    /// Whether somebody asked to cancel it.
+    /// Whether a cancellation was requested.
     pub cancel: bool,
     /// The first failure.
     pub error: Option<Failure>,
-    /// How far the current step's job is.
+    /// The progress of the current step's job.
     pub progress: Option<Progress>,
-    /// When it was started.
+    /// The time of the start.
     pub created_at: DateTime<Utc>,
-    /// When it ended.
+    /// The time of the end.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
 impl Run {
-    /// The title of the step that the run is at.
+    /// The title of the current step.
     #[must_use]
     pub fn step_title(&self) -> Option<String> {
         self.step.as_deref().map(|step| step_title(self.workflow, step))
@@ -262,73 +184,45 @@ impl Run {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Diagnosis {
-    /// The cause, in a sentence.
+    /// The cause, as a sentence.
     pub cause: String,
-    /// What to do, in a sentence.
+    /// What to do, as a sentence.
     pub fix: String,
-    /// What it means for the data, in a sentence.
+    /// The consequence for the data, as a sentence.
     pub meaning: String,
 }
 
-/// A run with all that its page shows.
+/// A run with the data of its page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunDetail {
-    /// The row.
+    /// The run.
     #[serde(flatten)]
     pub run: Run,
-    /// Its steps, all of them from the start.
+    /// All steps, including those that have not started.
     pub step_rows: Vec<StepRow>,
-    /// What is known about its error.
+    /// The diagnosis of the error.
     pub diagnosis: Option<Diagnosis>,
-    /// How many log lines it has.
+    /// The number of log lines.
     pub log_lines: i64,
-    /// The comparison that closed a restore.
+    /// The comparison at the end of a restore.
     pub receipt: Option<Receipt>,
-}
-
-/// One line of a run's log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct LogLine {
-    /// Its number in the run, from 1, without gaps.
-    pub n: i64,
-    /// When it was written, by the clock of whoever wrote it.
-    pub at: DateTime<Utc>,
-    /// How grave it is.
-    pub level: Level,
-    /// The step that it belongs to.
-    pub step: String,
-    /// The text, one line.
-    pub message: String,
 }
 
 /// The object-by-object comparison of a restored instance with the manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Receipt {
-    /// Tables compared.
+    /// The number of compared tables.
     pub tables: u64,
-    /// Rows counted in them.
+    /// The number of rows in them.
     pub rows: u64,
-    /// Sequences compared.
+    /// The number of compared sequences.
     pub sequences: u64,
-    /// Large objects compared.
+    /// The number of compared large objects.
     pub large_objects: u64,
-    /// What differs, in words; empty when all is equal. Cut after 20.
+    /// At most 20 differences, as sentences; empty if the instance equals the image.
     pub differences: Vec<String>,
-    /// How many differences there are in all.
+    /// The total number of differences.
     pub difference_count: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn steps_have_titles() {
-        use super::{WorkflowName, step_title};
-        assert_eq!(step_title(WorkflowName::CreateImage, "RunBackupJob"), "Copy data");
-        assert_eq!(step_title(WorkflowName::CreateImage, "UpdateImageStatus"), "Publish image");
-        assert_eq!(step_title(WorkflowName::RestoreImage, "UpdateImageStatus"), "Mark image as proven");
-        assert_eq!(step_title(WorkflowName::Unknown, "WriteTenLines"), "Write ten lines");
-    }
 }

@@ -1,45 +1,45 @@
-//! How a store is opened. None of it is secret: secrets are referred to, or sealed in the CMS.
+//! The access settings of a store. They contain no secrets: secrets are references, or encrypted in the state database.
 
 use serde::{Deserialize, Serialize};
 
 use crate::text_enum::text_enum;
 
-/// Who Toygres is to a store.
+/// The authentication method of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StoreAuth {
-    /// What the process has in its environment (`AZURE_*`, `AWS_*`); a directory needs no more.
+    /// The environment of the process (`AZURE_*`, `AWS_*`). Also for directories.
     #[default]
     Environment,
     /// A workload identity of Azure.
     AzureIdentity {
-        /// The application (client) id; the environment's if none.
+        /// The application (client) id; that of the environment if none.
         client_id: Option<String>,
-        /// The tenant; the environment's if none.
+        /// The tenant; that of the environment if none.
         tenant_id: Option<String>,
-        /// Where tokens are exchanged; Microsoft's public cloud if none.
+        /// The authority that exchanges tokens; Microsoft's public cloud if none.
         authority_host: Option<String>,
     },
-    /// A role of AWS, assumed by web identity.
+    /// A role of AWS that is assumed by web identity.
     AwsIdentity {
-        /// The role.
+        /// The ARN of the role.
         role_arn: String,
-        /// Where it is assumed, if not at Amazon's.
+        /// The endpoint of STS; Amazon's if none.
         sts_endpoint: Option<String>,
     },
-    /// A Secret of the cluster that an administrator made readable, read whenever it is used.
+    /// A Secret of the cluster that Toygres may read. It is read at each use.
     Secret {
         /// Its namespace.
         namespace: String,
         /// Its name.
         name: String,
     },
-    /// Keys that somebody typed, sealed in the CMS.
+    /// Keys that a user entered, encrypted in the state database.
     Sealed,
 }
 
 text_enum! {
-    /// The kinds of [`StoreAuth`], as a form offers them.
+    /// The kind of a [`StoreAuth`], for forms.
     StoreAuthKind {
         /// [`StoreAuth::Environment`].
         Environment = "environment",
@@ -55,27 +55,27 @@ text_enum! {
 }
 
 text_enum! {
-    /// What carries objects into a store.
+    /// The tool that uploads objects to a store.
     Transfer {
-        /// Toygres' own client: the default.
+        /// The client of Toygres, the default.
         ObjectStore = "object_store",
-        /// Microsoft's azcopy, found where jobs run.
+        /// Microsoft's azcopy, which must be installed in the jobs' container image or machine.
         Azcopy = "azcopy",
     }
 }
 
-/// How a store is opened, besides its address.
+/// The access settings of a store, in addition to its address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreAccess {
-    /// Who Toygres is to it.
+    /// The authentication method.
     pub auth: StoreAuth,
-    /// The service's address, where it is not the provider's own: S3-compatible stores, Azurite, private endpoints.
+    /// The URL of the service, if not the provider's own: S3-compatible stores, Azurite, private endpoints.
     pub endpoint: Option<String>,
-    /// The region of a bucket.
+    /// The region of the bucket.
     pub region: Option<String>,
-    /// Certificates in PEM to trust besides the system's.
+    /// Root certificates in PEM, trusted in addition to the system's.
     pub root_certificate: Option<String>,
-    /// What carries objects there.
+    /// The tool that uploads objects.
     pub transfer: Transfer,
 }
 
@@ -92,7 +92,7 @@ impl Default for StoreAccess {
 }
 
 impl StoreAuth {
-    /// Its kind.
+    /// The kind of the method.
     #[must_use]
     pub fn kind(&self) -> StoreAuthKind {
         match self {

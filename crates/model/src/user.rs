@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Users, their roles, and the audit log.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,73 +6,73 @@ use crate::id::UserId;
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// What a person may do; each role may do what the one before may.
+    /// The role of a user. Each role includes the permissions of the previous one.
     Role {
-        /// Look at everything but secrets.
+        /// Views everything except secrets.
         Viewer = "viewer",
-        /// Back up, restore into a new instance, start, stop, cancel, retry.
+        /// Backs up, restores into new instances, starts, stops, cancels and retries.
         Operator = "operator",
-        /// Delete, reveal passwords, change stores, accounts and settings.
+        /// Deletes, reveals passwords, and changes stores, accounts and settings.
         Admin = "admin",
     }
 }
 
-/// Whoever asks for something, as found out by the session or the bearer token of the request.
+/// The authenticated user of a request, from its session or bearer token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// The account.
     pub user: UserId,
-    /// Its name, as the audit shows it.
+    /// The name of the account, as in the audit log.
     pub name: String,
-    /// What it may do.
+    /// The role.
     pub role: Role,
-    /// Whether the password was given again within the last five minutes (or the token has the scope).
+    /// Whether the password was confirmed within the last five minutes, or the token has the scope.
     pub sudo: bool,
 }
 
 impl Actor {
-    /// Whether this actor's role is at least `role`.
+    /// Whether the role of the actor is at least `role`.
     #[must_use]
     pub fn is(&self, role: Role) -> bool {
         self.role >= role
     }
 }
 
-/// An account as the settings page lists it.
+/// An account, as on the settings page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct User {
     /// Its id.
     pub id: UserId,
-    /// The name to log in with.
+    /// The login name.
     pub name: String,
-    /// What it may do.
+    /// The role.
     pub role: Role,
-    /// When it was made.
+    /// When it was created.
     pub created_at: chrono::DateTime<chrono::Utc>,
-    /// When it last logged in.
+    /// The time of the last login.
     pub last_login_at: Option<chrono::DateTime<chrono::Utc>>,
-    /// Whether the password must be changed at the next login (a one-time password).
+    /// Whether the password is a one-time password, which must be changed at the next login.
     pub must_change_password: bool,
-    /// Whether it was closed.
+    /// Whether the account is disabled.
     pub disabled: bool,
 }
 
-/// One row of the audit: who did what to what, when, and how it went.
+/// One entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditRow {
-    /// Grows by one a row.
+    /// The number of the entry, in ascending order.
     pub id: i64,
-    /// When, by the database's clock.
+    /// The time, by the database's clock.
     pub at: chrono::DateTime<chrono::Utc>,
-    /// The account's name, or "system".
+    /// The name of the account, or "system".
     pub actor: String,
-    /// The verb, such as `image.create`.
+    /// The action, such as `image.create`.
     pub action: String,
-    /// What it was done to: a kind and a name.
+    /// The kind and the name of the object.
     pub subject: String,
-    /// `ok`, or the code of the refusal.
+    /// `ok`, or the code of the error.
     pub outcome: String,
     /// The run that it started.
     pub run: Option<crate::RunId>,

@@ -1,12 +1,12 @@
-//! Which background workers an instance must have. It knows names alone; who sees workers is a probe.
+//! The background workers that an instance must have, by the names of their libraries.
 
-use crate::image::ImageType;
+use crate::image_type::ImageType;
 
-/// The library that an instance of type pg_durable is about.
+/// The library of instances of type pg_durable.
 pub const PG_DURABLE: &str = "pg_durable";
 
-/// The libraries of which one must have a background worker before an instance is `running`: none for stock PostgreSQL;
-/// for pg_durable its own, or, where a platform preloads something else for this type, any of those.
+/// The libraries of which one must have a background worker before an instance is `running`: none for stock PostgreSQL.
+/// For pg_durable it is pg_durable, or any library that the platform preloads instead for this type.
 #[must_use]
 pub fn awaited(image_type: ImageType, preload: &[String]) -> Vec<String> {
     let own = preload.is_empty() || preload.iter().any(|library| library == PG_DURABLE);
@@ -17,8 +17,8 @@ pub fn awaited(image_type: ImageType, preload: &[String]) -> Vec<String> {
     }
 }
 
-/// Whether a worker of one of these libraries is among the backend types of a server. A `backend_type` is free text that
-/// the library chooses, such as `pg_cron launcher`: it counts if it has the library's name in it, however punctuated.
+/// Whether one of the backend types of a server belongs to one of these libraries. A `backend_type` is free text of the
+/// library, such as `pg_cron launcher`. It matches if it contains the library's name, ignoring case and punctuation.
 #[must_use]
 pub fn seen(libraries: &[String], backend_types: &[String]) -> bool {
     libraries.is_empty()
@@ -28,6 +28,7 @@ pub fn seen(libraries: &[String], backend_types: &[String]) -> bool {
         })
 }
 
+/// The letters and digits of a text, in lowercase.
 fn letters(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
@@ -36,29 +37,29 @@ fn letters(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn words(words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
     #[test]
-    fn stock_awaits_nothing() {
-        let none = awaited(ImageType::Stock, &words(&["pg_stat_statements"]));
+    fn stock_server_needs_no_worker() {
+        let none = awaited(ImageType::Stock, &strings(&["pg_stat_statements"]));
         assert!(none.is_empty() && seen(&none, &[]));
     }
 
     #[test]
-    fn another_librarys_worker_does_not_stand_in_for_pg_durable() {
-        let awaited = awaited(ImageType::PgDurable, &words(&["pg_cron", "pg_durable"]));
+    fn worker_of_another_library_does_not_count_for_pg_durable() {
+        let awaited = awaited(ImageType::PgDurable, &strings(&["pg_cron", "pg_durable"]));
         assert_eq!(awaited, ["pg_durable"]);
-        assert!(!seen(&awaited, &words(&["checkpointer", "pg_cron launcher"])));
-        assert!(seen(&awaited, &words(&["pg_durable worker 1"])));
-        assert!(seen(&awaited, &words(&["PG Durable: background worker"])));
+        assert!(!seen(&awaited, &strings(&["checkpointer", "pg_cron launcher"])));
+        assert!(seen(&awaited, &strings(&["pg_durable worker 1"])));
+        assert!(seen(&awaited, &strings(&["PG Durable: background worker"])));
     }
 
     #[test]
-    fn a_platform_that_preloads_something_else_awaits_that() {
-        let awaited = awaited(ImageType::PgDurable, &words(&["pg_cron"]));
-        assert!(seen(&awaited, &words(&["walwriter", "pg_cron launcher"])));
-        assert!(!seen(&awaited, &words(&["walwriter"])));
+    fn library_that_the_platform_preloads_instead_counts() {
+        let awaited = awaited(ImageType::PgDurable, &strings(&["pg_cron"]));
+        assert!(seen(&awaited, &strings(&["walwriter", "pg_cron launcher"])));
+        assert!(!seen(&awaited, &strings(&["walwriter"])));
     }
 }

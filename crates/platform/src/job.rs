@@ -83,7 +83,7 @@ impl JobEnd {
     }
 }
 
-/// A [`JobEnd`] as it is read: earlier versions recorded a sentence instead of a failure.
+/// The recorded form of a [`JobEnd`]: earlier versions recorded a text instead of a failure.
 #[derive(Deserialize)]
 struct RecordedEnd {
     #[serde(default)]
@@ -103,7 +103,7 @@ impl From<RecordedEnd> for JobEnd {
     }
 }
 
-/// The code for a process that exited by itself without a result.
+/// The code for a process that exited without a result.
 pub(crate) fn code_without_result(exit_code: i32) -> FailureCode {
     match ExitClass::of(exit_code) {
         ExitClass::Configuration => FailureCode::TaskInvalid,

@@ -1,13 +1,37 @@
-//! Taking a run, keeping it and giving it back. It knows nothing of steps.
+//! Claims of runs: how a worker takes a run, keeps it, writes under it and returns it. It knows nothing of steps.
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use serde_json::Value;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
-use crate::transitions::{ClaimedRun, WriteError, WriteResult};
+/// A run that this worker claimed.
+#[derive(Clone, Debug)]
+pub(crate) struct ClaimedRun {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) version: i32,
+    pub(crate) input: Value,
+    pub(crate) epoch: i64,
+    pub(crate) claims: i32,
+}
 
-/// Takes up to `most` runs that are due: each run once, however many workers ask. The statement's time, unlike the
-/// clock's, can bound the scan of the index.
+/// Why a write was rejected.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// Another worker holds the run: stop and discard the result.
+    #[error("another worker holds the run")]
+    Lost,
+    /// The database reported an error.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+pub(crate) type WriteResult<T = ()> = Result<T, WriteError>;
+
+/// Claims up to `limit` due runs. Concurrent callers never claim the same run. `statement_timestamp()` is stable, unlike
+/// `clock_timestamp()`, so that the index on `due_at` can be used.
 pub(crate) async fn claim(
     db: &PgPool,
     worker: &str,
@@ -15,7 +39,7 @@ pub(crate) async fn claim(
     names: &[String],
     versions: &[i32],
     lease: Duration,
-    most: i64,
+    limit: i64,
 ) -> sqlx::Result<Vec<ClaimedRun>> {
     sqlx::query_as!(
         ClaimedRun,
@@ -36,14 +60,14 @@ pub(crate) async fn claim(
         pools,
         names,
         versions,
-        most
+        limit
     )
     .fetch_all(db)
     .await
 }
 
-/// When the next run is due that this worker could take, in seconds from now. Runs of workflows that it does not know do
-/// not count: it would look for them without end.
+/// Seconds until the next run is due that this worker can claim. Runs of unregistered workflows are excluded: a due run
+/// that cannot be claimed would make the worker poll without a pause.
 pub(crate) async fn next_due(
     db: &PgPool,
     pools: &[String],
@@ -62,35 +86,74 @@ pub(crate) async fn next_due(
     .await
 }
 
-/// Makes the lease longer; says whether somebody asked to cancel.
-pub(crate) async fn renew(db: &PgPool, held: &ClaimedRun, lease: Duration) -> WriteResult<bool> {
+/// Extends the lease. Returns whether a cancellation of the run was requested.
+pub(crate) async fn renew(db: &PgPool, run: &ClaimedRun, lease: Duration) -> WriteResult<bool> {
     sqlx::query_scalar!(
-        "update toygres.run set lease_until = clock_timestamp() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and worker is not null returning cancel and state = 'running'",
-        held.id,
-        held.epoch,
+        r#"update toygres.run set lease_until = clock_timestamp() + make_interval(secs => $3)
+         where id = $1 and epoch = $2 and worker is not null returning cancel and state = 'running' as "cancel!""#,
+        run.id,
+        run.epoch,
         lease.as_secs_f64()
     )
     .fetch_optional(db)
     .await?
-    .map(|cancel| cancel.unwrap_or(false))
     .ok_or(WriteError::Lost)
 }
 
-/// Gives a run back as it is, for the next worker to take at once.
-pub(crate) async fn hand_over(db: &PgPool, held: &ClaimedRun) -> WriteResult {
-    let done = sqlx::query!(
+/// Runs `write` in a transaction that locks the run's row, and commits. Writes nothing if this worker no longer holds the
+/// run.
+pub(crate) async fn fenced<T>(
+    db: &PgPool,
+    run: &ClaimedRun,
+    write: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+) -> WriteResult<T> {
+    let mut tx = db.begin().await?;
+    sqlx::query_scalar!(
+        "select 1 from toygres.run where id = $1 and epoch = $2 and worker is not null for update",
+        run.id,
+        run.epoch
+    )
+    .fetch_optional(&mut *tx)
+    .await?
+    .ok_or(WriteError::Lost)?;
+    let written = write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(written)
+}
+
+/// Returns an unchanged run when the worker stops. Another worker can claim it immediately.
+pub(crate) async fn hand_over(db: &PgPool, run: &ClaimedRun) -> WriteResult {
+    let changed = sqlx::query!(
         "update toygres.run set worker = null, lease_until = null, due_at = clock_timestamp(),
              claims = greatest(claims - 1, 0)
          where id = $1 and epoch = $2 and worker is not null",
-        held.id,
-        held.epoch
+        run.id,
+        run.epoch
     )
     .execute(db)
     .await?;
-    held_still(done.rows_affected())
+    if changed.rows_affected() > 0 { Ok(()) } else { Err(WriteError::Lost) }
 }
 
-fn held_still(rows: u64) -> WriteResult {
-    if rows > 0 { Ok(()) } else { Err(WriteError::Lost) }
+/// Returns the run until the pause or the step's deadline is over. A cancelled run that does not roll back yet is due at
+/// once.
+pub(crate) async fn release(tx: &mut PgConnection, run: &ClaimedRun, pause: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update toygres.run set worker = null, lease_until = null, claims = 0,
+             due_at = case when cancel and state = 'running' then clock_timestamp()
+                 else least(clock_timestamp() + make_interval(secs => $2),
+                     (select deadline from toygres.step s
+                      where s.run_id = $1 and s.position = run.position and run.state = 'running')) end
+         where id = $1",
+        run.id,
+        pause.as_secs_f64()
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Deletes the locks of a run that has ended.
+pub(crate) async fn release_locks(tx: &mut PgConnection, run: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("delete from toygres.run_lock where run_id = $1", run).execute(tx).await.map(drop)
 }

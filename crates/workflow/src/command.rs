@@ -1,28 +1,28 @@
-//! What may be asked of a run from outside: wake, cancel, retry, accept. Each is one conditional statement, so that a
-//! race with a worker has one winner.
+//! Commands for runs: wake, cancel, retry, accept. Each is one conditional statement, so that a race with a worker has
+//! one winner.
 
 use sqlx::PgPool;
 
-use crate::start::RunId;
+use crate::run::RunId;
 
-/// Why a command was not carried out.
+/// Why a command was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// There is no such run.
-    #[error("there is no run {0}")]
+    /// The run does not exist.
+    #[error("run {0} does not exist")]
     Unknown(RunId),
-    /// The run is not in a state for it; the state is named.
+    /// The command is not possible in this state of the run.
     #[error("the run is {0}")]
     State(String),
-    /// The database did not answer.
-    #[error("change the run")]
+    /// The database reported an error.
+    #[error("cannot change the run")]
     Database(#[from] sqlx::Error),
 }
 
-/// Cuts a wait short: what the run waits for has happened. Costs nothing when it does not wait.
+/// Ends the wait of a step before its time, because what it waits for has happened. No effect if the step does not wait.
 ///
 /// # Errors
-/// The database did not answer.
+/// The database reported an error.
 pub async fn wake(db: &PgPool, run: RunId) -> sqlx::Result<()> {
     sqlx::query!(
         "update toygres.run r
@@ -37,59 +37,59 @@ pub async fn wake(db: &PgPool, run: RunId) -> sqlx::Result<()> {
     .map(drop)
 }
 
-/// Asks a run to turn back, whatever it does.
+/// Requests the cancellation of a run: the current call ends and the run rolls back.
 ///
 /// # Errors
-/// It has ended, is stuck or turns back already.
+/// [`CommandError::State`] if the run has ended, is stuck or rolls back already.
 pub async fn cancel(db: &PgPool, run: RunId) -> Result<(), CommandError> {
-    let done = sqlx::query!(
+    let changed = sqlx::query!(
         "update toygres.run set cancel = true, due_at = clock_timestamp() where id = $1 and state = 'running'",
         run.0
     )
     .execute(db)
     .await?;
-    told(db, run, done.rows_affected()).await
+    require_changed(db, run, changed.rows_affected()).await
 }
 
-/// Tries the undo that failed again.
+/// Repeats the undo that failed.
 ///
 /// # Errors
-/// The run is not stuck.
+/// [`CommandError::State`] if the run is not stuck.
 pub async fn retry(db: &PgPool, run: RunId) -> Result<(), CommandError> {
-    let done = sqlx::query!(
-        "with woken as (
+    let changed = sqlx::query!(
+        "with resumed as (
              update toygres.run set state = 'undoing', due_at = clock_timestamp(), claims = 0
              where id = $1 and state = 'stuck' returning id, position
          )
          update toygres.step s set state = 'undoing', undo_attempt = 0
-         from woken where s.run_id = woken.id and s.position = woken.position",
+         from resumed where s.run_id = resumed.id and s.position = resumed.position",
         run.0
     )
     .execute(db)
     .await?;
-    told(db, run, done.rows_affected()).await
+    require_changed(db, run, changed.rows_affected()).await
 }
 
-/// Takes the undo that failed as done by a person, and undoes the steps before it.
+/// Marks the step whose undo failed as undone and continues the rollback with the steps before it.
 ///
 /// # Errors
-/// The run is not stuck.
+/// [`CommandError::State`] if the run is not stuck.
 pub async fn accept(db: &PgPool, run: RunId) -> Result<(), CommandError> {
-    let done = sqlx::query!(
-        "with woken as (
+    let changed = sqlx::query!(
+        "with resumed as (
              update toygres.run set state = 'undoing', due_at = clock_timestamp(), claims = 0
              where id = $1 and state = 'stuck' returning id, position
          )
          update toygres.step s set state = 'undone', undo_finished_at = clock_timestamp()
-         from woken where s.run_id = woken.id and s.position = woken.position",
+         from resumed where s.run_id = resumed.id and s.position = resumed.position",
         run.0
     )
     .execute(db)
     .await?;
-    told(db, run, done.rows_affected()).await
+    require_changed(db, run, changed.rows_affected()).await
 }
 
-async fn told(db: &PgPool, run: RunId, rows: u64) -> Result<(), CommandError> {
+async fn require_changed(db: &PgPool, run: RunId, rows: u64) -> Result<(), CommandError> {
     if rows > 0 {
         return Ok(());
     }

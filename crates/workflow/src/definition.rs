@@ -1,4 +1,4 @@
-//! Workflows with their types taken off, so that one engine holds many. It knows neither database nor time.
+//! Type-erased workflows, so that one engine can execute many. It knows neither claims nor time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 
-use crate::start::RunId;
-use crate::step::{StepContext, Failure, code, StepOutcome, Retry, Step, Workflow};
+use crate::failure::{Failure, code};
+use crate::retry::Retry;
+use crate::run::RunId;
+use crate::step::{StepContext, StepDefinition, StepOutcome, Workflow};
 
-/// Name, version and steps of a workflow: what must not change unnoticed while runs of it live.
+/// Name, version and steps of a workflow. They must not change while runs of this version exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkflowShape {
     /// [`Workflow::NAME`].
@@ -25,7 +26,7 @@ pub struct WorkflowShape {
 }
 
 impl WorkflowShape {
-    /// The plan of a workflow.
+    /// The shape of workflow `W`.
     #[must_use]
     pub fn of<W: Workflow>() -> Self {
         Self {
@@ -36,56 +37,20 @@ impl WorkflowShape {
     }
 }
 
-type StepFn<W, T> = for<'a> fn(&'a StepContext<W>) -> BoxFuture<'a, Result<T, Failure>>;
-
-/// One step of a workflow, as plain functions.
-pub(crate) struct StepDefinition<W: Workflow> {
-    pub(crate) name: &'static str,
-    pub(crate) retry: Retry,
-    pub(crate) timeout: Duration,
-    pub(crate) allowed: Duration,
-    run: StepFn<W, StepOutcome<Value>>,
-    undo: StepFn<W, ()>,
-}
-
-impl<W: Workflow> StepDefinition<W> {
-    pub(crate) fn of<S: Step<Workflow = W>>() -> Self {
-        Self {
-            name: S::NAME,
-            retry: S::RETRY,
-            timeout: S::TIMEOUT,
-            allowed: S::DEADLINE,
-            run: |cx| {
-                async move {
-                    Ok(match S::run(cx).await? {
-                        StepOutcome::Done(output) => {
-                            StepOutcome::Done(serde_json::to_value(output).map_err(internal)?)
-                        }
-                        StepOutcome::Wait(pause) => StepOutcome::Wait(pause),
-                    })
-                }
-                .boxed()
-            },
-            undo: |cx| S::undo(cx).boxed(),
-        }
-    }
-}
-
-/// What a call of a step is about, types taken off.
+/// The parameters of a call of a step.
 #[derive(Clone)]
 pub(crate) struct Call<S> {
     pub(crate) run: RunId,
-    pub(crate) position: usize,
+    pub(crate) position: i32,
     pub(crate) attempt: i32,
     pub(crate) epoch: i64,
     pub(crate) input: Value,
     pub(crate) outputs: Arc<BTreeMap<String, Value>>,
     pub(crate) services: S,
     pub(crate) db: PgPool,
-    pub(crate) stop: CancellationToken,
 }
 
-/// What the engine needs to know of a step besides its calls.
+/// The constants of a step that the engine needs.
 #[derive(Clone, Copy)]
 pub(crate) struct StepRules {
     pub(crate) retry: Retry,
@@ -93,42 +58,50 @@ pub(crate) struct StepRules {
     pub(crate) allowed: Duration,
 }
 
-/// A workflow whose type is known to nobody any more.
+/// A type-erased workflow. A step is named by its position.
 pub(crate) trait AnyWorkflow<S>: Send + Sync {
-    fn rules(&self, position: usize) -> Option<StepRules>;
+    /// The constants of a step, or `None` if the workflow has fewer steps.
+    fn rules(&self, position: i32) -> Option<StepRules>;
     fn run(&self, call: Call<S>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>>;
     fn undo(&self, call: Call<S>) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
-/// The steps of a workflow, listed once.
-pub(crate) struct Registered<W: Workflow>(pub(crate) Vec<StepDefinition<W>>);
+/// The steps of a workflow that an engine executes.
+pub(crate) struct Registered<W: Workflow>(Vec<StepDefinition<W>>);
 
 impl<W: Workflow> Registered<W> {
+    pub(crate) fn new() -> Self {
+        Self(W::steps().list)
+    }
+
+    fn step(&self, position: i32) -> Option<&StepDefinition<W>> {
+        self.0.get(usize::try_from(position).ok()?)
+    }
+
     fn context(&self, call: Call<W::Services>) -> Result<(&StepDefinition<W>, StepContext<W>), Failure> {
-        let definition = self
-            .0
-            .get(call.position)
+        let internal = |detail| Failure::fatal(code::INTERNAL, detail);
+        let step = self
+            .step(call.position)
             .ok_or_else(|| internal(format!("{} has no step {}", W::NAME, call.position)))?;
-        let input = serde_json::from_value(call.input).map_err(internal)?;
+        let input = serde_json::from_value(call.input).map_err(|error| internal(error.to_string()))?;
         let cx = StepContext {
             run: call.run,
-            step: definition.name,
+            step: step.name,
             attempt: call.attempt,
             epoch: call.epoch,
             input: Arc::new(input),
             services: call.services,
             db: call.db,
-            stop: call.stop,
-            position: i32::try_from(call.position).map_err(internal)?,
+            position: call.position,
             outputs: call.outputs,
         };
-        Ok((definition, cx))
+        Ok((step, cx))
     }
 }
 
 impl<W: Workflow> AnyWorkflow<W::Services> for Registered<W> {
-    fn rules(&self, position: usize) -> Option<StepRules> {
-        self.0.get(position).map(|step| StepRules {
+    fn rules(&self, position: i32) -> Option<StepRules> {
+        self.step(position).map(|step| StepRules {
             retry: step.retry,
             timeout: step.timeout,
             allowed: step.allowed,
@@ -137,21 +110,17 @@ impl<W: Workflow> AnyWorkflow<W::Services> for Registered<W> {
 
     fn run(&self, call: Call<W::Services>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>> {
         async move {
-            let (definition, cx) = self.context(call)?;
-            (definition.run)(&cx).await
+            let (step, cx) = self.context(call)?;
+            (step.run)(&cx).await
         }
         .boxed()
     }
 
     fn undo(&self, call: Call<W::Services>) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
-            let (definition, cx) = self.context(call)?;
-            (definition.undo)(&cx).await
+            let (step, cx) = self.context(call)?;
+            (step.undo)(&cx).await
         }
         .boxed()
     }
-}
-
-fn internal(detail: impl ToString) -> Failure {
-    Failure::fatal(code::INTERNAL, detail)
 }

@@ -1,4 +1,4 @@
-//! The worker's loop: claims runs that are due and hands each to a task of its own. It knows nothing of what steps do.
+//! The worker's loop: claims due runs and executes each in a task of its own. It knows nothing of what steps do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,141 +10,103 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::claim;
+use crate::claim::{self, ClaimedRun};
 use crate::definition::{AnyWorkflow, Registered};
-use crate::execute::RunExecutor;
-use crate::transitions::ClaimedRun;
+use crate::execute::{Core, RunExecutor};
+#[cfg(feature = "testing")]
+use crate::faults::{Faults, FaultyWorkflow};
 use crate::step::Workflow;
+use crate::timing::Timing;
 
-/// How long a lease is and how often things are looked at.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// How long a claim lasts without being renewed.
-    pub lease: Duration,
-    /// How often it is renewed.
-    pub renew: Duration,
-    /// After how long without a renewal the work is abandoned: well before the lease ends.
-    pub abandon: Duration,
-    /// How often a worker looks for runs even when nobody told it to.
-    pub poll: Duration,
-    /// What the pauses between tries are multiplied with; 1 but in tests.
-    pub pauses: f64,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(30),
-            renew: Duration::from_secs(10),
-            abandon: Duration::from_secs(20),
-            poll: Duration::from_secs(2),
-            pauses: 1.0,
-        }
-    }
-}
-
-/// What every performance of a worker shares.
-pub(crate) struct Core<S> {
-    pub(crate) db: PgPool,
-    pub(crate) services: S,
-    pub(crate) timing: Timing,
-    #[cfg(feature = "testing")]
-    pub(crate) faults: crate::testing::Faults,
-}
-
-/// A worker. Many may run against one database, in one process or in many.
+/// A worker. Any number of workers can share one database, in one process or in many.
 pub struct Engine<S> {
     core: Core<S>,
     worker: String,
     workflows: HashMap<(String, i32), Arc<dyn AnyWorkflow<S>>>,
     pools: Vec<String>,
-    most: usize,
+    max_runs: usize,
 }
 
 impl<S: Clone + Send + Sync + 'static> Engine<S> {
-    /// A worker of the given name, which only people read. It takes nothing before [`Engine::run`].
+    /// A worker with a name for display. It claims nothing before [`Engine::run`].
     #[must_use]
     pub fn new(db: PgPool, services: S, worker: impl Into<String>) -> Self {
         Self {
-            core: Core {
-                db,
-                services,
-                timing: Timing::default(),
-                #[cfg(feature = "testing")]
-                faults: crate::testing::Faults::default(),
-            },
+            core: Core { db, services, timing: Timing::default() },
             worker: worker.into(),
             workflows: HashMap::new(),
             pools: Vec::new(),
-            most: 16,
+            max_runs: 16,
         }
     }
 
-    /// Takes runs of this workflow, of this version only. Register old versions as long as runs of them live.
+    /// Adds a workflow. Only runs of this version are claimed: keep old versions registered while runs of them exist.
     #[must_use]
     pub fn register<W: Workflow<Services = S>>(mut self) -> Self {
-        let steps = Registered::<W>(W::steps().list);
-        self.workflows.insert((W::NAME.to_owned(), W::VERSION), Arc::new(steps));
+        self.workflows.insert((W::NAME.to_owned(), W::VERSION), Arc::new(Registered::<W>::new()));
         self
     }
 
-    /// Serves this pool. A worker without a pool takes nothing.
+    /// Adds a pool. A worker without a pool claims nothing.
     #[must_use]
     pub fn pool(mut self, pool: impl Into<String>) -> Self {
         self.pools.push(pool.into());
         self
     }
 
-    /// Works on so many runs at once at the most; 16 if not said.
+    /// Sets the largest number of runs that are executed at the same time. The default is 16.
     #[must_use]
-    pub fn at_once(mut self, most: usize) -> Self {
-        self.most = most.max(1);
+    pub fn at_once(mut self, max_runs: usize) -> Self {
+        self.max_runs = max_runs.max(1);
         self
     }
 
-    /// Other times than the default.
+    /// Replaces the default timing.
     #[must_use]
     pub fn timing(mut self, timing: Timing) -> Self {
         self.core.timing = timing;
         self
     }
 
+    /// Injects faults into the calls of the workflows that were registered so far.
     #[cfg(feature = "testing")]
-    pub(crate) fn with_faults(mut self, faults: crate::testing::Faults) -> Self {
-        self.core.faults = faults;
+    pub(crate) fn with_faults(mut self, faults: &Faults) -> Self {
+        for workflow in self.workflows.values_mut() {
+            *workflow = Arc::new(FaultyWorkflow::new(Arc::clone(workflow), faults.clone()));
+        }
         self
     }
 
-    /// Works until `stop` ends, then hands over what it holds: another worker can go on at once.
+    /// Executes runs until `stop` is cancelled, then hands over the claimed runs, so that other workers can continue them
+    /// immediately.
     ///
     /// # Errors
-    /// None as of now; a database that does not answer is waited for.
+    /// Currently none: database errors are logged and retried.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let (quick, active) = (Arc::new(Notify::new()), Active::default());
-        let listener = listen(&self.core.db, &stop, &quick, &active);
+        let (due, active) = (Arc::new(Notify::new()), Active::default());
+        let listener = listen(&self.core.db, &stop, &due, &active);
         let core = Arc::new(self.core);
-        let known: (Vec<String>, Vec<i32>) = self.workflows.keys().cloned().unzip();
+        let registered: (Vec<String>, Vec<i32>) = self.workflows.keys().cloned().unzip();
         let mut tasks: JoinSet<Uuid> = JoinSet::new();
         loop {
-            let room = if stop.is_cancelled() { 0 } else { self.most.saturating_sub(tasks.len()) };
-            let claimed = claim_some(&core, &self.worker, &self.pools, &known, room).await;
-            for held in claimed {
-                let Some(workflow) = self.workflows.get(&(held.name.clone(), held.version)) else { continue };
-                let look = Arc::new(Notify::new());
-                active.lock().unwrap_or_else(PoisonError::into_inner).insert(held.id, Arc::clone(&look));
-                tasks.spawn(one(Arc::clone(&core), held, Arc::clone(workflow), look, stop.clone()));
+            let free = if stop.is_cancelled() { 0 } else { self.max_runs.saturating_sub(tasks.len()) };
+            for run in claim_due(&core, &self.worker, &self.pools, &registered, free).await {
+                let Some(workflow) = self.workflows.get(&(run.name.clone(), run.version)) else { continue };
+                let changed = Arc::new(Notify::new());
+                active.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, Arc::clone(&changed));
+                tasks.spawn(execute(Arc::clone(&core), run, Arc::clone(workflow), changed, stop.clone()));
             }
             if stop.is_cancelled() && tasks.is_empty() {
                 break;
             }
-            let pause = pause(&core, &self.pools, &known, tasks.len() < self.most).await;
+            let pause = pause(&core, &self.pools, &registered, tasks.len() < self.max_runs).await;
             tokio::select! {
                 Some(ended) = tasks.join_next() => {
                     if let Ok(run) = ended {
                         active.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
                     }
                 }
-                () = quick.notified() => {}
+                () = due.notified() => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
             }
@@ -154,65 +116,65 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
     }
 }
 
-/// The runs that are worked on here, each with what makes its performance look at its row.
+/// The runs that this worker executes, each with the notification for its executor.
 type Active = Arc<Mutex<HashMap<Uuid, Arc<Notify>>>>;
 
-/// Tells whoever works on a run that it changed, and the loop when it is nobody's here.
-fn listen(db: &PgPool, stop: &CancellationToken, quick: &Arc<Notify>, active: &Active) -> JoinHandle<()> {
-    let (quick, active) = (Arc::clone(quick), Arc::clone(active));
+/// Notifies the executor of a run that changed, or the worker's loop if this worker does not execute the run.
+fn listen(db: &PgPool, stop: &CancellationToken, due: &Arc<Notify>, active: &Active) -> JoinHandle<()> {
+    let (due, active) = (Arc::clone(due), Arc::clone(active));
     tokio::spawn(crate::listener::listen(db.clone(), stop.clone(), move |run| {
         let active = active.lock().unwrap_or_else(PoisonError::into_inner);
         match run.and_then(|run| active.get(&run)) {
-            Some(look) => look.notify_one(),
-            None => quick.notify_one(),
+            Some(changed) => changed.notify_one(),
+            None => due.notify_one(),
         }
     }))
 }
 
-/// Takes at most so many of the runs that are due.
-async fn claim_some<S>(
+/// Claims up to `limit` due runs.
+async fn claim_due<S>(
     core: &Core<S>,
     worker: &str,
     pools: &[String],
     (names, versions): &(Vec<String>, Vec<i32>),
-    room: usize,
+    limit: usize,
 ) -> Vec<ClaimedRun> {
-    if room == 0 {
+    if limit == 0 {
         return Vec::new();
     }
-    let room = i64::try_from(room).unwrap_or(i64::MAX);
-    let claimed = claim::claim(&core.db, worker, pools, names, versions, core.timing.lease, room).await;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let claimed = claim::claim(&core.db, worker, pools, names, versions, core.timing.lease, limit).await;
     claimed.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no runs could be claimed; trying again");
+        tracing::warn!(%error, "runs could not be claimed; retrying");
         Vec::new()
     })
 }
 
-async fn one<S: Clone + Send + Sync + 'static>(
+async fn execute<S: Clone + Send + Sync + 'static>(
     core: Arc<Core<S>>,
-    held: ClaimedRun,
+    run: ClaimedRun,
     workflow: Arc<dyn AnyWorkflow<S>>,
-    look: Arc<Notify>,
+    changed: Arc<Notify>,
     stop: CancellationToken,
 ) -> Uuid {
-    let id = held.id;
-    RunExecutor { core: &core, held, workflow, look, stop }.perform().await;
+    let id = run.id;
+    RunExecutor { core: &core, run, workflow, changed, stop }.execute().await;
     id
 }
 
-/// Until the next run is due, at most the polling interval with a little chance in it, so that workers do not march.
+/// The time until the next run is due, at most the polling interval with jitter, to avoid lockstep polling.
 async fn pause<S>(
     core: &Core<S>,
     pools: &[String],
     (names, versions): &(Vec<String>, Vec<i32>),
-    has_room: bool,
+    has_capacity: bool,
 ) -> Duration {
-    let jitter = core.timing.poll.mul_f64(0.75 + rand::random::<f64>() / 2.0);
-    if !has_room {
-        return jitter;
+    let interval = core.timing.poll.mul_f64(0.75 + rand::random::<f64>() / 2.0);
+    if !has_capacity {
+        return interval;
     }
     match claim::next_due(&core.db, pools, names, versions).await {
-        Ok(Some(seconds)) => Duration::from_secs_f64(seconds.max(0.02)).min(jitter),
-        _ => jitter,
+        Ok(Some(seconds)) => Duration::from_secs_f64(seconds.max(0.02)).min(interval),
+        _ => interval,
     }
 }

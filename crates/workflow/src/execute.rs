@@ -1,4 +1,4 @@
-//! One claimed run: does its steps until it waits, ends, is lost or the worker stops. It knows no other run.
+//! The execution of one claimed run: calls its steps until it waits, ends, is lost or the worker stops.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -6,66 +6,75 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::Value;
+use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim;
+use crate::claim::{self, ClaimedRun, WriteError, WriteResult};
 use crate::definition::{AnyWorkflow, Call, StepRules};
-use crate::engine::Core;
-use crate::lease::{Interrupt, LeaseDeadline, hold};
-use crate::transitions::{self, ClaimedRun, WriteError, WriteResult, RunPosition};
-use crate::start::RunId;
-use crate::step::{Failure, Retry, StepOutcome, code};
-#[cfg(feature = "testing")]
-use crate::testing::Fault;
+use crate::failure::{Failure, code};
+use crate::lease::{Interrupt, LeaseDeadline, renew_until_interrupted};
+use crate::retry::Retry;
+use crate::rollback;
+use crate::run::RunId;
+use crate::step::StepOutcome;
+use crate::timing::Timing;
+use crate::transitions::{self, RunPosition};
 
-/// How often a run may be taken without coming forward before its step counts as deadly.
+/// Claims without progress after which the step is treated as the cause of the workers' loss.
 const MAX_CLAIMS: i32 = 10;
 
-/// How an undo is tried again before a person is needed.
-const UNDO: Retry = Retry::times(5);
+/// Attempts of an undo before the run is stuck.
+const UNDO_RETRY: Retry = Retry::times(5);
 
-/// How long an outage is given before a step is called again.
-const OUTAGE: Duration = Duration::from_secs(2);
+/// The pause after an outage before the step is called again.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(2);
 
-/// Whether to go on with the next step.
+/// What the executions of a worker share.
+pub(crate) struct Core<S> {
+    pub(crate) db: PgPool,
+    pub(crate) services: S,
+    pub(crate) timing: Timing,
+}
+
+/// Whether the worker continues with the run.
 enum Next {
-    GoOn,
+    Continue,
+    /// The run has ended, is stuck or is due later.
     Leave,
 }
 
 /// How a call ended.
-enum Ended<T> {
-    Result(Result<T, Failure>),
-    Interrupt(Interrupt),
-    /// The worker stops.
-    Stopping,
+enum CallEnd<T> {
+    Returned(Result<T, Failure>),
+    Interrupted(Interrupt),
+    WorkerStops,
 }
 
+/// Executes one claimed run.
 pub(crate) struct RunExecutor<'a, S> {
     pub(crate) core: &'a Core<S>,
-    pub(crate) held: ClaimedRun,
+    pub(crate) run: ClaimedRun,
     pub(crate) workflow: Arc<dyn AnyWorkflow<S>>,
-    /// Somebody changed the run: look whether it was cancelled.
-    pub(crate) look: Arc<Notify>,
+    /// Notified when the run's row changed, for example by a cancellation.
+    pub(crate) changed: Arc<Notify>,
     pub(crate) stop: CancellationToken,
 }
 
 impl<S: Clone + Send + Sync + 'static> RunExecutor<'_, S> {
-    /// Works until there is nothing to do for this worker.
-    pub(crate) async fn perform(mut self) {
+    /// Executes steps until this worker has nothing more to do for the run.
+    pub(crate) async fn execute(mut self) {
         loop {
             match self.next().await {
-                Ok(Next::GoOn) => self.held.claims = 0,
+                Ok(Next::Continue) => self.run.claims = 0,
                 Ok(Next::Leave) => return,
                 Err(WriteError::Lost) => {
-                    tracing::info!(run.id = %self.held.id, "a run was taken over by another worker");
+                    tracing::info!(run.id = %self.run.id, "run was taken over by another worker");
                     return;
                 }
+                // The next worker repeats what was not recorded.
                 Err(WriteError::Database(error)) => {
-                    // The lease ends by itself, and whoever takes the run over repeats what was not written down.
-                    tracing::warn!(run.id = %self.held.id, %error, "a run was left: the database did not answer");
+                    tracing::warn!(run.id = %self.run.id, %error, "run is abandoned until its lease expires");
                     return;
                 }
             }
@@ -73,220 +82,181 @@ impl<S: Clone + Send + Sync + 'static> RunExecutor<'_, S> {
     }
 
     async fn next(&mut self) -> WriteResult<Next> {
+        let (db, run) = (&self.core.db, &self.run);
         if self.stop.is_cancelled() {
-            claim::hand_over(&self.core.db, &self.held).await?;
+            claim::hand_over(db, run).await?;
             return Ok(Next::Leave);
         }
-        let standing = transitions::standing(&self.core.db, &self.held).await?;
-        let rules = usize::try_from(standing.position).ok().and_then(|at| self.workflow.rules(at));
-        let Some(rules) = rules else {
-            let failure = Failure::fatal(code::WORKFLOW_UNKNOWN, "the run has more steps than this version of the workflow");
-            transitions::stuck(&self.core.db, &self.held, standing.position, &failure).await?;
+        let current = transitions::position(db, run).await?;
+        if current.undoing && current.has_nothing_to_undo() {
+            return self.undone(current.position).await;
+        }
+        let Some(rules) = self.workflow.rules(current.position) else {
+            let detail = "the run has more steps than this version of the workflow";
+            let failure = Failure::fatal(code::WORKFLOW_UNKNOWN, detail);
+            rollback::stuck(db, run, current.position, &failure).await?;
             return Ok(Next::Leave);
         };
-        if standing.undoing { self.undo(&standing, rules).await } else { self.step(&standing, rules).await }
+        if current.undoing { self.undo(&current, rules).await } else { self.step(&current, rules).await }
     }
 
-    /// Whether the run rolls back instead of starting the step: its failure, or `Some(None)` after a cancellation.
-    fn turns_back(&self, standing: &RunPosition) -> Option<Option<Failure>> {
-        if standing.cancel {
-            return Some(None);
+    async fn step(&self, current: &RunPosition, rules: StepRules) -> WriteResult<Next> {
+        let (db, run, position) = (&self.core.db, &self.run, current.position);
+        if let Some(cause) = self.rollback_cause(current) {
+            return self.roll_back(position, cause.as_ref()).await;
         }
-        if standing.overdue {
-            return Some(Some(Failure::fatal(code::STEP_DEADLINE, "the step exceeded its deadline")));
-        }
-        let lost = self.held.claims > MAX_CLAIMS;
-        lost.then(|| {
-            let detail = format!("{MAX_CLAIMS} workers in a row ended during this step");
-            Some(Failure::fatal(code::WORKERS_LOST, detail))
-        })
-    }
-
-    async fn step(&mut self, standing: &RunPosition, rules: StepRules) -> WriteResult<Next> {
-        let position = standing.position;
-        let (db, held) = (&self.core.db, &self.held);
-        if let Some(failure) = self.turns_back(standing) {
-            transitions::turn_back(db, held, position, failure.as_ref()).await?;
-            return Ok(Next::GoOn);
-        }
-        let attempt = transitions::begin(db, held, position).await?;
-        let left = standing.left.map_or(rules.allowed, |left| Duration::from_secs_f64(left.max(0.0)));
-        let rules = StepRules { timeout: rules.timeout.min(left), ..rules };
-        let call = self.call(position, attempt).await?;
-        let work = self.run_once(position, call);
-        match self.held_while(rules, work).await {
-            Ended::Result(Ok(StepOutcome::Done(output))) => {
-                let last = position + 1 == standing.steps;
-                let came_forward = transitions::done(db, held, position, last, &output).await?;
-                Ok(if last && came_forward { Next::Leave } else { Next::GoOn })
+        let attempt = transitions::begin(db, run, position).await?;
+        let left = current.left.map_or(rules.allowed, |left| Duration::from_secs_f64(left.max(0.0)));
+        let call = self.workflow.run(self.call(position, attempt).await?);
+        match self.while_leased(rules.timeout.min(left), call).await {
+            CallEnd::Returned(Ok(StepOutcome::Done(output))) => {
+                let last = position + 1 == current.steps;
+                let advanced = transitions::done(db, run, position, last, &output).await?;
+                Ok(if last && advanced { Next::Leave } else { Next::Continue })
             }
-            Ended::Result(Ok(StepOutcome::Wait(pause))) => {
-                transitions::wait(db, held, position, pause).await?;
+            CallEnd::Returned(Ok(StepOutcome::Wait(pause))) => {
+                transitions::wait(db, run, position, pause).await?;
                 Ok(Next::Leave)
             }
-            Ended::Result(Err(failure)) => self.failed(standing, rules, attempt, &failure).await,
-            Ended::Interrupt(Interrupt::Cancelled) => {
-                transitions::turn_back(db, held, position, None).await?;
-                Ok(Next::GoOn)
+            CallEnd::Returned(Err(failure)) => {
+                self.step_failed(current, rules.retry, attempt, &failure).await
             }
-            Ended::Interrupt(Interrupt::Lost) => Err(WriteError::Lost),
-            Ended::Stopping => Ok(Next::GoOn),
+            CallEnd::Interrupted(Interrupt::Cancelled) => self.roll_back(position, None).await,
+            CallEnd::Interrupted(Interrupt::Lost) => Err(WriteError::Lost),
+            CallEnd::WorkerStops => Ok(Next::Continue),
         }
     }
 
-    async fn failed(
+    /// Why the run rolls back before its step is called: a failure, or `Some(None)` after a cancellation.
+    fn rollback_cause(&self, current: &RunPosition) -> Option<Option<Failure>> {
+        if current.cancel {
+            return Some(None);
+        }
+        if current.overdue {
+            return Some(Some(Failure::fatal(code::STEP_DEADLINE, "the step exceeded its deadline")));
+        }
+        let detail = || format!("{MAX_CLAIMS} workers in a row ended during this step");
+        (self.run.claims > MAX_CLAIMS).then(|| Some(Failure::fatal(code::WORKERS_LOST, detail())))
+    }
+
+    async fn roll_back(&self, position: i32, cause: Option<&Failure>) -> WriteResult<Next> {
+        rollback::start(&self.core.db, &self.run, position, cause).await?;
+        Ok(Next::Continue)
+    }
+
+    async fn step_failed(
         &self,
-        standing: &RunPosition,
-        rules: StepRules,
+        current: &RunPosition,
+        retry: Retry,
         attempt: i32,
         failure: &Failure,
     ) -> WriteResult<Next> {
-        let (db, held) = (&self.core.db, &self.held);
         if failure.is_outage() {
-            return self.later(failure).await;
+            return self.call_later(failure).await;
         }
+        let (run, position) = (&self.run, current.position);
         let (code, error) = (failure.code(), failure.detail());
-        if failure.is_fatal() || attempt >= standing.attempts {
-            tracing::info!(run.id = %held.id, step.position = standing.position, code, error, "step failed permanently");
-            transitions::turn_back(db, held, standing.position, Some(failure)).await?;
-            return Ok(Next::GoOn);
+        if failure.is_fatal() || attempt >= current.attempts {
+            tracing::info!(run.id = %run.id, step.position = position, code, error, "step failed permanently");
+            return self.roll_back(position, Some(failure)).await;
         }
-        let pause =
-            failure.after.unwrap_or_else(|| rules.retry.pause(attempt)).mul_f64(self.core.timing.pauses);
-        tracing::info!(run.id = %held.id, step.position = standing.position, attempt, code, error, "step failed; it will be retried");
-        transitions::retry(db, held, standing.position, failure, pause).await?;
+        tracing::info!(run.id = %run.id, step.position = position, attempt, code, error, "step failed; retrying");
+        let pause = self.scaled(failure.pause().unwrap_or_else(|| retry.pause(attempt)));
+        transitions::retry(&self.core.db, run, position, failure, pause).await?;
         Ok(Next::Leave)
     }
 
-    async fn later(&self, failure: &Failure) -> WriteResult<Next> {
-        let (code, error) = (failure.code(), failure.detail());
-        tracing::warn!(run.id = %self.held.id, code, error, "a dependency of the run is unavailable");
-        transitions::later(&self.core.db, &self.held, OUTAGE.mul_f64(self.core.timing.pauses)).await?;
-        Ok(Next::Leave)
-    }
-
-    async fn undo(&mut self, standing: &RunPosition, rules: StepRules) -> WriteResult<Next> {
-        let position = standing.position;
-        let (db, held) = (&self.core.db, &self.held);
-        let leave = |position| if position == 0 { Next::Leave } else { Next::GoOn };
-        if standing.attempt == 0 || standing.step_state == "undone" {
-            transitions::undone(db, held, position).await?;
-            return Ok(leave(position));
-        }
-        if held.claims > MAX_CLAIMS {
+    async fn undo(&self, current: &RunPosition, rules: StepRules) -> WriteResult<Next> {
+        let (db, run, position) = (&self.core.db, &self.run, current.position);
+        if run.claims > MAX_CLAIMS {
             let detail = format!("{MAX_CLAIMS} workers in a row ended while they rolled this step back");
-            transitions::stuck(db, held, position, &Failure::fatal(code::WORKERS_LOST, detail)).await?;
+            rollback::stuck(db, run, position, &Failure::fatal(code::WORKERS_LOST, detail)).await?;
             return Ok(Next::Leave);
         }
-        transitions::begin_undo(db, held, position).await?;
-        let call = self.call(position, standing.attempt).await?;
-        let work = self.undo_once(position, call);
-        match self.held_while(rules, work).await {
-            Ended::Result(Ok(())) => {
-                transitions::undone(db, held, position).await?;
-                Ok(leave(position))
-            }
-            Ended::Result(Err(failure)) if failure.is_outage() => self.later(&failure).await,
-            Ended::Result(Err(failure)) => self.undo_failed(standing, &failure).await,
-            Ended::Interrupt(_) => Err(WriteError::Lost),
-            Ended::Stopping => Ok(Next::GoOn),
+        rollback::begin_undo(db, run, position).await?;
+        let call = self.workflow.undo(self.call(position, current.attempt).await?);
+        match self.while_leased(rules.timeout, call).await {
+            CallEnd::Returned(Ok(())) => self.undone(position).await,
+            CallEnd::Returned(Err(failure)) => self.undo_failed(current, &failure).await,
+            CallEnd::Interrupted(_) => Err(WriteError::Lost),
+            CallEnd::WorkerStops => Ok(Next::Continue),
         }
     }
 
-    async fn undo_failed(&self, standing: &RunPosition, failure: &Failure) -> WriteResult<Next> {
-        let (db, held, position) = (&self.core.db, &self.held, standing.position);
-        if failure.is_fatal() || standing.undo_attempt + 1 >= UNDO.attempts {
+    async fn undone(&self, position: i32) -> WriteResult<Next> {
+        rollback::undone(&self.core.db, &self.run, position).await?;
+        Ok(if position == 0 { Next::Leave } else { Next::Continue })
+    }
+
+    async fn undo_failed(&self, current: &RunPosition, failure: &Failure) -> WriteResult<Next> {
+        if failure.is_outage() {
+            return self.call_later(failure).await;
+        }
+        let (db, run, position) = (&self.core.db, &self.run, current.position);
+        let attempt = current.undo_attempt + 1;
+        if failure.is_fatal() || attempt >= UNDO_RETRY.attempts {
             let (code, error) = (failure.code(), failure.detail());
-            tracing::error!(run.id = %held.id, step.position = position, code, error, "rollback failed; the run is stuck");
-            transitions::stuck(db, held, position, failure).await?;
+            tracing::error!(run.id = %run.id, step.position = position, code, error, "rollback failed; run is stuck");
+            rollback::stuck(db, run, position, failure).await?;
         } else {
-            let pause = UNDO.pause(standing.undo_attempt + 1).mul_f64(self.core.timing.pauses);
-            transitions::retry_undo(db, held, position, failure, pause).await?;
+            let pause = self.scaled(UNDO_RETRY.pause(attempt));
+            rollback::retry_undo(db, run, position, failure, pause).await?;
         }
         Ok(Next::Leave)
+    }
+
+    /// Repeats the call after an outage, without counting an attempt.
+    async fn call_later(&self, failure: &Failure) -> WriteResult<Next> {
+        let (code, error) = (failure.code(), failure.detail());
+        tracing::warn!(run.id = %self.run.id, code, error, "run is waiting for an unavailable dependency");
+        transitions::later(&self.core.db, &self.run, self.scaled(OUTAGE_PAUSE)).await?;
+        Ok(Next::Leave)
+    }
+
+    fn scaled(&self, pause: Duration) -> Duration {
+        pause.mul_f64(self.core.timing.pauses)
     }
 
     async fn call(&self, position: i32, attempt: i32) -> WriteResult<Call<S>> {
-        let outputs = transitions::outputs(&self.core.db, self.held.id).await?;
+        let outputs = transitions::outputs(&self.core.db, self.run.id).await?;
         Ok(Call {
-            run: RunId(self.held.id),
-            position: usize::try_from(position).unwrap_or(usize::MAX),
+            run: RunId(self.run.id),
+            position,
             attempt,
-            epoch: self.held.epoch,
-            input: self.held.input.clone(),
+            epoch: self.run.epoch,
+            input: self.run.input.clone(),
             outputs: Arc::new(outputs),
             services: self.core.services.clone(),
             db: self.core.db.clone(),
-            stop: self.stop.child_token(),
         })
     }
 
-    /// Runs `work` while the lease holds, its time is not over and the worker does not stop; a panic is a failure.
-    async fn held_while<T>(&self, rules: StepRules, work: BoxFuture<'_, Result<T, Failure>>) -> Ended<T> {
-        let deadline = LeaseDeadline::new(self.core.timing);
-        let guarded = AssertUnwindSafe(deadline.work(work)).catch_unwind();
+    /// Awaits `call` while the lease is valid and the worker does not stop. A panic or a timeout is a failure.
+    async fn while_leased<T>(
+        &self,
+        timeout: Duration,
+        call: BoxFuture<'_, Result<T, Failure>>,
+    ) -> CallEnd<T> {
+        let (db, timing) = (&self.core.db, self.core.timing);
+        let deadline = LeaseDeadline::new(timing);
+        let guarded = AssertUnwindSafe(deadline.guard(call)).catch_unwind();
         tokio::select! {
             biased;
-            why = hold(&self.core.db, &self.held, self.core.timing, &self.look, &deadline) => Ended::Interrupt(why),
-            () = self.stop.cancelled() => Ended::Stopping,
-            result = tokio::time::timeout(rules.timeout, guarded) => Ended::Result(match result {
+            interrupt = renew_until_interrupted(db, &self.run, timing, &self.changed, &deadline) => {
+                CallEnd::Interrupted(interrupt)
+            }
+            () = self.stop.cancelled() => CallEnd::WorkerStops,
+            result = tokio::time::timeout(timeout, guarded) => CallEnd::Returned(match result {
                 Ok(Ok(result)) => result,
                 Ok(Err(panic)) => {
                     Err(Failure::retry(code::INTERNAL, format!("the step panicked: {}", panic_message(&*panic))))
                 }
-                Err(_) => Err(Failure::retry(
-                    code::STEP_TIMEOUT,
-                    format!("the step did not return within {} s", rules.timeout.as_secs()),
-                )),
+                Err(_) => {
+                    let detail = format!("the step did not return within {} s", timeout.as_secs());
+                    Err(Failure::retry(code::STEP_TIMEOUT, detail))
+                }
             }),
         }
-    }
-
-    #[cfg(not(feature = "testing"))]
-    fn run_once(&self, _position: i32, call: Call<S>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>> {
-        self.workflow.run(call)
-    }
-
-    #[cfg(not(feature = "testing"))]
-    fn undo_once(&self, _position: i32, call: Call<S>) -> BoxFuture<'_, Result<(), Failure>> {
-        self.workflow.undo(call)
-    }
-
-    #[cfg(feature = "testing")]
-    fn run_once(&self, position: i32, call: Call<S>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>> {
-        async move {
-            let (again, run) = (call.clone(), call.run);
-            self.core.meet(Fault::LoseBefore(position)).await;
-            self.core.cancel_at(position, run).await?;
-            let result = self.workflow.run(call).await;
-            if let Ok(StepOutcome::Done(_)) = result {
-                self.core.meet(Fault::LoseAfter(position)).await;
-                self.core.cancel_after(position, run).await?;
-                if self.core.is_due(Fault::FailOnce(position)) {
-                    return Err(Failure::retry(code::INTERNAL, "a test made this attempt fail"));
-                }
-                if self.core.is_due(Fault::FailAt(position)) {
-                    return Err(Failure::fatal(code::INTERNAL, "a test made this step fail"));
-                }
-                if self.core.is_due(Fault::Repeat(position)) {
-                    return self.workflow.run(again).await;
-                }
-            }
-            result
-        }
-        .boxed()
-    }
-
-    #[cfg(feature = "testing")]
-    fn undo_once(&self, position: i32, call: Call<S>) -> BoxFuture<'_, Result<(), Failure>> {
-        async move {
-            let again = call.clone();
-            self.core.meet(Fault::LoseUndoBefore(position)).await;
-            self.workflow.undo(call).await?;
-            self.core.meet(Fault::LoseUndoAfter(position)).await;
-            if self.core.undoes_twice(position) { self.workflow.undo(again).await } else { Ok(()) }
-        }
-        .boxed()
     }
 }
 

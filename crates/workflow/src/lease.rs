@@ -1,4 +1,4 @@
-//! Holding a run while a step works: renewing the lease, noticing that it was lost or that somebody cancelled.
+//! The lease of a run during a call of a step: renewal, loss and requests for cancellation.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,24 +9,23 @@ use std::time::Instant;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 
-use crate::claim;
-use crate::engine::Timing;
-use crate::transitions::{ClaimedRun, WriteError};
+use crate::claim::{self, ClaimedRun, WriteError};
+use crate::timing::Timing;
 
-/// Why a step's work is not to go on.
+/// Why a call of a step must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupt {
-    /// The run is another worker's, or may be by now.
+    /// Another worker holds the run, or may hold it.
     Lost,
-    /// Somebody asked to cancel the run.
+    /// A cancellation of the run was requested.
     Cancelled,
 }
 
-/// Until when a worker may be sure that it holds a run.
+/// Deadline until which the worker's lease is guaranteed, by this machine's monotonic clock.
 pub(crate) struct LeaseDeadline(Mutex<Instant>);
 
 impl LeaseDeadline {
-    /// From now, with a claim that is young.
+    /// The deadline after a claim or renewal just now.
     pub(crate) fn new(timing: Timing) -> Self {
         Self(Mutex::new(Instant::now() + timing.abandon))
     }
@@ -39,9 +38,9 @@ impl LeaseDeadline {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    /// Works only while it is deadline: a process that was stopped for a while may find an answer in its socket before its
-    /// timers notice how late it is. [`hold`] ends the work then.
-    pub(crate) async fn work<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Polls `work` only before the deadline. A process that was suspended can receive a response before its timers
+    /// detect the delay; [`renew_until_interrupted`] then ends the call.
+    pub(crate) async fn guard<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|cx| {
             if Instant::now() >= self.until() {
@@ -54,21 +53,27 @@ impl LeaseDeadline {
     }
 }
 
-/// Renews the lease until there is a reason to stop. `look` makes it ask at once.
+/// Renews the lease until the call must end. `changed` triggers a renewal at once.
 ///
-/// Time is measured from before each question, so that an answer that took long does not count as young.
-pub(crate) async fn hold(db: &PgPool, held: &ClaimedRun, timing: Timing, look: &Notify, deadline: &LeaseDeadline) -> Interrupt {
+/// The new deadline counts from before each request, so that a slow response does not extend it.
+pub(crate) async fn renew_until_interrupted(
+    db: &PgPool,
+    run: &ClaimedRun,
+    timing: Timing,
+    changed: &Notify,
+    deadline: &LeaseDeadline,
+) -> Interrupt {
     loop {
-        let asked = Instant::now();
-        if asked >= deadline.until() {
+        let requested = Instant::now();
+        if requested >= deadline.until() {
             return Interrupt::Lost;
         }
-        match tokio::time::timeout(timing.renew, claim::renew(db, held, timing.lease)).await {
+        match tokio::time::timeout(timing.renew, claim::renew(db, run, timing.lease)).await {
             Ok(Ok(true)) => return Interrupt::Cancelled,
-            Ok(Ok(false)) => deadline.extend(asked + timing.abandon),
+            Ok(Ok(false)) => deadline.extend(requested + timing.abandon),
             Ok(Err(WriteError::Lost)) => return Interrupt::Lost,
             Ok(Err(WriteError::Database(error))) => {
-                tracing::warn!(run.id = %held.id, %error, "a lease could not be renewed; trying again");
+                tracing::warn!(run.id = %run.id, %error, "lease could not be renewed; retrying");
                 tokio::time::sleep(timing.renew / 10).await;
                 continue;
             }
@@ -76,7 +81,7 @@ pub(crate) async fn hold(db: &PgPool, held: &ClaimedRun, timing: Timing, look: &
         }
         tokio::select! {
             () = tokio::time::sleep(timing.renew) => {}
-            () = look.notified() => {}
+            () = changed.notified() => {}
         }
     }
 }

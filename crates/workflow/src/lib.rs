@@ -1,14 +1,14 @@
-//! Durable step tables on PostgreSQL.
+//! Durable workflows on PostgreSQL.
 //!
-//! A **run** is one execution of a workflow: a list of steps, all of them rows in a table before the first one starts.
-//! A worker claims a run, does its steps one after the other, and writes down how each ended. When the worker dies,
-//! another one goes on where it stopped. This crate knows nothing of what steps do.
+//! A **run** is one execution of a workflow: a list of steps, all of which are rows of a table before the first one
+//! starts. A worker claims a run, executes its steps one after the other and records the result of each. When a worker is
+//! lost, another one continues where it stopped. This crate knows nothing of what steps do.
 //!
 //! ```no_run
 //! use serde::{Deserialize, Serialize};
-//! use workflow::{StepContext, Engine, Failure, Lock, StepOutcome, StartOptions, Step, Steps, Workflow};
+//! use workflow::{Engine, Failure, Lock, StartOptions, Step, StepContext, StepOutcome, Steps, Workflow};
 //!
-//! /// Greets somebody, durably.
+//! /// Greets a person, durably.
 //! #[derive(Serialize, Deserialize)]
 //! struct Greet {
 //!     name: String,
@@ -52,28 +52,30 @@
 //! # States of a run
 //! ```text
 //! running ──────────────▶ succeeded
-//!    │ a step failed for good, a deadline, a cancel
+//!    │ permanent failure, deadline or cancel
 //!    ▼
 //! undoing ──▶ failed | cancelled
-//!    │ ▲ an undo failed for good      retry: undo again
-//!    ▼ │                              accept: leave this one step as it is, undo the others
+//!    │ ▲ permanent failure of an undo     retry: repeat this undo
+//!    ▼ │                                  accept: skip this undo, continue with the steps before
 //!  stuck
 //! ```
-//! Undo runs backwards and includes the step that failed, because that one may have done half of its work.
+//! The rollback runs backwards and includes the failed step, because that step may have a partial effect.
 //!
-//! # What is promised
-//! - No two workers' results are accepted for one step: each claim makes the run's `epoch` greater, and each write names
-//!   the epoch that its worker believes in.
-//! - A repeat of an attempt meets the same named effect: whatever a step makes is to be named by run, step and attempt
-//!   ([`StepContext`] has them), and `attempt` grows only after a failure was written down.
-//! - A worker that wakes up late stops at its next await and changes no row.
-//! - Steps are done at least once. They must bear being repeated; [`testing`] has tests that insist.
+//! # Guarantees
+//! - At most one result is accepted for each step. Each claim increments the run's `epoch`, and each write names the epoch
+//!   of its claim.
+//! - An attempt that is repeated has the same number, so that it finds the resources that it created before if their names
+//!   contain run, step and attempt ([`StepContext`] has them). `attempt` increases only after a failure was recorded.
+//! - A worker that lost its lease stops at its next await and changes no row.
+//! - Each step is executed at least once. Steps must be idempotent; [`testing`] has tests for that.
 //!
 //! # Locks
-//! [`start`] refuses a run that needs what another one has, with [`StartError::Locked`], and does not queue it: whoever
-//! presses a button should know at once. Locks are released when the run ends; a stuck run keeps them.
+//! [`start`] rejects a run that needs a lock of another run with [`StartError::Locked`]. It does not queue the run, so that
+//! the user knows at once. Locks are released when the run ends. A stuck run keeps its locks.
 //!
-//! Only the database's clock counts. Inside a worker, a monotonic one tells when its lease is no longer deadline.
+//! # Time
+//! Leases and deadlines use only the database's clock. A worker uses a monotonic clock to detect that its own lease may have
+//! expired.
 
 #![cfg_attr(
     not(feature = "testing"),
@@ -84,18 +86,29 @@ mod claim;
 mod command;
 mod definition;
 mod engine;
+mod execute;
+mod failure;
+#[cfg(feature = "testing")]
+mod faults;
 mod lease;
 mod listener;
-mod execute;
-mod transitions;
+mod retry;
+mod rollback;
+mod run;
 mod start;
 mod step;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timing;
+mod transitions;
 
 pub use command::{CommandError, accept, cancel, retry, wake};
 pub use definition::WorkflowShape;
-pub use engine::{Engine, Timing};
+pub use engine::Engine;
+pub use failure::{Failure, code, database_is_unavailable};
 pub use listener::CHANNEL;
-pub use start::{Lock, RunId, StartError, StartOptions, start};
-pub use step::{Failure, StepContext, StepOutcome, code, Retry, Step, Steps, Workflow, database_is_unavailable};
+pub use retry::Retry;
+pub use run::{Lock, RunId};
+pub use start::{StartError, StartOptions, start};
+pub use step::{Step, StepContext, StepOutcome, Steps, Workflow};
+pub use timing::Timing;

@@ -1,4 +1,4 @@
-//! LISTEN: a hint that some run changed, so that workers are quick. Polling makes them right.
+//! LISTEN for changed runs. Notifications only reduce latency: polling finds every due run.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The channel on which the database tells the id of each run whose row, or whose step's row, changed.
+/// The channel on which the database sends the id of each run whose row, or whose step's row, changed.
 pub const CHANNEL: &str = "toygres_run";
 
-/// Calls `changed` with the id of each run that changes, and with none when some may have been missed. A listener that
-/// met any error is dropped and made anew: sqlx does not take every broken connection for one.
+/// Calls `changed` with the id of each changed run, and with `None` when notifications may have been missed. The
+/// listener is replaced after any error, because sqlx does not detect every broken connection.
 pub(crate) async fn listen(db: PgPool, stop: CancellationToken, changed: impl Fn(Option<Uuid>) + Send) {
     let work = async {
         loop {
@@ -19,8 +19,8 @@ pub(crate) async fn listen(db: PgPool, stop: CancellationToken, changed: impl Fn
                 && listener.listen(CHANNEL).await.is_ok()
             {
                 changed(None);
-                while let Ok(Some(notice)) = listener.try_recv().await {
-                    changed(notice.payload().parse().ok());
+                while let Ok(Some(notification)) = listener.try_recv().await {
+                    changed(notification.payload().parse().ok());
                 }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,49 +1,20 @@
-//! Starting a run: its row, all its steps and its locks, in the caller's transaction. It wakes nobody: a trigger does.
+//! Starting a run: writes its row, all its steps and its locks in the caller's transaction. A trigger notifies workers.
 
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::definition::StepDefinition;
-use crate::step::Workflow;
-
-/// One execution of a workflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RunId(pub Uuid);
-
-impl std::fmt::Display for RunId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Something that a run has for itself, or shares, until it has ended.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lock {
-    key: String,
-    shared: bool,
-}
-
-impl Lock {
-    /// Nobody else may have it.
-    pub fn exclusive(key: impl ToString) -> Self {
-        Self { key: key.to_string(), shared: false }
-    }
-
-    /// Others may share it, nobody may have it exclusively.
-    pub fn shared(key: impl ToString) -> Self {
-        Self { key: key.to_string(), shared: true }
-    }
-}
+use crate::run::{Lock, RunId};
+use crate::step::{StepDefinition, Workflow};
 
 /// How to start a run.
 #[derive(Clone, Debug)]
 pub struct StartOptions {
-    /// Its id; a new one if none.
+    /// The id of the run. `None` generates one.
     pub id: Option<Uuid>,
-    /// Which workers may take it.
+    /// The pool of workers that may claim the run.
     pub pool: String,
-    /// A JSON object that the engine keeps and does not read.
+    /// A JSON object that the engine stores and does not read.
     pub labels: Value,
 }
 
@@ -53,40 +24,42 @@ impl Default for StartOptions {
     }
 }
 
-/// Why a run was not started. Nothing was written; the transaction can go on only after [`StartError::Locked`].
+/// Why a run was not started. Nothing was written. The transaction remains usable only after [`StartError::Locked`].
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Another run has what this one needs.
-    #[error("{key} is in use by run {run}")]
+    /// Another run holds a conflicting lock.
+    #[error("{key} is locked by run {run}")]
     Locked {
         /// The lock's key.
         key: String,
-        /// The run that has it.
+        /// The run that holds it.
         run: RunId,
     },
-    /// The input is no JSON.
-    #[error("write the input of the run")]
+    /// The input cannot be serialized as JSON.
+    #[error("cannot serialize the input of the run")]
     Input(#[from] serde_json::Error),
-    /// The database did not take it.
-    #[error("write the run")]
+    /// The database reported an error.
+    #[error("cannot write the run")]
     Database(#[from] sqlx::Error),
 }
 
-/// Writes a run of workflow `W` with all its steps and locks; it begins when the transaction commits.
+/// Writes a run of workflow `W` with all its steps and locks. Workers can claim it when the transaction commits.
 ///
 /// # Errors
-/// A lock is taken: the run is not queued but refused, because whoever asks should know.
+/// [`StartError::Locked`] if another run holds a conflicting lock. The run is not queued: the caller must know at once.
 pub async fn start<W: Workflow>(
     tx: &mut Transaction<'_, Postgres>,
     input: &W,
     options: StartOptions,
 ) -> Result<RunId, StartError> {
     let id = options.id.unwrap_or_else(Uuid::now_v7);
+    // Exclusive locks sort before shared ones, so that the stronger of two locks on one key remains. The order also
+    // prevents deadlocks between starts.
     let mut locks = input.locks();
     locks.sort();
     locks.dedup_by(|b, a| a.key == b.key);
     for lock in &locks {
-        refuse_if_taken(tx, lock).await?;
+        refuse_if_locked(tx, lock).await?;
     }
     let input = serde_json::to_value(input)?;
     sqlx::query!(
@@ -105,7 +78,6 @@ pub async fn start<W: Workflow>(
     Ok(RunId(id))
 }
 
-/// All of them at once: the whole plan is there before the first step begins.
 async fn write_steps<W: Workflow>(
     tx: &mut PgConnection,
     run: Uuid,
@@ -144,8 +116,9 @@ async fn write_locks(tx: &mut PgConnection, run: Uuid, locks: &[Lock]) -> sqlx::
     Ok(())
 }
 
-/// Whoever wants a key waits here until everybody who is just taking it has committed.
-async fn refuse_if_taken(tx: &mut PgConnection, lock: &Lock) -> Result<(), StartError> {
+/// The advisory lock makes concurrent starts with the same key wait until the other transaction ends, so that its lock
+/// rows are visible.
+async fn refuse_if_locked(tx: &mut PgConnection, lock: &Lock) -> Result<(), StartError> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('toygres.run_lock/' || $1, 0))", lock.key)
         .execute(&mut *tx)
         .await?;

@@ -1,136 +1,21 @@
-//! Tests that every workflow passes: each step repeated, failing at each step, the worker lost before and after each
-//! step, undo done twice, cancelled at each step. Whoever writes a workflow says how to prepare the world and what must
-//! hold afterwards.
+//! Fault tests for any workflow: each step is repeated, fails, loses its worker before and after its effect, is undone
+//! twice and is cancelled. The caller prepares each run and asserts its result.
 
-use std::collections::HashSet;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Core, Engine, Timing};
-use crate::start::RunId;
-use crate::step::{Failure, Workflow, code};
+use crate::engine::Engine;
+pub use crate::faults::Fault;
+use crate::faults::Faults;
+use crate::run::RunId;
+use crate::step::Workflow;
+use crate::timing::Timing;
 
-/// What a test does to a run. The number is a step's position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// Nothing.
-    None,
-    /// The step is done a second time after it was done.
-    Repeat(i32),
-    /// The step fails for good after it has had its effect.
-    FailAt(i32),
-    /// The same, and each undo is done twice.
-    FailAtUndoTwice(i32),
-    /// The worker is gone before the step has its effect.
-    LoseBefore(i32),
-    /// The worker is gone after the effect, before it was written down.
-    LoseAfter(i32),
-    /// The step's first try fails after it has had its effect; where it has more than one.
-    FailOnce(i32),
-    /// The step fails for good, and the worker is gone before it undoes it.
-    LoseUndoBefore(i32),
-    /// The same, after the undo and before it was written down.
-    LoseUndoAfter(i32),
-    /// Somebody cancels when the step begins.
-    CancelAt(i32),
-    /// Somebody cancels after the step had its effect, before it was written down.
-    CancelAfter(i32),
-}
-
-impl Fault {
-    /// Every fault for a workflow of so many steps.
-    #[must_use]
-    pub fn all(steps: usize) -> Vec<Self> {
-        let each = (0_i32..).take(steps).flat_map(|at| {
-            [
-                Self::Repeat(at),
-                Self::FailAt(at),
-                Self::FailAtUndoTwice(at),
-                Self::LoseBefore(at),
-                Self::LoseAfter(at),
-                Self::FailOnce(at),
-                Self::LoseUndoBefore(at),
-                Self::LoseUndoAfter(at),
-                Self::CancelAt(at),
-                Self::CancelAfter(at),
-            ]
-        });
-        std::iter::once(Self::None).chain(each).collect()
-    }
-
-    /// The state that a run ends in after this fault.
-    #[must_use]
-    pub fn ends(self) -> &'static str {
-        match self {
-            Self::FailAt(_) | Self::FailAtUndoTwice(_) | Self::LoseUndoBefore(_) | Self::LoseUndoAfter(_) => {
-                "failed"
-            }
-            Self::CancelAt(_) | Self::CancelAfter(_) => "cancelled",
-            Self::None | Self::Repeat(_) | Self::FailOnce(_) | Self::LoseBefore(_) | Self::LoseAfter(_) => {
-                "succeeded"
-            }
-        }
-    }
-}
-
-/// A fault and which of its effects have happened: each happens once.
-#[derive(Clone, Default)]
-pub(crate) struct Faults {
-    planned: Option<Fault>,
-    happened: Arc<Mutex<HashSet<Fault>>>,
-    /// Ends when the worker is to vanish.
-    vanish: CancellationToken,
-}
-
-impl<S> Core<S> {
-    /// Whether this fault is planned and happens now, for the first time.
-    pub(crate) fn is_due(&self, fault: Fault) -> bool {
-        let planned = match (self.faults.planned, fault) {
-            (
-                Some(Fault::FailAtUndoTwice(at) | Fault::LoseUndoBefore(at) | Fault::LoseUndoAfter(at)),
-                Fault::FailAt(_),
-            ) => Some(Fault::FailAt(at)),
-            (other, _) => other,
-        };
-        let mut happened = self.faults.happened.lock().unwrap_or_else(PoisonError::into_inner);
-        planned == Some(fault) && happened.insert(fault)
-    }
-
-    /// Makes the worker vanish here if that is planned: it never comes back from this call.
-    pub(crate) async fn meet(&self, fault: Fault) {
-        if self.is_due(fault) {
-            self.faults.vanish.cancel();
-            std::future::pending::<()>().await;
-        }
-    }
-
-    pub(crate) async fn cancel_at(&self, position: i32, run: RunId) -> Result<(), Failure> {
-        self.cancel_if_due(Fault::CancelAt(position), run).await
-    }
-
-    pub(crate) async fn cancel_after(&self, position: i32, run: RunId) -> Result<(), Failure> {
-        self.cancel_if_due(Fault::CancelAfter(position), run).await
-    }
-
-    async fn cancel_if_due(&self, fault: Fault, run: RunId) -> Result<(), Failure> {
-        if self.is_due(fault) {
-            crate::command::cancel(&self.db, run).await.map_err(|error| Failure::retry(code::INTERNAL, error))?;
-            std::future::pending::<()>().await;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn undoes_twice(&self, _position: i32) -> bool {
-        matches!(self.faults.planned, Some(Fault::FailAtUndoTwice(_)))
-    }
-}
-
-/// Quick enough for a test, the proportions as in earnest.
+/// Short durations for tests, in the proportions of the default.
 #[must_use]
 pub fn timing() -> Timing {
     Timing {
@@ -142,14 +27,13 @@ pub fn timing() -> Timing {
     }
 }
 
-/// Performs the runs that `begin` starts, one for each fault, with every fault that a workflow of this plan can meet, and
-/// calls `check` after each.
+/// Executes one run of `W` for each fault that its steps can meet.
 ///
-/// `begin` prepares the world, starts one run of `W` and returns it; `check` is told the fault and the run's last state
-/// (which is [`Fault::ends`] by then) and looks whether the world is as it must be.
+/// `begin` prepares and starts a run. `check` asserts the effects of the run after it has reached the state
+/// [`Fault::ends`].
 ///
 /// # Errors
-/// The first run that ended in another state, or what `begin` or `check` returned.
+/// The first run that ended in another state, or an error of `begin` or `check`.
 pub async fn meet_all_faults<W, B, BF, C, CF>(
     db: &PgPool,
     services: W::Services,
@@ -164,10 +48,10 @@ where
     C: FnMut(Fault, RunId) -> CF,
     CF: Future<Output = anyhow::Result<()>>,
 {
-    let tries: Vec<i32> = W::steps().list.iter().map(|step| step.retry.attempts).collect();
-    for fault in Fault::all(tries.len()) {
+    let attempts: Vec<i32> = W::steps().list.iter().map(|step| step.retry.attempts).collect();
+    for fault in Fault::all(attempts.len()) {
         if let Fault::FailOnce(at) = fault
-            && usize::try_from(at).ok().and_then(|at| tries.get(at)).is_some_and(|tries| *tries < 2)
+            && usize::try_from(at).ok().and_then(|at| attempts.get(at)).is_some_and(|attempts| *attempts < 2)
         {
             continue;
         }
@@ -179,10 +63,10 @@ where
     Ok(())
 }
 
-/// Performs one run with one fault; returns its last state.
+/// Executes one run with one fault. Returns its final state.
 ///
 /// # Errors
-/// It has not ended after two minutes.
+/// The run has not ended after two minutes.
 pub async fn perform<W: Workflow>(
     db: &PgPool,
     services: W::Services,
@@ -190,35 +74,31 @@ pub async fn perform<W: Workflow>(
     fault: Fault,
     run: RunId,
 ) -> anyhow::Result<String> {
-    let faults = Faults { planned: Some(fault), ..Faults::default() };
+    let faults = Faults::new(fault);
     let stop = CancellationToken::new();
-    let engine = |name: &str, faults: Faults| {
-        let engine = Engine::new(db.clone(), services.clone(), name).register::<W>().pool(pool);
-        engine.timing(timing()).with_faults(faults).run(stop.clone())
+    let engine = |name: &str| {
+        Engine::new(db.clone(), services.clone(), name).register::<W>().pool(pool).timing(timing())
     };
-    let first = tokio::spawn(engine("first", faults.clone()));
-    let vanish = faults.vanish.clone();
-    let relief = {
-        let relief = engine("second", Faults::default());
-        async move {
-            vanish.cancelled().await;
-            // The first worker is gone without a word: its tasks are dropped, its leases are left to end.
-            first.abort();
-            relief.await
-        }
-    };
-    let relief = tokio::spawn(relief);
+    let first = tokio::spawn(engine("first").with_faults(&faults).run(stop.clone()));
+    let second = engine("second").run(stop.clone());
+    let worker_lost = faults.worker_lost.clone();
+    let second = tokio::spawn(async move {
+        worker_lost.cancelled().await;
+        // The first worker is lost: its tasks are dropped, and its leases expire.
+        first.abort();
+        second.await
+    });
     let ended = tokio::time::timeout(Duration::from_secs(120), end_of(db, run)).await;
     stop.cancel();
-    faults.vanish.cancel();
-    relief.await.ok();
+    faults.worker_lost.cancel();
+    second.await.ok();
     ended.with_context(|| format!("run {run} has not ended after {fault:?}"))?
 }
 
-/// Waits until a run has ended or is stuck; returns its state.
+/// Waits until a run has ended or is stuck. Returns its state.
 ///
 /// # Errors
-/// There is no such run, or the database did not answer.
+/// The run does not exist, or the database reported an error.
 pub async fn end_of(db: &PgPool, run: RunId) -> anyhow::Result<String> {
     loop {
         let state: String =

@@ -7,7 +7,7 @@ use crate::components::icon::Icon;
 use crate::format;
 
 /// How many tables of a database are listed, the largest first.
-const MAX_TABLES: usize = 200;
+pub(super) const MAX_TABLES: usize = 200;
 
 /// The contents.
 #[component]
@@ -39,9 +39,11 @@ fn DatabasePanel(database: Database, manifest: String) -> impl IntoView {
             {(!tables.is_empty()).then(|| view! { <TableList tables/> })}
             {(hidden > 0)
                 .then(|| {
+                    let one = "smaller table is not listed here. ";
+                    let many = "smaller tables are not listed here. ";
                     view! {
                         <p class="more sub">
-                            {format!("{} smaller tables are not listed here. ", format::count(hidden as u64))}
+                            {format::quantity(hidden as u64, one, many)}
                             <a href=manifest rel="external">"View manifest"</a>
                         </p>
                     }
@@ -72,8 +74,11 @@ fn properties(database: &Database) -> String {
         .iter()
         .map(|extension| format!("{} {}", extension.name, extension.version))
         .collect();
-    let extensions =
-        if extensions.is_empty() { String::new() } else { format!("; extensions: {}", extensions.join(", ")) };
+    let extensions = if extensions.is_empty() {
+        String::new()
+    } else {
+        format!("; extensions: {}", extensions.join(", "))
+    };
     format!("Owner {owner}, {encoding}, {locale_provider} {collate}{extensions}.")
 }
 

@@ -8,13 +8,13 @@ use crate::components::code::CopyButton;
 use crate::components::panel::Panel;
 use crate::components::time::AgoOr;
 use crate::format;
-use crate::pages::{coverage, labels};
+use crate::pages::labels;
 
 /// The most important numbers.
 #[component]
 pub(super) fn Facts(image: Image) -> impl IntoView {
     let dash = || format::DASH.to_owned();
-    let partial = coverage::partial(&image, None);
+    let partial = labels::partial(&image);
     let databases = partial.or_else(|| image.databases.map(format::count)).unwrap_or_else(dash);
     view! {
         <dl class="facts">

@@ -26,7 +26,8 @@ pub(super) fn ImageHeader(
     let states = move || view! { <StatusBadge style=style.clone() pill=true title=explanation.clone()/> };
     let verb = if image.status == ImageStatus::Failed { "started" } else { "created" };
     let (source, created_at, by) = (image.instance_name.clone(), image.created_at, image.created_by.clone());
-    let sub = move || view! { {format!("Image of {source}, {verb} ")} <Ago at=created_at/> " by " {by.clone()} };
+    let sub =
+        move || view! { {format!("Image of {source}, {verb} ")} <Ago at=created_at/> " by " {by.clone()} };
     view! {
         <PageHeader title=image.name.clone() crumbs=vec![("/images".into(), "Images".into())] states sub>
             <ImageActions image role sudo verify/>
@@ -82,16 +83,24 @@ pub(super) fn Problem(image: Image) -> impl IntoView {
         ImageStatus::Failed if image.was_cancelled() => {
             ("warn", "s-cancel", "Backup cancelled", "Nothing is stored. The source was only read.")
         }
-        ImageStatus::Failed => {
-            ("fail", "s-fail", "Backup failed", "Nothing is stored. The source was only read, and older images are unchanged.")
-        }
+        ImageStatus::Failed => (
+            "fail",
+            "s-fail",
+            "Backup failed",
+            "Nothing is stored. The source was only read, and older images are unchanged.",
+        ),
         _ => return None,
     };
     let error = image.error.filter(|_| tone == "fail");
+    let explanation = error.as_ref().and_then(|error| error.code.explanation());
     Some(view! {
         <section class=format!("alert {tone}")>
             <h2><Icon name=icon/>{title}</h2>
             <dl>
+                {explanation
+                    .map(|explanation| {
+                        view! { <dt>"Cause"</dt> <dd>{explanation.cause}</dd> <dt>"Fix"</dt> <dd>{explanation.fix}</dd> }
+                    })}
                 {error.map(|error| view! { <dt>"Error"</dt> <dd>{error.to_string()}</dd> })}
                 <dt>"Meaning"</dt>
                 <dd>{meaning}</dd>

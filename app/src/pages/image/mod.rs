@@ -4,6 +4,8 @@ mod contents;
 mod details;
 mod dialogs;
 mod header;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
 
 use leptos::either::Either;
 use leptos::prelude::*;

@@ -51,9 +51,7 @@ pub fn ImagesView(
     let (total, pages, page) = (images.total, images.pages(), images.page);
     let is_filtered =
         filter != ImageFilter { page: filter.page, sort: filter.sort.clone(), ..ImageFilter::default() };
-    let count = format::quantity(total, "image", "images");
-    let count = if is_filtered { format!("{count} found.") } else { format!("{count}.") };
-    let sub = format!("{count} Green images are proven: they were restored, and the restored content compared equal.");
+    let sub = summary(total, is_filtered);
     let paged = filter.clone();
     let href = Callback::new(move |(page,): (i64,)| address(&ImageFilter { page, ..paged.clone() }));
     view! {
@@ -71,6 +69,13 @@ pub fn ImagesView(
         </Panel>
     }
     .into_any()
+}
+
+fn summary(total: i64, is_filtered: bool) -> String {
+    let count = format::quantity(total, "image", "images");
+    let found = if is_filtered { " found" } else { "" };
+    let legend = "Green images are proven: they were restored, and the restored content compared equal.";
+    if total > 0 { format!("{count}{found}. {legend}") } else { format!("{count}{found}.") }
 }
 
 /// `3 failed or cancelled backups`.

@@ -10,7 +10,7 @@ use crate::components::icon::Icon;
 use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::{Ago, AgoOr};
 use crate::format;
-use crate::pages::coverage;
+use crate::pages::labels;
 
 /// The table.
 #[component]
@@ -74,8 +74,7 @@ fn SortHead(
 fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
     let style = status_badge::image(&image);
     let href = format!("/images/{}", image.id);
-    let restore =
-        (can_restore && image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
+    let restore = (can_restore && image.status == ImageStatus::Available).then(|| format!("{href}/restore"));
     let sub = match (&image.error, image.description.is_empty()) {
         (Some(error), _) if !image.was_cancelled() => error.message(),
         (None, false) => image.description.clone(),
@@ -84,12 +83,12 @@ fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name" href=href><span class="mono">{image.name.clone()}</span></a>
+                <a class="name mono" href=href title=image.name.clone()>{image.name.clone()}</a>
                 <span class="sub two-lines">{sub}</span>
             </th>
             <td role="cell" data-k="State">
                 <StatusBadge style/>
-                {coverage::partial(&image, None).map(|partial| view! { <span class="sub">{partial}</span> })}
+                {labels::partial(&image).map(|partial| view! { <span class="sub">{partial}</span> })}
             </td>
             <td role="cell" data-k="Instance"><Source image=image.clone()/></td>
             <td role="cell" class="num" data-k="Stored">{format::bytes_or_dash(image.stored_bytes)}</td>

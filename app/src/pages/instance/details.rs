@@ -10,13 +10,13 @@ use crate::components::panel::Panel;
 use crate::components::status_badge::{self, StatusBadge, StatusStyle};
 use crate::components::time::AgoOr;
 use crate::format;
-use crate::pages::{coverage, labels};
+use crate::pages::labels;
 
 /// The most important numbers.
 #[component]
 pub(super) fn Facts(view: InstanceView) -> impl IntoView {
     let newest = view.images.iter().find(|image| image.status == model::ImageStatus::Available);
-    let partial = newest.and_then(|image| coverage::partial(image, Some(view.instance.databases.len())));
+    let partial = newest.and_then(labels::partial);
     let instance = view.instance;
     view! {
         <dl class="facts">

@@ -12,7 +12,7 @@ use crate::components::panel::Panel;
 use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::Ago;
 use crate::format;
-use crate::pages::coverage;
+use crate::pages::labels;
 
 /// The panel of the newest images.
 #[component]
@@ -31,8 +31,7 @@ pub(super) fn ImagesPanel(view: InstanceView, actor: Option<Actor>) -> impl Into
                 };
                 Either::Left(view! { <EmptyState title="No images yet" text/> })
             } else {
-                let databases = instance.databases.len();
-                Either::Right(view! { <ImageTable images=view.images can_restore databases name=name.clone()/> })
+                Either::Right(view! { <ImageTable images=view.images can_restore name=name.clone()/> })
             }}
             {(total > 5)
                 .then(|| {
@@ -44,7 +43,7 @@ pub(super) fn ImagesPanel(view: InstanceView, actor: Option<Actor>) -> impl Into
 }
 
 #[component]
-fn ImageTable(images: Vec<Image>, can_restore: bool, databases: usize, name: String) -> impl IntoView {
+fn ImageTable(images: Vec<Image>, can_restore: bool, name: String) -> impl IntoView {
     view! {
         <div class="wrap">
             <table class="cards" role="table">
@@ -60,7 +59,7 @@ fn ImageTable(images: Vec<Image>, can_restore: bool, databases: usize, name: Str
                     </tr>
                 </thead>
                 <tbody role="rowgroup">
-                    {images.into_iter().map(|image| view! { <ImageRow image can_restore databases/> }).collect_view()}
+                    {images.into_iter().map(|image| view! { <ImageRow image can_restore/> }).collect_view()}
                 </tbody>
             </table>
         </div>
@@ -69,13 +68,13 @@ fn ImageTable(images: Vec<Image>, can_restore: bool, databases: usize, name: Str
 }
 
 #[component]
-fn ImageRow(image: Image, can_restore: bool, databases: usize) -> impl IntoView {
+fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
     let can_restore = can_restore && image.status == ImageStatus::Available;
-    let partial = coverage::partial(&image, Some(databases));
+    let partial = labels::partial(&image);
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
-                <a class="name" href=format!("/images/{}", image.id)><span class="mono">{image.name.clone()}</span></a>
+                <a class="name mono" href=format!("/images/{}", image.id) title=image.name.clone()>{image.name.clone()}</a>
             </th>
             <td role="cell" data-k="State">
                 <StatusBadge style=status_badge::image(&image) title=image.error.as_ref().map(ToString::to_string)/>

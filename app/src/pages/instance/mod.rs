@@ -6,6 +6,8 @@ mod dialogs;
 mod header;
 mod images;
 mod problem;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
 
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
@@ -132,7 +134,8 @@ pub fn InstanceDetailView(
 /// Whether a backup makes progress: that of a stuck or rolling back run leaves an image that is still being created.
 fn is_backing_up(view: &InstanceView) -> bool {
     let is_stalled = |run: &Run| {
-        run.workflow == model::WorkflowName::CreateImage && matches!(run.state, RunState::Stuck | RunState::Undoing)
+        run.workflow == model::WorkflowName::CreateImage
+            && matches!(run.state, RunState::Stuck | RunState::Undoing)
     };
     view.backing_up && !view.runs.iter().any(is_stalled)
 }

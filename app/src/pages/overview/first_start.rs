@@ -104,7 +104,12 @@ fn LaterStep(
 }
 
 #[component]
-fn Environment(place: PlatformInfo, versions: Vec<String>, has_store: bool, free: Option<u64>) -> impl IntoView {
+fn Environment(
+    place: PlatformInfo,
+    versions: Vec<String>,
+    has_store: bool,
+    free: Option<u64>,
+) -> impl IntoView {
     let (style, text) = if versions.is_empty() {
         (StatusStyle::new("warn", "s-warn", "not found"), no_postgres(&place).to_owned())
     } else {
@@ -140,7 +145,11 @@ fn Environment(place: PlatformInfo, versions: Vec<String>, has_store: bool, free
 
 fn no_postgres(place: &PlatformInfo) -> &'static str {
     match place.is_kubernetes() {
-        true => "No container image of PostgreSQL is configured. Configure one for each major version, or connect an existing server.",
-        false => "PostgreSQL is not installed on this machine. Install it (on Debian: apt install postgresql), or connect an existing server.",
+        true => {
+            "No container image of PostgreSQL is configured. Configure one for each major version, or connect an existing server."
+        }
+        false => {
+            "PostgreSQL is not installed on this machine. Install it (on Debian: apt install postgresql), or connect an existing server."
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 mod first_start;
 mod summary;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
 
-use chrono::Utc;
 use leptos::either::Either;
 use leptos::prelude::*;
 use model::overview::Overview as Data;
@@ -23,6 +24,7 @@ use crate::components::panel::Panel;
 use crate::components::result_view::view_or_error;
 use crate::components::run_rows::{EndedRuns, LiveRuns};
 use crate::components::status_badge::StatusBadge;
+use crate::components::time::use_clock;
 use crate::format;
 use crate::live::use_live;
 
@@ -61,7 +63,7 @@ pub fn OverviewView(
 #[component]
 fn Fleet(overview: Data, role: Role) -> impl IntoView {
     let items = attention_items(&overview);
-    let summary = Summary::new(&overview, items.len(), Utc::now());
+    let summary = Summary::new(&overview, items.len(), untrack(|| use_clock().now()));
     let active: Vec<Run> = overview.running.iter().filter(|run| is_active(run)).cloned().collect();
     let ended = overview.ended.clone();
     let can_restore = overview.counts.images > 0;
@@ -125,8 +127,9 @@ fn SummaryLine(summary: Summary) -> impl IntoView {
         let separator = if n > 0 { ", " } else { "" };
         view! { {separator} <span title=remark.explanation()>{format!("{count} {}", remark.label())}</span> }
     };
-    let counts = (!summary.counts.is_empty())
-        .then(|| view! { "Instances: " {summary.counts.into_iter().enumerate().map(separated).collect_view()} "." });
+    let counts = (!summary.counts.is_empty()).then(
+        || view! { "Instances: " {summary.counts.into_iter().enumerate().map(separated).collect_view()} "." },
+    );
     view! { {summary.sentence} " " {counts} }
 }
 
@@ -135,7 +138,9 @@ fn InstancesPanel(overview: Data, role: Role) -> impl IntoView {
     let count = overview.instances.len();
     let backing_up = |id| {
         overview.running.iter().any(|run| {
-            run.instance == Some(id) && run.workflow == model::WorkflowName::CreateImage && run.state == RunState::Running
+            run.instance == Some(id)
+                && run.workflow == model::WorkflowName::CreateImage
+                && run.state == RunState::Running
         })
     };
     let rows = overview

@@ -5,7 +5,6 @@ use model::overview::{Overview, OverviewInstance};
 use model::{Health, Image, ImageStatus, Instance, InstanceStatus};
 
 use crate::components::status_badge::StatusStyle;
-use crate::pages::coverage;
 
 /// An image that is older than this does not protect its instance well.
 const OLD: TimeDelta = TimeDelta::days(3);
@@ -65,17 +64,22 @@ impl Remark {
     /// The tooltip, where the label uses a term.
     pub(super) fn explanation(self) -> Option<&'static str> {
         Some(match self {
-            Self::Protected => "The newest image is recent, holds every database and is proven: it was restored and compared equal",
+            Self::Protected => {
+                "The newest complete image is recent and proven: it was restored and compared equal"
+            }
             Self::AtRisk => "Data will be lost when the instance stops",
-            Self::OldImage => "No image for 3 days, or the newest attempt failed",
-            Self::PartialImage => "The newest image does not hold every database",
-            Self::UnprovenImage => "The newest image was not restored and compared yet",
+            Self::OldImage => "No complete image for 3 days, or the newest attempt failed",
+            Self::PartialImage => "No image holds every database",
+            Self::UnprovenImage => "The newest complete image was not restored and compared yet",
             _ => return None,
         })
     }
 
     fn is_problem(self) -> bool {
-        !matches!(self, Self::Protected | Self::NotChecked | Self::BeingCreated | Self::Changing | Self::Stopped)
+        !matches!(
+            self,
+            Self::Protected | Self::NotChecked | Self::BeingCreated | Self::Changing | Self::Stopped
+        )
     }
 }
 
@@ -91,8 +95,7 @@ pub(super) struct Summary {
 impl Summary {
     /// Summarizes the instances of `overview` and the number of items that need attention.
     pub(super) fn new(overview: &Overview, attention: usize, now: DateTime<Utc>) -> Self {
-        let remarks: Vec<Remark> =
-            overview.instances.iter().flat_map(|row| remarks(row, now)).collect();
+        let remarks: Vec<Remark> = overview.instances.iter().flat_map(|row| remarks(row, now)).collect();
         let count = |remark| (remark, remarks.iter().filter(|other| **other == remark).count());
         let counts: Vec<_> = Remark::ALL.into_iter().map(count).filter(|(_, count)| *count > 0).collect();
         let all_protected = counts.iter().all(|(remark, _)| *remark == Remark::Protected);
@@ -144,22 +147,24 @@ fn condition(instance: &Instance) -> Option<Remark> {
     })
 }
 
-/// The remark about the images; none if the newest one is recent, complete and proven.
+/// The remark about the images; none if the newest complete one is recent and proven, and no later attempt failed.
 fn protection(row: &OverviewInstance, now: DateTime<Utc>) -> Option<Remark> {
-    let instance = &row.instance;
-    let Some(last_image_at) = instance.last_image_at else { return Some(Remark::NoImage) };
-    let failed = |image: &Image| {
-        image.status == ImageStatus::Corrupt || (image.status == ImageStatus::Failed && !image.was_cancelled())
+    if row.instance.last_image_at.is_none() {
+        return Some(Remark::NoImage);
+    }
+    let has_failed = |image: &Image| match image.status {
+        ImageStatus::Corrupt => true,
+        ImageStatus::Failed => !image.was_cancelled(),
+        ImageStatus::Creating | ImageStatus::Available | ImageStatus::Deleting => false,
     };
-    let is_old = instance.status != InstanceStatus::Stopped && now - last_image_at > OLD;
-    if is_old || row.newest.as_ref().is_some_and(failed) {
+    if row.newest.as_ref().is_some_and(has_failed) {
         return Some(Remark::OldImage);
     }
-    let databases = Some(instance.databases.len());
-    let newest = row.newest.as_ref().filter(|image| image.status == ImageStatus::Available);
-    if newest.is_some_and(|image| coverage::partial(image, databases).is_some()) {
-        return Some(Remark::PartialImage);
+    // A partial image protects nothing but the databases that it holds.
+    let Some(complete) = &row.newest_complete else { return Some(Remark::PartialImage) };
+    // The data of a stopped instance does not change.
+    if row.instance.status != InstanceStatus::Stopped && now - complete.created_at > OLD {
+        return Some(Remark::OldImage);
     }
-    let is_proven = newest.map_or(instance.last_proven_at, |image| image.proven_at).is_some();
-    (!is_proven).then_some(Remark::UnprovenImage)
+    complete.proven_at.is_none().then_some(Remark::UnprovenImage)
 }

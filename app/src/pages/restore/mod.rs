@@ -3,6 +3,8 @@
 mod address;
 mod plan;
 mod target;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
 
 use leptos::either::Either;
 use leptos::prelude::*;

@@ -51,12 +51,17 @@ impl Errors {
 
 fn failed(detail: &RunDetail) -> AnyView {
     let Errors { first, last, .. } = Errors::of(detail);
-    let title = first.map_or_else(|| "Failed and rolled back".to_owned(), |error| error.to_string());
+    let title = first.as_ref().map_or_else(|| "Failed and rolled back".to_owned(), Failure::message);
+    // Without an explanation the title is the error itself, and its cause is the title with one.
+    let first = first.filter(|error| error.to_string() != title);
+    let cause = detail.diagnosis.as_ref().map(|diagnosis| diagnosis.cause.clone());
+    let cause = cause.filter(|cause| *cause != title);
     section(
         ("fail", "s-fail", title),
         view! {
-            {last.map(|error| entry("Last error", error.to_string()))}
-            <Explanation diagnosis=detail.diagnosis.clone()/>
+            {cause.map(|cause| entry("Cause", cause))}
+            {Errors::entries(first, last)}
+            {detail.diagnosis.clone().map(consequences)}
             <SupportReference detail=detail.clone()/>
         },
     )
@@ -128,11 +133,17 @@ fn entry(term: &'static str, text: String) -> impl IntoView {
 fn Explanation(diagnosis: Option<Diagnosis>) -> impl IntoView {
     diagnosis.map(|diagnosis| {
         view! {
-            {entry("Cause", diagnosis.cause)}
-            {entry("Fix", diagnosis.fix)}
-            {entry("Meaning", diagnosis.meaning)}
+            {entry("Cause", diagnosis.cause.clone())}
+            {consequences(diagnosis)}
         }
     })
+}
+
+fn consequences(diagnosis: Diagnosis) -> impl IntoView {
+    view! {
+        {entry("Fix", diagnosis.fix)}
+        {entry("Meaning", diagnosis.meaning)}
+    }
 }
 
 #[component]

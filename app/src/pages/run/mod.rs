@@ -3,6 +3,8 @@
 mod alert;
 mod dialogs;
 mod header;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
 
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};

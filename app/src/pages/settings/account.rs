@@ -50,7 +50,7 @@ pub fn AccountView(
 #[component]
 fn Appearance() -> impl IntoView {
     let choices = [("system", "System"), ("light", "Light"), ("dark", "Dark")];
-    let chosen = crate::scheme().unwrap_or_else(|| "system".to_owned());
+    let chosen = crate::color_scheme::scheme().unwrap_or_else(|| "system".to_owned());
     view! {
         <Panel id="appearance" title="Appearance">
             <form class="body row" method="post" action=SetAppearance::url()>

@@ -6,6 +6,8 @@ mod platform;
 mod roles;
 mod store_form;
 mod stores;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
 mod tokens;
 mod users;
 

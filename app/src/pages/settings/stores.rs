@@ -185,7 +185,10 @@ fn StoreTableRow(store: StoreRow, role: Role, actions: StoreActions) -> impl Int
     let (style, explanation) = if store.is_default {
         (StatusStyle::new("off", "s-proven", "default"), "New images are written to this store")
     } else {
-        (StatusStyle::new("todo", "s-made", "read-only archive"), "Existing images are kept; new ones go to the default store")
+        (
+            StatusStyle::new("todo", "s-made", "read-only archive"),
+            "Existing images are kept; new ones go to the default store",
+        )
     };
     let (authentication, identity) = authentication(&store);
     let (images, stored) = (format::count(store.images), format::bytes(store.stored_bytes.unsigned_abs()));

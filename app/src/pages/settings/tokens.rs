@@ -49,7 +49,7 @@ pub(super) fn Tokens(sudo: bool) -> impl IntoView {
 }
 
 #[component]
-fn NewToken(create: ServerAction<CreateToken>) -> impl IntoView {
+pub(super) fn NewToken(create: ServerAction<CreateToken>) -> impl IntoView {
     let error = action_error(create);
     view! {
         <ActionForm action=create attr:class="body form two">
@@ -65,7 +65,7 @@ fn NewToken(create: ServerAction<CreateToken>) -> impl IntoView {
 }
 
 #[component]
-fn NewTokenValue(token: String) -> impl IntoView {
+pub(super) fn NewTokenValue(token: String) -> impl IntoView {
     view! {
         <section class="confirm" aria-labelledby="fresh-h" role="status">
             <h2 id="fresh-h">"New token"</h2>

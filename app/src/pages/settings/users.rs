@@ -71,7 +71,7 @@ pub(super) fn Users(actor: Actor) -> impl IntoView {
 }
 
 #[component]
-fn NewUser(create: ServerAction<CreateUser>) -> impl IntoView {
+pub(super) fn NewUser(create: ServerAction<CreateUser>) -> impl IntoView {
     let error = action_error(create);
     view! {
         <ActionForm action=create attr:class="body form two">

@@ -43,15 +43,21 @@ fn classify(sql: &str) -> Result<Option<Global>, Failure> {
         ("CREATE", "ROLE") => Some(Global::CreateRole { role: role(), sql }),
         ("ALTER", "ROLE") if word(3) == "WITH" => Some(Global::AlterRole { role: role(), sql }),
         ("ALTER", "ROLE") if matches!(word(3), "SET" | "IN") => Some(Global::RoleSetting(sql)),
-        ("GRANT" | "REVOKE", _) if tokens.iter().any(|token| token == "TABLESPACE") => return Err(tablespace(&tokens)),
+        ("GRANT" | "REVOKE", _) if tokens.iter().any(|token| token == "TABLESPACE") => {
+            return Err(tablespace(&tokens));
+        }
         // A membership has no ON. Of the privileges, only those on parameters are global.
         ("GRANT", _) if !tokens.iter().any(|token| token == "ON") => Some(Global::Other(sql)),
-        ("GRANT" | "REVOKE", _) if tokens.windows(2).any(|pair| pair[0] == "ON" && pair[1] == "PARAMETER") => {
+        ("GRANT" | "REVOKE", _)
+            if tokens.windows(2).any(|pair| pair[0] == "ON" && pair[1] == "PARAMETER") =>
+        {
             Some(Global::Other(sql))
         }
         ("COMMENT", "ON") if word(2) == "ROLE" => Some(Global::Other(sql)),
         ("CREATE" | "ALTER", "TABLESPACE") => return Err(tablespace(&tokens)),
-        ("COMMENT" | "SECURITY", _) if tokens.iter().any(|token| token == "TABLESPACE") => return Err(tablespace(&tokens)),
+        ("COMMENT" | "SECURITY", _) if tokens.iter().any(|token| token == "TABLESPACE") => {
+            return Err(tablespace(&tokens));
+        }
         ("SECURITY", "LABEL") if tokens.iter().any(|token| token == "ROLE") => Some(Global::Other(sql)),
         _ => {
             let shown: String = sql.chars().take(60).filter(|c| !c.is_control()).collect();
@@ -250,7 +256,8 @@ GRANT SET ON PARAMETER work_mem TO reader;
 
     #[test]
     fn tablespaces_are_refused_with_their_own_code() {
-        let refused = read("CREATE TABLESPACE fast OWNER postgres LOCATION '/ssd';").expect_err("a tablespace");
+        let refused =
+            read("CREATE TABLESPACE fast OWNER postgres LOCATION '/ssd';").expect_err("a tablespace");
         assert_eq!(refused.code, FailureCode::TablespaceMissing);
         assert_eq!(refused.subject.as_deref(), Some("fast"));
     }

@@ -35,7 +35,7 @@ use target::RestoreTarget;
 
 /// Restores an image. After a failure or a cancellation, neither a server nor a directory is left.
 pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Result<Outcome> {
-    let image = ImageReader::open(store, &what.from.prefix).await?;
+    let image = ImageReader::open(store, &task.from.prefix).await?;
     let target = RestoreTarget::new(Path::new(&task.data_dir), job.run())?;
     if let Some(outcome) = target.completed(&image.manifest_sha256) {
         job.log(Level::Info, "an earlier attempt of this run completed the restore");
@@ -94,8 +94,9 @@ pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Resu
 async fn read_globals(image: &ImageReader) -> Result<Vec<Global>> {
     let packed = image.read(image::GLOBALS).await?;
     let text = zstd::decode_all(&packed[..]).context("cannot decompress the image's roles")?;
-    let text = String::from_utf8(text)
-        .map_err(|_| fail(FailureCode::ImageUnsupported, "the image's roles have names that are not UTF-8"))?;
+    let text = String::from_utf8(text).map_err(|_| {
+        fail(FailureCode::ImageUnsupported, "the image's roles have names that are not UTF-8")
+    })?;
     Ok(globals::read(&text)?)
 }
 

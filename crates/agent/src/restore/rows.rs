@@ -128,7 +128,10 @@ async fn load_chunk(
     let name = qualified(&line.schema, &line.name);
     let key = (line.schema.as_str(), line.name.as_str());
     let (Some(table), Some(chunks)) = (targets.tables.get(&key), targets.chunks.get(&key)) else {
-        return Err(damaged(object_of(line), &format!("it has rows of {name}, which the schema does not contain")));
+        return Err(damaged(
+            object_of(line),
+            &format!("it has rows of {name}, which the schema does not contain"),
+        ));
     };
     let label = || format!("cannot restore the rows of {name}");
     // A table that one transaction truncates and loads needs no WAL and no later freezing.
@@ -161,7 +164,10 @@ async fn feed(
     let mut sink = pin!(sink);
     let (mut at, end) = (line.offset, line.offset + line.length);
     while at < end {
-        let frame = object.frame().await?.ok_or_else(|| damaged(object_of(line), "it ends before the rows that its index lists"))?;
+        let frame = object
+            .frame()
+            .await?
+            .ok_or_else(|| damaged(object_of(line), "it ends before the rows that its index lists"))?;
         if frame.offset != at || frame.offset + frame.length > end {
             return Err(damaged(object_of(line), "its frames do not match its index"));
         }

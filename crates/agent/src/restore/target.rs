@@ -41,7 +41,8 @@ impl RestoreTarget {
     /// # Errors
     /// The target is not an absolute path of a directory, or PostgreSQL cannot run as this user.
     pub(crate) fn new(target: &Path, run: Uuid) -> Result<Self, Failure> {
-        let (Some(parent), Some(name), true) = (target.parent(), target.file_name(), target.is_absolute()) else {
+        let (Some(parent), Some(name), true) = (target.parent(), target.file_name(), target.is_absolute())
+        else {
             let detail = "the data directory is not an absolute path below the root directory";
             return Err(Failure::new(FailureCode::TaskInvalid, detail).on(target.display().to_string()));
         };

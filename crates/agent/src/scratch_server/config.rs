@@ -96,11 +96,8 @@ impl ScratchConfig {
 
     /// The value of PGOPTIONS for clients.
     pub(super) fn client_options(&self) -> String {
-        let more = if self.programs.major >= 17 {
-            " -c event_triggers=off -c transaction_timeout=0"
-        } else {
-            ""
-        };
+        let more =
+            if self.programs.major >= 17 { " -c event_triggers=off -c transaction_timeout=0" } else { "" };
         format!("{OPTIONS}{more}")
     }
 

@@ -77,10 +77,8 @@ impl ScratchServer {
         for (name, value) in self.config.server_settings(purpose) {
             args.extend(["-c".to_owned(), format!("{name}={value}")]);
         }
-        let postgres = self
-            .program("postgres")
-            .args(["-D".as_ref(), self.config.data_dir.as_os_str()])
-            .args(&args);
+        let postgres =
+            self.program("postgres").args(["-D".as_ref(), self.config.data_dir.as_os_str()]).args(&args);
         self.child = Some(postgres.daemon(self.open_log()?)?);
         let deadline = Instant::now() + START_TIMEOUT;
         while !self.config.work_dir.join(".s.PGSQL.5432").exists() || !self.answers().await {
@@ -96,7 +94,8 @@ impl ScratchServer {
     /// Connects as the role that initdb created.
     pub(crate) async fn connect(&self, database: &str) -> Result<Client> {
         let connected = self.connect_as(&self.config.bootstrap, None, database).await;
-        connected.with_context(|| format!("cannot connect to the scratch server; its log: {}", self.last_errors()))
+        connected
+            .with_context(|| format!("cannot connect to the scratch server; its log: {}", self.last_errors()))
     }
 
     /// Connects as a role.
@@ -189,7 +188,9 @@ impl ScratchServer {
 
     fn check_running(&mut self) -> Result<()> {
         let has_ended = match &mut self.child {
-            Some(child) => child.try_wait().context("cannot read the status of the scratch server")?.is_some(),
+            Some(child) => {
+                child.try_wait().context("cannot read the status of the scratch server")?.is_some()
+            }
             None => true,
         };
         if !has_ended {

@@ -28,9 +28,10 @@ impl ErrorResponse {
     pub(crate) fn of(error: &object_store::Error) -> Self {
         // foreign text: object_store, and the responses that it quotes
         let text = chain(error);
-        let status_line = after(&text, "status code: ").and_then(|rest| rest.lines().next());
-        let status = status_line.and_then(|line| line.get(..3)?.parse().ok());
-        let body = after(&text, "status code: ").and_then(|rest| after(rest, ": ")).map(str::trim);
+        let innermost = innermost(error);
+        let response = after(&innermost, "status code: ");
+        let status = response.and_then(|response| response.get(..3)?.parse().ok());
+        let body = response.and_then(|response| after(response, ": ")).map(str::trim);
         let code = between(&text, "<Code>", "</Code>")
             .or_else(|| entra_code(&text))
             .or_else(|| between(&text, "(code: ", ")"))
@@ -39,7 +40,7 @@ impl ErrorResponse {
         Self {
             status,
             code: code.map(str::to_owned),
-            message: message(error, &text, body.filter(|_| status.is_some())),
+            message: one_line(sentence(&text, body.unwrap_or(&innermost))),
             is_foreign: status.is_some() && code.is_none() && body.is_some_and(|body| !body.is_empty()),
             is_token_request: text.contains("performing token request")
                 || text.contains("POST REDACTED") && !text.contains("bulk delete"),
@@ -73,22 +74,18 @@ pub(crate) fn chain(error: &object_store::Error) -> String {
     causes::of(error).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The provider's sentence; without one the title or text of the body; without a response the innermost cause.
-fn message(error: &object_store::Error, text: &str, body: Option<&str>) -> String {
-    let sentence =
-        between(text, "<Message>", "</Message>").or_else(|| between(text, "\"error_description\":\"", "\""));
-    let Some(sentence) = sentence else {
-        let page = body.filter(|body| !body.starts_with("<?xml") && !body.starts_with("<Error"));
-        return match body {
-            Some(_) => one_line(page.map_or("", |page| between(page, "<title>", "</title>").unwrap_or(page))),
-            None => one_line(&causes::of(error).last().map(ToString::to_string).unwrap_or_default()),
-        };
-    };
+fn innermost(error: &object_store::Error) -> String {
+    causes::of(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The provider's sentence; without one the title or text of a page.
+fn sentence<'a>(text: &'a str, body: &'a str) -> &'a str {
     // Azure Storage tells the causes of AuthenticationFailed apart in this element.
-    match between(text, "<AuthenticationErrorDetail>", "</AuthenticationErrorDetail>") {
-        Some(detail) => one_line(&format!("{}. {}", one_line(sentence), one_line(detail))),
-        None => one_line(sentence),
-    }
+    between(text, "<AuthenticationErrorDetail>", "</AuthenticationErrorDetail>")
+        .or_else(|| between(text, "<Message>", "</Message>"))
+        .or_else(|| between(text, "\"error_description\":\"", "\""))
+        .or_else(|| between(body, "<title>", "</title>"))
+        .unwrap_or_else(|| if between(body, "<Code>", "</Code>").is_some() { "" } else { body })
 }
 
 fn is_code(code: &str) -> bool {

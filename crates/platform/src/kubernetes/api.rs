@@ -64,7 +64,7 @@ impl KubernetesPlatform {
         }
     }
 
-    /// The claim of this name, whoever created it.
+    /// The claim of this name, regardless of its owner.
     pub(super) async fn claim(&self, name: &str) -> Result<Option<PersistentVolumeClaim>> {
         let subject = format!("PersistentVolumeClaim {name}");
         ask(&subject, self.api::<PersistentVolumeClaim>().get_opt(name)).await

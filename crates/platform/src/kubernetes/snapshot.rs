@@ -15,7 +15,7 @@ use super::{KubernetesPlatform, names};
 use crate::{JobState, Result};
 
 impl KubernetesPlatform {
-    /// The Job of this name, whoever created it.
+    /// The Job of this name, regardless of its owner.
     pub(super) async fn job(&self, name: &str) -> Result<Option<Job>> {
         ask(&format!("Job {name}"), self.api::<Job>().get_opt(name)).await
     }

@@ -54,7 +54,7 @@ impl Watch {
         let mut tasks = JoinSet::new();
         let (jobs, pods) = (Arc::clone(&shared), Arc::clone(&shared));
         tasks.spawn(watch::<Job>(Api::namespaced(client.clone(), namespace), move |name, _| {
-            jobs.notify(&name)
+            jobs.notify(&name);
         }));
         tasks.spawn(watch::<Pod>(Api::namespaced(client, namespace), move |name, pod| {
             if is_over(&pod) {

@@ -26,6 +26,7 @@ pub async fn find_installations(more: &[PathBuf]) -> Result<Vec<Installation>> {
         let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
         dirs.extend(entries.map(|entry| entry.path().join("bin")));
     }
+    // foreign text: names of package directories
     dirs.extend(std::fs::read_dir("/usr").into_iter().flatten().flatten().filter_map(|entry| {
         entry.file_name().to_str()?.starts_with("pgsql").then(|| entry.path().join("bin"))
     }));

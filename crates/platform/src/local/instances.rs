@@ -4,19 +4,16 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use model::{Failure, FailureCode, ImageType, InstanceId};
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
 
 use super::LocalPlatform;
 use super::hash::short_hash;
 use super::installations::bin_dir;
 use super::process::{self, Process};
-use crate::files::read_json;
+use super::record::Record;
 use crate::postgres_server::{PostgresServer, ProcessState, Startup};
 use crate::{Error, InstanceSpec, Instances, Result, Secret};
 
@@ -27,50 +24,7 @@ const LAST_PORT: u16 = 25431;
 /// How many ports a new instance tries if other programs use them.
 const PORT_TRIES: usize = 5;
 
-/// The settings of an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
-    name: String,
-    major: i32,
-    pub(super) port: u16,
-    /// Whether the server should run, also after a restart of the machine.
-    pub(super) up: bool,
-    /// Whether a server was deployed on the volume.
-    pub(super) deployed: bool,
-    trust_loopback: bool,
-    preload: Vec<String>,
-}
-
 impl LocalPlatform {
-    pub(super) fn instance_dir(&self, id: InstanceId) -> PathBuf {
-        self.data_dir.join("instances").join(id.to_string())
-    }
-
-    pub(super) fn record(&self, id: InstanceId) -> Result<Option<Record>> {
-        read_json(&self.instance_dir(id).join("instance.json"))
-    }
-
-    fn write_record(&self, id: InstanceId, record: &Record) -> Result<()> {
-        let text = serde_json::to_vec_pretty(record).context("serialize an instance's record")?;
-        self.account.write(&self.instance_dir(id).join("instance.json"), &text, 0o600)
-    }
-
-    /// Records that the instance has no server.
-    pub(super) fn set_undeployed(&self, id: InstanceId) -> Result<()> {
-        match self.record(id)? {
-            Some(record) => self.write_record(id, &Record { up: false, deployed: false, ..record }),
-            None => Ok(()),
-        }
-    }
-
-    /// Records whether the server should run.
-    pub(super) fn set_up(&self, id: InstanceId, up: bool) -> Result<()> {
-        match self.record(id)? {
-            Some(record) if record.up != up => self.write_record(id, &Record { up, ..record }),
-            _ => Ok(()),
-        }
-    }
-
     /// Writes the record of an instance, and returns it. A new instance is assigned a port.
     pub(super) async fn create_instance(&self, spec: &InstanceSpec) -> Result<Record> {
         // Until the record is written, another call would choose the same port.

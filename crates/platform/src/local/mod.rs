@@ -11,6 +11,7 @@ mod installations;
 mod instances;
 mod jobs;
 pub(crate) mod process;
+mod record;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -141,7 +142,7 @@ impl Facts for LocalPlatform {
     }
 
     fn place(&self) -> &str {
-        self.data_dir.to_str().unwrap_or("its data directory")
+        self.data_dir.to_str().unwrap_or(&self.identity)
     }
 
     fn install_hint(&self, major: Option<i32>) -> String {

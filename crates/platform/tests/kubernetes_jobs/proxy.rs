@@ -1,4 +1,4 @@
-//! A way to the API server that can be cut.
+//! A TCP proxy in front of the API server whose connections can be closed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,21 +7,21 @@ use kube::Config;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// A proxy; it ends with the test.
+/// A proxy. It ends with the test.
 pub(crate) struct Proxy {
     cuts: watch::Sender<u64>,
     closed: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    /// Starts one in front of the API server, and changes `config` to go through it.
+    /// Starts a proxy, and changes `config` to use it.
     pub(crate) async fn start(config: &mut Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let (host, port) = (
             config.cluster_url.host().expect("the API server's host").to_owned(),
             config.cluster_url.port_u16().unwrap_or(443),
         );
-        let own = listener.local_addr().expect("our address");
+        let own = listener.local_addr().expect("its address");
         config.cluster_url = format!("https://{own}").parse().expect("a URL");
         config.tls_server_name = Some(host.clone());
         let proxy = Self { cuts: watch::Sender::new(0), closed: Arc::default() };
@@ -43,12 +43,12 @@ impl Proxy {
         proxy
     }
 
-    /// Cuts all connections.
+    /// Closes all connections.
     pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Cuts all connections and takes no others, or takes them again.
+    /// Closes all connections, and refuses new ones while `closed`.
     pub(crate) fn close(&self, closed: bool) {
         self.closed.store(closed, Ordering::Relaxed);
         self.cut();
@@ -57,7 +57,7 @@ impl Proxy {
 
 async fn pass(mut client: TcpStream, target: &(String, u16)) {
     if let Ok(mut server) = TcpStream::connect(target).await {
-        // However it ends, both ends see it.
+        // An error closes both connections.
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     }
 }

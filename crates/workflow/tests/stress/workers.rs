@@ -1,4 +1,4 @@
-//! Worker processes, and what befalls them. It ends only processes that it started.
+//! Worker processes and the faults that are injected into them. Only processes that this test started are signalled.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgPool;
 use tokio::process::{Child, Command};
 
-use crate::story::LEASE;
+use crate::scenario::LEASE;
 
 struct Worker {
     process: Child,
-    /// Stopped until then.
-    stopped: Option<tokio::time::Instant>,
+    /// Until when the process is suspended.
+    suspended_until: Option<tokio::time::Instant>,
 }
 
 /// All worker processes of one test.
@@ -24,87 +24,92 @@ pub(crate) struct Workers {
     all: Vec<Worker>,
     started: usize,
     kills: usize,
-    stops: usize,
+    suspensions: usize,
 }
 
 impl Workers {
-    /// Starts so many.
+    /// Starts `count` workers.
     pub(crate) async fn start(url: &str, count: usize) -> anyhow::Result<Self> {
-        let mut workers = Self { url: url.to_owned(), all: Vec::new(), started: 0, kills: 0, stops: 0 };
+        let mut workers = Self { url: url.to_owned(), all: Vec::new(), started: 0, kills: 0, suspensions: 0 };
         for _ in 0..count {
-            let worker = workers.one()?;
+            let worker = workers.spawn()?;
             workers.all.push(worker);
         }
         Ok(workers)
     }
 
-    fn one(&mut self) -> anyhow::Result<Worker> {
+    fn spawn(&mut self) -> anyhow::Result<Worker> {
         self.started += 1;
         let process = Command::new(std::env::current_exe()?)
             .args(["worker", &self.url, &format!("worker-{}", self.started)])
-            // A worker ends with its input, so that none outlives a test that was killed.
+            // A worker ends at the end of its input, so that none survives a killed test.
             .stdin(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        Ok(Worker { process, stopped: None })
+        Ok(Worker { process, suspended_until: None })
     }
 
-    /// Kills some, stops some for longer than a lease, until all runs have ended.
-    pub(crate) async fn torment(&mut self, db: &PgPool, random: &mut StdRng) -> anyhow::Result<()> {
+    /// Kills random workers and suspends others for longer than a lease, until all runs have ended.
+    pub(crate) async fn inject_faults(&mut self, db: &PgPool, random: &mut StdRng) -> anyhow::Result<()> {
         loop {
-            let left: i64 =
+            let unfinished: i64 =
                 sqlx::query_scalar("select count(*) from toygres.run where state in ('running', 'undoing')")
                     .fetch_one(db)
                     .await?;
-            let foreign: Option<String> =
-                sqlx::query_scalar("select what from world.foreign_write limit 1").fetch_optional(db).await?;
+            let violation: Option<String> =
+                sqlx::query_scalar("select violation from oracle.foreign_write limit 1")
+                    .fetch_optional(db)
+                    .await?;
             ensure!(
-                foreign.is_none(),
-                "a write was accepted that must not be: {}",
-                foreign.unwrap_or_default()
+                violation.is_none(),
+                "a write without a claim was accepted: {}",
+                violation.unwrap_or_default()
             );
-            if left == 0 && self.all.iter().all(|worker| worker.stopped.is_none()) {
+            if unfinished == 0 && self.all.iter().all(|worker| worker.suspended_until.is_none()) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(random.random_range(150..400))).await;
-            self.wake_who_slept_enough()?;
-            let unlucky = random.random_range(0..self.all.len());
-            if left == 0 || self.all.get(unlucky).is_none_or(|worker| worker.stopped.is_some()) {
+            self.resume_due()?;
+            let victim = random.random_range(0..self.all.len());
+            if unfinished == 0 || self.all.get(victim).is_none_or(|worker| worker.suspended_until.is_some()) {
                 continue;
             }
             if random.random_ratio(1, 2) {
-                let mut fresh = self.one()?;
-                if let Some(worker) = self.all.get_mut(unlucky) {
+                let mut fresh = self.spawn()?;
+                if let Some(worker) = self.all.get_mut(victim) {
                     std::mem::swap(worker, &mut fresh);
                 }
                 fresh.process.kill().await?;
                 self.kills += 1;
-            } else if let Some(worker) = self.all.get_mut(unlucky) {
+            } else if let Some(worker) = self.all.get_mut(victim) {
                 signal(&worker.process, Signal::STOP)?;
                 let pause = LEASE.mul_f64(1.1 + random.random::<f64>());
-                worker.stopped = Some(tokio::time::Instant::now() + pause);
-                self.stops += 1;
+                worker.suspended_until = Some(tokio::time::Instant::now() + pause);
+                self.suspensions += 1;
             }
         }
     }
 
-    fn wake_who_slept_enough(&mut self) -> anyhow::Result<()> {
+    fn resume_due(&mut self) -> anyhow::Result<()> {
         let now = tokio::time::Instant::now();
         for worker in &mut self.all {
-            if worker.stopped.is_some_and(|until| until <= now) {
+            if worker.suspended_until.is_some_and(|until| until <= now) {
                 signal(&worker.process, Signal::CONT)?;
-                worker.stopped = None;
+                worker.suspended_until = None;
             }
         }
         Ok(())
     }
 
-    /// What befell them, in words.
-    pub(crate) fn told(&self) -> String {
-        format!("{} workers, {} killed, {} stopped past their lease", self.started, self.kills, self.stops)
+    /// The number of workers and faults.
+    pub(crate) fn summary(&self) -> String {
+        format!(
+            "{} workers, {} killed, {} suspended past their lease",
+            self.started, self.kills, self.suspensions
+        )
     }
 
-    /// Ends them all.
+    /// Kills all workers.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         for worker in &mut self.all {
             worker.process.kill().await?;
@@ -114,7 +119,7 @@ impl Workers {
 }
 
 fn signal(process: &Child, signal: Signal) -> anyhow::Result<()> {
-    let id = process.id().context("a worker has ended by itself")?;
+    let id = process.id().context("a worker has ended unexpectedly")?;
     let pid = Pid::from_raw(i32::try_from(id)?).context("no process id")?;
     Ok(kill_process(pid, signal)?)
 }

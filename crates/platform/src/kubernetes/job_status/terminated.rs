@@ -100,7 +100,7 @@ fn init_failed(pod: &Pod) -> Option<Failure> {
     Some(Failure::new(FailureCode::AgentNotStarted, detail).on(&*init.image))
 }
 
-/// The agent ended by itself, or without a trace.
+/// The agent ended without a result, or is not known to have run.
 fn without_result(pod: &Pod, ended: Option<&ContainerStateTerminated>) -> Failure {
     let Some(ended) = ended else {
         let status = pod.status.as_ref();

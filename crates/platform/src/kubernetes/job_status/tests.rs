@@ -1,11 +1,12 @@
-//! Every way to die, from the objects as a cluster gives them to words and consequence.
+//! Every way to wait and to end, from objects as a cluster reports them.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::jiff::Timestamp;
-use model::{AgentResult, ExitClass};
+use model::{AgentResult, ExitClass, Failure, FailureCode};
 use serde_json::{Value, json};
 
+use super::super::objects::job::MAIN;
 use super::*;
 
 const NOW: &str = "2026-11-22T08:00:00Z";
@@ -14,7 +15,7 @@ fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("an object")
 }
 
-/// Objects, as they are changed by `change`.
+/// `base` with the fields of `change`.
 fn merged(mut base: Value, change: Value) -> Value {
     if let (Some(base), Value::Object(change)) = (base.as_object_mut(), &change) {
         for (key, value) in change {
@@ -36,7 +37,7 @@ fn job(change: Value) -> Job {
     object(merged(base, change))
 }
 
-fn failed(reason: &str) -> Value {
+fn job_failed(reason: &str) -> Value {
     json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": reason}]}})
 }
 
@@ -44,7 +45,7 @@ fn pod(change: Value) -> Pod {
     let base = json!({
         "metadata": {
             "name": "t-1-abc", "uid": "pod", "creationTimestamp": "2026-11-22T07:00:00Z",
-            "annotations": {MAIN: "backup", TEMPLATE: "backup-job.yaml"}
+            "annotations": {MAIN: "backup"}
         },
         "spec": {"nodeName": "node-7", "containers": [
             {"name": "injected"},
@@ -54,302 +55,289 @@ fn pod(change: Value) -> Pod {
     object(merged(base, change))
 }
 
-fn main_is(state: Value) -> Value {
-    let container = |name, state| json!({"name": name, "image": "postgres:15", "imageID": "", "ready": false, "restartCount": 0, "state": state});
-    let injected = container("injected", json!({"running": {}}));
-    json!({"status": {"phase": "Running", "containerStatuses": [injected, container("backup", state)]}})
+fn container(name: &str, image: &str, state: Value) -> Value {
+    json!({"name": name, "image": image, "imageID": "", "ready": false, "restartCount": 0, "state": state})
 }
 
-fn agent_is(state: Value) -> Value {
-    let container = json!({"name": "agent", "image": "toygres:dev", "imageID": "", "ready": false, "restartCount": 0, "state": state});
-    json!({"status": {"phase": "Pending", "initContainerStatuses": [container]}})
+/// A pod whose main container has this state.
+fn main_is(state: Value) -> Value {
+    let injected = container("injected", "mesh:1", json!({"running": {}}));
+    let main = container("backup", "postgres:15", state);
+    json!({"status": {"phase": "Running", "containerStatuses": [injected, main]}})
+}
+
+/// A pod whose init container has this state.
+fn init_is(state: Value) -> Value {
+    let init = container("agent", "toygres:dev", state);
+    json!({"status": {"phase": "Pending", "initContainerStatuses": [init]}})
 }
 
 fn event(of: &str, reason: &str, message: &str, first: &str) -> Event {
     object(json!({
-        "metadata": {}, "involvedObject": {"uid": of}, "type": "Warning", "reason": reason, "message": message,
-        "firstTimestamp": first, "lastTimestamp": first
+        "metadata": {}, "involvedObject": {"uid": of, "name": of}, "type": "Warning", "reason": reason,
+        "message": message, "firstTimestamp": first, "lastTimestamp": first
     }))
 }
 
 fn state(job: Job, pod: Option<Pod>, events: Vec<Event>) -> JobState {
     let now: Timestamp = NOW.parse().expect("a time");
-    Sight { job, pod, events, now }.state()
+    JobSnapshot { job, pod, events, now }.state()
 }
 
+/// A result of this class, as JSON and parsed.
 fn result(class: ExitClass) -> (String, AgentResult) {
-    let result = AgentResult { class, error: None, events: 3, outcome: None };
+    let code = match class {
+        ExitClass::Ok => None,
+        ExitClass::Cancelled => Some(FailureCode::Cancelled),
+        ExitClass::Unreachable => Some(FailureCode::ConnectionRefused),
+        _ => Some(FailureCode::ObjectDamaged),
+    };
+    let result = AgentResult { failure: code.map(|code| Failure::new(code, "x")), events: 3, outcome: None };
+    assert_eq!(result.class(), class);
     (serde_json::to_string(&result).expect("JSON"), result)
 }
 
 fn end(state: JobState) -> JobEnd {
-    let JobState::Ended(end) = state else { panic!("it has ended: {state:?}") };
+    let JobState::Ended(end) = state else { panic!("not ended: {state:?}") };
     end
 }
 
-/// Checks an end without result.
-fn dies(state: JobState, code: Option<i32>, fatal: bool, words: &[&str]) {
+/// Asserts an end without a result; returns the failure.
+fn assert_failed(state: JobState, exit_code: Option<i32>, code: FailureCode) -> Failure {
     let end = end(state);
-    let reason = end.reason.expect("words");
-    assert_eq!((end.code, end.fatal, &end.result), (code, fatal, &None), "{reason}");
-    for word in words {
-        assert!(reason.contains(word), "{word:?} is not in {reason:?}");
-    }
-    assert!(reason.ends_with(|c: char| !c.is_whitespace()) && reason.contains("t-1"), "{reason}");
+    let failure = end.failure.expect("a failure");
+    assert_eq!((end.code, failure.code, end.result), (exit_code, code, None), "{failure}");
+    failure
 }
 
-fn waits(state: JobState, words: &[&str]) {
-    let JobState::Pending(said) = state else { panic!("it waits: {state:?}") };
-    for word in words {
-        assert!(said.contains(word), "{word:?} is not in {said:?}");
-    }
+/// Asserts a job that waits for something; returns what.
+fn assert_waits(state: JobState, code: FailureCode) -> Failure {
+    let JobState::Pending(Some(failure)) = state else { panic!("not waiting: {state:?}") };
+    assert_eq!(failure.code, code, "{failure}");
+    failure
 }
 
 #[test]
-fn what_the_agent_says_of_itself_counts() {
+fn result_of_the_agent_counts() {
     for class in [ExitClass::Ok, ExitClass::Unreachable, ExitClass::Verification] {
         let (message, expected) = result(class);
         let ended = main_is(json!({"terminated": {"exitCode": class.code(), "message": message}}));
-        // Also when it was deleted, or late, at that moment.
+        // Also if the pod was deleted, or the deadline exceeded, at that moment.
         for pod in [pod(ended.clone()), pod(merged(ended, json!({"metadata": {"deletionTimestamp": NOW}})))] {
-            for job in [job(json!({})), job(failed("DeadlineExceeded"))] {
-                let end = end(state(job, Some(pod.clone()), vec![]));
-                let expected = JobEnd {
-                    code: Some(class.code()),
-                    result: Some(expected.clone()),
-                    reason: None,
-                    fatal: false,
-                };
-                assert_eq!(end, expected);
+            for job in [job(json!({})), job(job_failed("DeadlineExceeded"))] {
+                let expected =
+                    JobEnd { code: Some(class.code()), result: Some(expected.clone()), failure: None };
+                assert_eq!(end(state(job, Some(pod.clone()), vec![])), expected);
             }
         }
     }
 }
 
 #[test]
-fn who_told_it_to_stop_decides() {
+fn cause_of_a_cancellation_decides() {
     let (message, cancelled) = result(ExitClass::Cancelled);
-    let told = main_is(json!({"terminated": {"exitCode": 143, "message": message}}));
+    let cancelled_pod = main_is(json!({"terminated": {"exitCode": 143, "message": message}}));
     let stopped = json!({"metadata": {"annotations": {STOPPED: "true"}}});
-    let ours = end(state(job(stopped.clone()), Some(pod(told.clone())), vec![]));
-    assert_eq!((ours.result, ours.fatal), (Some(cancelled), false));
+    let by_toygres = end(state(job(stopped.clone()), Some(pod(cancelled_pod.clone())), vec![]));
+    assert_eq!((by_toygres.result, by_toygres.failure), (Some(cancelled), None));
 
-    let deleted = pod(merged(told.clone(), json!({"metadata": {"deletionTimestamp": NOW}})));
-    dies(
-        state(job(json!({})), Some(deleted.clone()), vec![]),
-        Some(143),
-        false,
-        &["was deleted while it worked"],
-    );
-    dies(
-        state(job(failed("DeadlineExceeded")), Some(deleted), vec![]),
-        Some(143),
-        true,
-        &["longer than the 60 s"],
-    );
-    dies(state(job(json!({})), Some(pod(told)), vec![]), Some(143), false, &["code 143 (cancelled)"]);
+    let deleted = pod(merged(cancelled_pod.clone(), json!({"metadata": {"deletionTimestamp": NOW}})));
+    assert_failed(state(job(json!({})), Some(deleted.clone()), vec![]), Some(143), FailureCode::JobDeleted);
+    let late = state(job(job_failed("DeadlineExceeded")), Some(deleted), vec![]);
+    assert_failed(late, Some(143), FailureCode::JobDeadline);
+    let by_another = state(job(json!({})), Some(pod(cancelled_pod)), vec![]);
+    assert_failed(by_another, Some(143), FailureCode::JobKilled);
 
     let killed = pod(main_is(json!({"terminated": {"exitCode": 137}})));
-    dies(state(job(stopped.clone()), Some(killed), vec![]), Some(137), false, &["was stopped before"]);
-    waits(state(job(stopped.clone()), None, vec![]), &["is being stopped"]);
+    let killed = state(job(stopped.clone()), Some(killed), vec![]);
+    assert_failed(killed, Some(137), FailureCode::JobWithoutResult);
+    assert_eq!(state(job(stopped.clone()), None, vec![]), JobState::Pending(None));
     let suspended = json!({"status": {"conditions": [{"type": "Suspended", "status": "True"}]}});
-    dies(state(job(merged(stopped, suspended)), None, vec![]), None, false, &["was stopped before"]);
+    let suspended = state(job(merged(stopped, suspended)), None, vec![]);
+    assert_failed(suspended, None, FailureCode::JobWithoutResult);
 }
 
 #[test]
-fn an_end_that_was_written_down_is_the_end() {
+fn recorded_end_is_the_end() {
     let (_, result) = result(ExitClass::Cancelled);
-    let written = JobEnd { code: Some(143), result: Some(result), reason: None, fatal: false };
-    let text = serde_json::to_string(&written).expect("JSON");
+    let recorded = JobEnd { code: Some(143), result: Some(result), failure: None };
+    let text = serde_json::to_string(&recorded).expect("JSON");
     let job = job(json!({"metadata": {"annotations": {END: text}}}));
-    assert_eq!(end(state(job, None, vec![])), written);
+    assert_eq!(end(state(job, None, vec![])), recorded);
 }
 
 #[test]
-fn killed_by_the_cluster() {
+fn end_recorded_by_an_earlier_version_is_the_end() {
+    let text = r#"{"code":143,"result":{"class":"cancelled","error":null,"events":3,"outcome":null},"reason":null,"fatal":false}"#;
+    let job = job(json!({"metadata": {"annotations": {END: text}}}));
+    let end = end(state(job, None, vec![]));
+    assert_eq!((end.code, end.failure), (Some(143), None));
+    assert_eq!(end.result.map(|result| result.class()), Some(ExitClass::Cancelled));
+}
+
+#[test]
+fn cluster_ends_a_pod() {
     let ended =
         |reason: &str, code: i32| main_is(json!({"terminated": {"exitCode": code, "reason": reason}}));
     let job = || job(json!({}));
-    let oom = pod(ended("OOMKilled", 137));
-    dies(state(job(), Some(oom), vec![]), Some(137), false, &["512Mi", "limits.memory in backup-job.yaml"]);
+    let oom = state(job(), Some(pod(ended("OOMKilled", 137))), vec![]);
+    let failure = assert_failed(oom, Some(137), FailureCode::OutOfMemory);
+    assert!(failure.detail.contains("512Mi"), "the limit: {failure}");
 
-    let evicted = json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}});
-    dies(
-        state(job(), Some(pod(evicted)), vec![]),
-        None,
-        false,
-        &["evicted", "node-7", "low on resource: memory. If"],
-    );
+    let message = "The node was low on resource: memory.";
+    let evicted = json!({"status": {"phase": "Failed", "reason": "Evicted", "message": message}});
+    let failure = assert_failed(state(job(), Some(pod(evicted)), vec![]), None, FailureCode::Evicted);
+    assert_eq!(failure.subject.as_deref(), Some("t-1-abc"));
+    assert_eq!(failure.detail, "Evicted on node node-7: The node was low on resource: memory");
 
-    for (reason, words) in [
-        ("PreemptionByScheduler", "higher priority"),
-        ("DeletionByTaintManager", "stopped answering"),
-        ("EvictionByEvictionAPI", "drained"),
-        ("DeletionByPodGC", "is gone"),
-        ("TerminationByKubelet", "shut down"),
-        ("SomethingNew", "SomethingNew"),
+    for (reason, code) in [
+        ("PreemptionByScheduler", FailureCode::Evicted),
+        ("EvictionByEvictionAPI", FailureCode::Evicted),
+        ("TerminationByKubelet", FailureCode::Evicted),
+        ("SomethingNew", FailureCode::Evicted),
+        ("DeletionByTaintManager", FailureCode::NodeLost),
+        ("DeletionByPodGC", FailureCode::NodeLost),
     ] {
-        let taken = json!({
+        let disrupted = json!({
             "metadata": {"deletionTimestamp": NOW},
             "status": {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "m."}]}
         });
-        let pod = pod(merged(ended("Error", 143), taken));
-        dies(state(job(), Some(pod), vec![]), Some(143), false, &["taken away", words, "(m)"]);
+        let pod = pod(merged(ended("Error", 143), disrupted));
+        let failure = assert_failed(state(job(), Some(pod), vec![]), Some(143), code);
+        assert_eq!(failure.detail, format!("{reason} on node node-7: m"));
     }
 
     let unknown = pod(ended("ContainerStatusUnknown", 137));
-    dies(state(job(), Some(unknown), vec![]), Some(137), false, &["node-7 was started anew"]);
-    let silent =
-        |when| pod(merged(main_is(json!({"running": {}})), json!({"metadata": {"deletionTimestamp": when}})));
-    dies(
-        state(job(), Some(silent("2026-11-22T07:57:00Z")), vec![]),
-        None,
-        false,
-        &["node-7 does not answer"],
-    );
-    assert_eq!(state(job(), Some(silent("2026-11-22T07:59:00Z")), vec![]), JobState::Running);
-}
-
-#[test]
-fn ended_by_itself_without_a_result() {
-    let ends = |code: i32, reason: &str, fatal: bool, words: &[&str]| {
-        let pod = pod(main_is(
-            json!({"terminated": {"exitCode": code, "reason": reason, "message": "last\nwords."}}),
-        ));
-        let words = [words, &["last words"]].concat();
-        dies(state(job(json!({})), Some(pod), vec![]), Some(code), fatal, &words);
+    assert_failed(state(job(), Some(unknown), vec![]), Some(137), FailureCode::NodeLost);
+    let deleted_at = |time| {
+        let deleted = json!({"metadata": {"deletionTimestamp": time}});
+        state(job(), Some(pod(merged(main_is(json!({"running": {}})), deleted))), vec![])
     };
-    ends(0, "Completed", false, &["ended well but left no result"]);
-    ends(1, "Error", false, &["code 1 and"]);
-    ends(10, "Error", true, &["code 10 (configuration)"]);
-    ends(11, "Error", true, &["(authentication)"]);
-    ends(12, "Error", false, &["(unreachable)"]);
-    ends(13, "Error", true, &["(verification)"]);
-    ends(20, "Error", false, &["(transient)"]);
-    ends(127, "Error", true, &["could not be started", "backup-job.yaml"]);
-    ends(128, "StartError", true, &["could not be started"]);
-    ends(139, "Error", false, &["signal 11"]);
-    let mute = json!({"status": {"phase": "Failed"}});
-    dies(state(job(json!({})), Some(pod(mute)), vec![]), None, false, &["does not say why"]);
+    let failure = assert_failed(deleted_at("2026-11-22T07:57:00Z"), None, FailureCode::NodeLost);
+    assert_eq!(failure.subject.as_deref(), Some("node-7"));
+    assert_eq!(deleted_at("2026-11-22T07:59:00Z"), JobState::Running);
 }
 
 #[test]
-fn the_agent_could_not_be_put_in_place() {
-    let init = agent_is(json!({"terminated": {"exitCode": 1, "message": "cp: cannot stat 'x'\n"}}));
+fn agent_ends_without_a_result() {
+    for (exit_code, reason, code) in [
+        (0, "Completed", FailureCode::JobWithoutResult),
+        (1, "Error", FailureCode::JobWithoutResult),
+        (10, "Error", FailureCode::TaskInvalid),
+        (11, "Error", FailureCode::JobWithoutResult),
+        (20, "Error", FailureCode::JobWithoutResult),
+        (127, "Error", FailureCode::AgentNotStarted),
+        (128, "StartError", FailureCode::AgentNotStarted),
+        (139, "Error", FailureCode::JobKilled),
+    ] {
+        let terminated = json!({"exitCode": exit_code, "reason": reason, "message": "last\nlines."});
+        let pod = pod(main_is(json!({"terminated": terminated})));
+        let failure = assert_failed(state(job(json!({})), Some(pod), vec![]), Some(exit_code), code);
+        assert_eq!(failure.subject.as_deref(), Some("t-1-abc"));
+        assert!(failure.detail.ends_with(": last lines"), "the output: {failure}");
+    }
+    let silent = pod(json!({"status": {"phase": "Failed"}}));
+    assert_failed(state(job(json!({})), Some(silent), vec![]), None, FailureCode::JobWithoutResult);
+}
+
+#[test]
+fn agent_cannot_be_copied_into_the_pod() {
+    let init = init_is(json!({"terminated": {"exitCode": 1, "message": "cp: cannot stat 'x'\n"}}));
     let pod = pod(merged(init, json!({"status": {"phase": "Failed"}})));
-    dies(state(job(json!({})), Some(pod), vec![]), None, true, &["cp: cannot stat 'x'", "toygres:dev"]);
+    let failure = assert_failed(state(job(json!({})), Some(pod), vec![]), None, FailureCode::AgentNotStarted);
+    assert_eq!(failure.subject.as_deref(), Some("toygres:dev"));
+    assert!(failure.detail.ends_with("cp: cannot stat 'x'"), "{failure}");
 }
 
 #[test]
-fn gone_without_a_trace() {
-    dies(state(job(failed("BackoffLimitExceeded")), None, vec![]), None, false, &["is gone"]);
-    dies(state(job(failed("DeadlineExceeded")), None, vec![]), None, true, &["60 s", "had not begun"]);
+fn job_ended_and_its_pod_does_not_exist() {
+    let without_pod = |change| state(job(change), None, vec![]);
+    assert_failed(without_pod(job_failed("BackoffLimitExceeded")), None, FailureCode::JobDeleted);
+    let failure = assert_failed(without_pod(job_failed("DeadlineExceeded")), None, FailureCode::JobDeadline);
+    assert!(failure.detail.contains("60 s"), "the limit: {failure}");
     let complete = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
-    dies(state(job(complete), None, vec![]), None, false, &["ended well, but its pod was deleted"]);
+    assert_failed(without_pod(complete), None, FailureCode::JobWithoutResult);
 }
 
 #[test]
-fn images_get_a_minute() {
-    let waiting = |reason: &str| agent_is(json!({"waiting": {"reason": reason, "message": "no such tag."}}));
+fn container_that_does_not_start_has_a_minute() {
     let job = || job(json!({}));
+    let waiting =
+        |reason: &str| pod(init_is(json!({"waiting": {"reason": reason, "message": "no such tag."}})));
     let since = |first| {
-        vec![
-            event("pod", "Failed", "no such tag", first),
-            event("other", "Failed", "x", "2026-11-22T07:00:00Z"),
-        ]
+        let of_another_pod = event("other", "Failed", "x", "2026-11-22T07:00:00Z");
+        vec![event("pod", "Failed", "no such tag", first), of_another_pod]
     };
     for reason in ["ErrImagePull", "ImagePullBackOff"] {
-        let words: &[&str] = &["toygres:dev", "cannot be pulled", "no such tag)", "backup-job.yaml"];
-        waits(state(job(), Some(pod(waiting(reason))), since("2026-11-22T07:59:30Z")), words);
-        dies(state(job(), Some(pod(waiting(reason))), since("2026-11-22T07:58:30Z")), None, true, words);
-        // Nobody wrote down since when: the pod's age counts.
-        dies(state(job(), Some(pod(waiting(reason))), vec![]), None, true, words);
+        let early = state(job(), Some(waiting(reason)), since("2026-11-22T07:59:30Z"));
+        let expected =
+            Failure::new(FailureCode::ContainerImagePull, format!("{reason}: no such tag")).on("toygres:dev");
+        assert_eq!(assert_waits(early, FailureCode::ContainerImagePull), expected);
+        // Without an event, the age of the pod counts.
+        for events in [since("2026-11-22T07:58:30Z"), vec![]] {
+            let late = state(job(), Some(waiting(reason)), events);
+            assert_eq!(assert_failed(late, None, FailureCode::ContainerImagePull), expected);
+        }
     }
-    for hopeless in ["InvalidImageName", "ErrImageNeverPull"] {
-        dies(state(job(), Some(pod(waiting(hopeless))), since(NOW)), None, true, &[hopeless]);
+    for reason in ["InvalidImageName", "ErrImageNeverPull"] {
+        let immediate = state(job(), Some(waiting(reason)), since(NOW));
+        assert_failed(immediate, None, FailureCode::ContainerImagePull);
     }
-    let config = pod(main_is(
-        json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"s\" not found"}}),
-    ));
-    waits(
-        state(job(), Some(config.clone()), since("2026-11-22T07:59:30Z")),
-        &["backup", "secret \"s\" not found"],
-    );
-    dies(
-        state(job(), Some(config), since("2026-11-22T07:58:00Z")),
-        None,
-        true,
-        &["CreateContainerConfigError"],
-    );
+    let message = "secret \"s\" not found";
+    let config = json!({"waiting": {"reason": "CreateContainerConfigError", "message": message}});
+    let config = || Some(pod(main_is(config.clone())));
+    let early = state(job(), config(), since("2026-11-22T07:59:30Z"));
+    let failure = assert_waits(early, FailureCode::ContainerNotStarted);
+    assert_eq!(failure.subject.as_deref(), Some("backup"));
+    let late = state(job(), config(), since("2026-11-22T07:58:00Z"));
+    assert_failed(late, None, FailureCode::ContainerNotStarted);
 }
 
 #[test]
-fn what_has_not_begun_waits_for_something() {
+fn pod_that_has_not_started_waits() {
+    let state = |pod, events| state(job(json!({})), pod, events);
     let unscheduled = |message: &str| {
         let condition =
             json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
         Some(pod(json!({"status": {"phase": "Pending", "conditions": [condition]}})))
     };
-    let waits = |pod, events, words: &[&str]| waits(state(job(json!({})), pod, events), words);
-    waits(
-        unscheduled("0/3 nodes are available: 3 Insufficient cpu."),
-        vec![],
-        &["waits for a node", "3 Insufficient cpu."],
-    );
-    waits(
-        unscheduled("pod has unbound immediate PersistentVolumeClaims."),
-        vec![],
-        &["waits for its volume"],
-    );
-    waits(
-        unscheduled("persistentvolumeclaim \"d\" not found"),
-        vec![],
-        &["waits for its volume", "\"d\" not found"],
-    );
+    let cpu = unscheduled("0/3 nodes are available: 3 Insufficient cpu.");
+    assert_waits(state(cpu, vec![]), FailureCode::Unschedulable);
+    let unbound = unscheduled("pod has unbound immediate PersistentVolumeClaims.");
+    assert_waits(state(unbound, vec![]), FailureCode::VolumePending);
+    let missing = unscheduled("persistentvolumeclaim \"d\" not found");
+    let failure = assert_waits(state(missing, vec![]), FailureCode::ClaimMissing);
+    assert_eq!(failure.subject.as_deref(), Some("d"));
+
     let starting = || Some(pod(main_is(json!({"waiting": {"reason": "PodInitializing"}}))));
-    waits(starting(), vec![], &["is being started."]);
+    assert_eq!(state(starting(), vec![]), JobState::Pending(None));
     let early = event("pod", "FailedMount", "early", "2026-11-22T07:00:00Z");
-    let late = event("pod", "FailedMount", "configmap \"c\" not found", "2026-11-22T07:01:00Z");
-    waits(starting(), vec![late, early], &["is being started: configmap \"c\" not found."]);
-    waits(None, vec![], &["is being made"]);
-    let suspended = job(json!({"spec": {"suspend": true}}));
-    super::tests::waits(state(suspended, None, vec![]), &["suspended", "kubectl patch job t-1"]);
-    assert_eq!(state(job(json!({})), Some(pod(main_is(json!({"running": {}})))), vec![]), JobState::Running);
+    let late = event("pod", "FailedAttachVolume", "late.", "2026-11-22T07:01:00Z");
+    let newest = state(starting(), vec![late, early]);
+    assert_eq!(assert_waits(newest, FailureCode::VolumeNotAttached).detail, "late");
+    assert_eq!(state(Some(pod(main_is(json!({"running": {}})))), vec![]), JobState::Running);
 }
 
 #[test]
-fn pods_that_are_not_made() {
-    let refused =
+fn job_without_a_pod_waits_or_is_rejected() {
+    assert_eq!(state(job(json!({})), None, vec![]), JobState::Pending(None));
+    let suspended = state(job(json!({"spec": {"suspend": true}})), None, vec![]);
+    assert_waits(suspended, FailureCode::JobSuspended);
+
+    let rejected =
         |message: &str| state(job(json!({})), None, vec![event("job", "FailedCreate", message, NOW)]);
-    waits(
-        refused("Error creating: pods \"t-1-x\" is forbidden: exceeded quota: q, requested: pods=1"),
-        &["waits for quota"],
-    );
-    waits(
-        refused(
-            "Error creating: pods \"t-1-\" is forbidden: error looking up service account n/s: serviceaccount \"s\" not found",
-        ),
-        &["service account"],
-    );
-    waits(
-        refused("Error creating: Internal error occurred: failed calling webhook \"w\""),
-        &["cannot be made yet"],
-    );
-    for message in [
-        "Error creating: pods \"t-1-x\" is forbidden: violates PodSecurity \"restricted:latest\": privileged",
-        "Error creating: admission webhook \"w\" denied the request: no",
-        "Error creating: Pod \"t-1-x\" is invalid: spec.containers[0].image: Required value",
-    ] {
-        dies(refused(message), None, true, &["does not admit", message]);
-    }
-    let quota =
+    let quota = "Error creating: pods \"t-1-x\" is forbidden: exceeded quota: q, requested: pods=1";
+    let failure = assert_waits(rejected(quota), FailureCode::QuotaExceeded);
+    assert_eq!(failure, Failure::new(FailureCode::QuotaExceeded, quota).on("t-1"));
+    let account = "Error creating: pods \"t-1-\" is forbidden: error looking up service account n/s: serviceaccount \"s\" not found";
+    assert_waits(rejected(account), FailureCode::ServiceAccountMissing);
+    let webhook = "Error creating: Internal error occurred: failed calling webhook \"w\": no endpoints";
+    assert_waits(rejected(webhook), FailureCode::PlatformUnavailable);
+    assert_waits(rejected("Error creating: etcdserver: timeout"), FailureCode::PlatformUnavailable);
+    let policy =
+        "Error creating: pods \"t-1-x\" is forbidden: violates PodSecurity \"restricted:latest\": privileged";
+    assert_failed(rejected(policy), None, FailureCode::AdmissionDenied);
+    let limits =
         "Error creating: pods \"t-1-x\" is forbidden: failed quota: q: must specify limits.memory for: agent";
-    dies(refused(quota), None, true, &["limits.memory for: agent", "LimitRange"]);
-}
-
-#[test]
-fn a_message_is_quoted_on_one_line() {
-    assert_eq!(quoted(" a\n b.\n"), "a b");
-    let long = quoted(&"ä".repeat(QUOTED));
-    assert!(long.len() <= QUOTED && long.ends_with("ä…"));
+    assert_failed(rejected(limits), None, FailureCode::QuotaUnspecified);
 }

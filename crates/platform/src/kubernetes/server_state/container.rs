@@ -22,12 +22,13 @@ pub(super) fn state(pod: &Pod, container: &ContainerStatus, late: bool) -> Optio
         let last = last.filter(|_| !container.ready)?;
         return Some(ServerState::Waiting(crash(pod, last, FailureCode::ServerStartFailed)));
     }
-    if state.waiting.as_ref()?.reason.as_deref() == Some("CrashLoopBackOff") {
-        let message = || state.waiting.as_ref().and_then(|waiting| waiting.message.as_deref());
-        let failure = last.map(|last| crash(pod, last, FailureCode::CrashLoop)).unwrap_or_else(|| {
-            Failure::new(FailureCode::CrashLoop, quoted(message().unwrap_or_default())).on(pod.name_any())
-        });
-        return Some(ServerState::Failed(failure));
+    let waiting = state.waiting.as_ref()?;
+    if waiting.reason.as_deref() == Some("CrashLoopBackOff") {
+        let message = || quoted(waiting.message.as_deref().unwrap_or_default());
+        return Some(ServerState::Failed(match last {
+            Some(last) => crash(pod, last, FailureCode::CrashLoop),
+            None => Failure::new(FailureCode::CrashLoop, message()).on(pod.name_any()),
+        }));
     }
     let found = start_failure(container)?;
     Some(match late || found.immediate {
@@ -45,7 +46,7 @@ fn crash(pod: &Pod, ended: &ContainerStateTerminated, code: FailureCode) -> Fail
     failure.on(pod.name_any())
 }
 
-/// The errors in the last output of a container, or all of it.
+/// The errors in the last output of a container, or the whole output.
 fn output(ended: &ContainerStateTerminated) -> String {
     let output = ended.message.as_deref().unwrap_or_default();
     match error_lines(output).unwrap_or_else(|| output.to_owned()) {

@@ -1,4 +1,4 @@
-//! Pods as kubelets describe them, and what becomes of them in words.
+//! The states of servers, from objects as a cluster reports them.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn server(replicas: i32) -> StatefulSet {
     .expect("a StatefulSet")
 }
 
-/// A pod that was made `age` seconds ago.
+/// A pod that was created `age` seconds ago.
 fn pod(age: i64, status: Value) -> Pod {
     let now: Timestamp = NOW.parse().expect("a time");
     let created = now - k8s_openapi::jiff::SignedDuration::from_secs(age);
@@ -44,6 +44,12 @@ fn waiting(reason: &str, message: &str) -> Value {
     json!({ "waiting": { "reason": reason, "message": message } })
 }
 
+fn unscheduled(message: &str) -> Pod {
+    let condition =
+        json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message });
+    pod(500, json!({ "phase": "Pending", "conditions": [condition] }))
+}
+
 fn warning(reason: &str, message: &str, time: &str) -> Event {
     serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Event", "metadata": { "name": "e" }, "involvedObject": {},
@@ -53,144 +59,154 @@ fn warning(reason: &str, message: &str, time: &str) -> Event {
 }
 
 fn state(pod: &Pod, warnings: &[Event]) -> ServerState {
-    unsettled(pod, warnings, NOW.parse().expect("a time"))
+    not_ready("orders", pod, warnings, NOW.parse().expect("a time"))
 }
 
-fn assert_words(state: &ServerState, failed: bool, parts: &[&str]) {
-    let (ServerState::Starting(words) | ServerState::Waiting(words) | ServerState::Failed(words)) = state
-    else {
-        panic!("{state:?}")
-    };
-    assert_eq!(matches!(state, ServerState::Failed(_)), failed, "{words}");
-    for part in parts {
-        assert!(words.contains(part), "{part:?} is missing: {words}");
-    }
+fn assert_starting(state: &ServerState) {
+    assert!(matches!(state, ServerState::Starting(_)), "{state:?}");
+}
+
+/// Asserts a server that waits; returns for what.
+fn assert_waits(state: ServerState, code: FailureCode) -> Failure {
+    let ServerState::Waiting(failure) = state else { panic!("not waiting: {state:?}") };
+    assert_eq!(failure.code, code, "{failure}");
+    failure
+}
+
+/// Asserts a server that cannot run; returns why.
+fn assert_failed(state: ServerState, code: FailureCode) -> Failure {
+    let ServerState::Failed(failure) = state else { panic!("not failed: {state:?}") };
+    assert_eq!(failure.code, code, "{failure}");
+    failure
 }
 
 #[test]
-fn stopped_is_said_when_the_pod_is_gone() {
-    assert_eq!(settled(&server(0), &[]), Some(ServerState::Stopped));
-    let ending = settled(&server(0), &[pod(100, json!({}))]).expect("a state");
-    assert_words(&ending, false, &["being stopped"]);
+fn server_is_stopped_when_its_pod_does_not_exist() {
+    assert_eq!(expected(&server(0), &[]), Some(ServerState::Stopped));
+    assert_starting(&expected(&server(0), &[pod(100, json!({}))]).expect("a state"));
 }
 
 #[test]
-fn running_is_a_ready_pod_of_the_newest_settings() {
-    let ready = pod(100, json!({ "conditions": [{ "type": "Ready", "status": "True" }] }));
-    assert_eq!(settled(&server(1), std::slice::from_ref(&ready)), Some(ServerState::Running));
-    let mut unseen = server(1);
-    unseen.metadata.generation = Some(3);
-    assert_words(&settled(&unseen, std::slice::from_ref(&ready)).expect("a state"), false, &["new settings"]);
+fn server_runs_when_a_pod_of_the_current_configuration_is_ready() {
+    let ready = [pod(100, json!({ "conditions": [{ "type": "Ready", "status": "True" }] }))];
+    assert_eq!(expected(&server(1), &ready), Some(ServerState::Running));
+    let mut unprocessed = server(1);
+    unprocessed.metadata.generation = Some(3);
+    assert_starting(&expected(&unprocessed, &ready).expect("a state"));
     let mut changed = server(1);
     changed.status.as_mut().expect("status").update_revision = Some("orders-3".to_owned());
-    assert_words(&settled(&changed, &[ready]).expect("a state"), false, &["made anew"]);
-    assert_eq!(settled(&server(1), &[pod(1, json!({}))]), None);
+    assert_starting(&expected(&changed, &ready).expect("a state"));
+    assert_eq!(expected(&server(1), &[pod(1, json!({}))]), None);
 }
 
 #[test]
-fn an_image_that_cannot_be_had_is_waited_for_a_while() {
+fn container_image_that_cannot_be_pulled_has_a_minute() {
     let status = container(waiting("ImagePullBackOff", "Back-off pulling image"), json!({}));
-    assert_words(&state(&pod(10, status.clone()), &[]), false, &["postgres:17", "TOYGRES_POSTGRES_IMAGES"]);
-    assert_words(&state(&pod(100, status), &[]), true, &["postgres:17", "Back-off pulling image"]);
-    let wrong = container(waiting("InvalidImageName", "couldn't parse"), json!({}));
-    assert_words(&state(&pod(1, wrong), &[]), true, &["couldn't parse"]);
+    let expected = Failure::new(FailureCode::ContainerImagePull, "ImagePullBackOff: Back-off pulling image")
+        .on("postgres:17");
+    assert_eq!(state(&pod(10, status.clone()), &[]), ServerState::Waiting(expected.clone()));
+    assert_eq!(state(&pod(100, status), &[]), ServerState::Failed(expected));
+    let invalid = container(waiting("InvalidImageName", "couldn't parse"), json!({}));
+    assert_failed(state(&pod(1, invalid), &[]), FailureCode::ContainerImagePull);
+    let config = container(waiting("CreateContainerConfigError", "secret \"s\" not found"), json!({}));
+    assert_waits(state(&pod(10, config), &[]), FailureCode::ContainerNotStarted);
 }
 
 #[test]
-fn a_server_that_does_not_start_says_its_last_words() {
-    let words = "LOG:  starting\nFATAL:  database files are incompatible with server\nDETAIL:  version 16\n";
-    let last = json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": words } });
+fn crash_is_reported_with_its_output() {
+    let output = "LOG:  starting\nFATAL:  database files are incompatible with server\nDETAIL:  version 16\n";
+    let last = json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": output } });
+    let detail = "exit code 1: FATAL: database files are incompatible with server DETAIL: version 16";
     let looping = container(waiting("CrashLoopBackOff", "back-off 10s"), last.clone());
-    assert_words(
-        &state(&pod(5, looping), &[]),
-        true,
-        &["exit code 1", "incompatible with server", "version 16"],
-    );
-    let again = container(json!({ "running": {} }), last.clone());
-    assert_words(&state(&pod(5, again), &[]), false, &["starts again", "incompatible"]);
-    assert_words(&state(&pod(5, container(last, json!({}))), &[]), false, &["exit code 1"]);
+    let failure = assert_failed(state(&pod(5, looping), &[]), FailureCode::CrashLoop);
+    assert_eq!((failure.subject.as_deref(), &*failure.detail), (Some("orders-0"), detail));
+    for crashed in [container(json!({ "running": {} }), last.clone()), container(last, json!({}))] {
+        let failure = assert_waits(state(&pod(5, crashed), &[]), FailureCode::ServerStartFailed);
+        assert_eq!(failure.detail, detail);
+    }
+    let silent = json!({ "terminated": { "exitCode": 2, "message": "\n" } });
+    let failure =
+        assert_waits(state(&pod(5, container(silent, json!({}))), &[]), FailureCode::ServerStartFailed);
+    assert_eq!(failure.detail, "exit code 2: no output");
     let killed = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
     let looping = container(waiting("CrashLoopBackOff", ""), killed);
-    assert_words(&state(&pod(5, looping), &[]), true, &["memory", "limits.memory"]);
+    assert_failed(state(&pod(5, looping), &[]), FailureCode::OutOfMemory);
 }
 
 #[test]
-fn a_pod_without_a_node_says_why() {
-    let unscheduled = |message: &str| {
-        let why = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message });
-        pod(500, json!({ "phase": "Pending", "conditions": [why] }))
+fn pod_without_a_node_waits() {
+    let full = unscheduled("0/1 nodes are available: 1 Insufficient cpu.");
+    assert_waits(state(&full, &[]), FailureCode::Unschedulable);
+    let missing = |claim| {
+        unscheduled(&format!("0/1 nodes are available: persistentvolumeclaim \"{claim}\" not found."))
     };
-    let full = state(&unscheduled("0/1 nodes are available: 1 Insufficient cpu."), &[]);
-    assert_words(&full, false, &["Insufficient cpu", "Add a node"]);
-    let lost = "0/1 nodes are available: persistentvolumeclaim \"orders\" not found. not found";
-    assert_words(
-        &state(&unscheduled(lost), &[]),
-        false,
-        &["volume is gone", "PersistentVolumeClaim orders.", "Restore"],
-    );
+    let failure = assert_waits(state(&missing("orders"), &[]), FailureCode::VolumeLost);
+    assert_eq!(failure.subject.as_deref(), Some("orders"));
+    assert_waits(state(&missing("of-a-sidecar"), &[]), FailureCode::ClaimMissing);
     let warnings = [
-        warning("ProvisioningFailed", "no such class \"fast\"", "2026-03-01T11:59:00Z"),
+        warning("ProvisioningFailed", "no such class \"fast\".", "2026-03-01T11:59:00Z"),
         warning("FailedScheduling", "no nodes", "2026-03-01T11:59:59Z"),
     ];
     let unbound = unscheduled("pod has unbound immediate PersistentVolumeClaims");
-    assert_words(&state(&unbound, &warnings), false, &["no such class \"fast\".", "storageclass"]);
+    let failure = assert_waits(state(&unbound, &warnings), FailureCode::VolumePending);
+    assert_eq!(failure, Failure::new(FailureCode::VolumePending, "no such class \"fast\"").on("orders"));
 }
 
 #[test]
-fn what_the_cluster_warned_of_last_is_told() {
+fn newest_informative_warning_is_reported() {
     let preparing = pod(5, json!({ "phase": "Pending" }));
     let warnings = [
         warning("FailedMount", "the older", "2026-03-01T11:58:00Z"),
-        warning("FailedMount", "the newer", "2026-03-01T11:59:00Z"),
+        warning("FailedAttachVolume", "the newer", "2026-03-01T11:59:00Z"),
         warning("Unhealthy", "a probe", "2026-03-01T11:59:59Z"),
     ];
-    assert_words(&state(&preparing, &warnings), false, &["being prepared", "the newer."]);
+    let failure = assert_waits(state(&preparing, &warnings), FailureCode::VolumeNotAttached);
+    assert_eq!(failure.detail, "the newer");
 }
 
 #[test]
-fn what_is_told_of_a_server_without_a_pod_is_about_its_newest_settings() {
+fn rejection_counts_only_for_the_current_configuration() {
     let mut server = server(1);
-    let asked = json!([{ "manager": "toygres", "operation": "Apply", "time": "2026-03-01T11:59:00Z" }]);
-    server.metadata.managed_fields = serde_json::from_value(asked).expect("managers");
-    let told = |message: &str, time: &str| vec![warning("FailedCreate", message, time)];
+    let applied = json!([{ "manager": "toygres", "operation": "Apply", "time": "2026-03-01T11:59:00Z" }]);
+    server.metadata.managed_fields = serde_json::from_value(applied).expect("managers");
     let after = "2026-03-01T11:59:01Z";
-    let words = |events: &[Event]| without_pod(refusal(&server, events));
-    assert_words(&words(&told("exceeded quota: pods", after)), false, &["quota", "requests"]);
-    let limits = "failed quota: compute: must specify limits.memory for: postgres";
-    assert_words(&words(&told(limits, after)), true, &["limits.memory", "LimitRange"]);
-    let policy = "violates PodSecurity \"restricted:latest\"";
-    assert_words(&words(&told(policy, after)), true, &["PodSecurity"]);
-    assert_words(&words(&[]), false, &["being made"]);
-    assert_words(&words(&told(policy, "2026-03-01T11:58:59Z")), false, &["being made"]);
-    let mut made = warning("SuccessfulCreate", "create Pod orders-0 successful", "2026-03-01T11:59:30Z");
-    made.type_ = Some("Normal".to_owned());
-    let gone_again = [told(policy, after), vec![made]].concat();
-    assert_words(&words(&gone_again), false, &["being made"]);
+    let event = |message: &str, time: &str| warning("FailedCreate", message, time);
+    let state = |events: &[Event]| without_pod(rejected(&server, events));
+    let quota = "create Pod orders-0 in StatefulSet orders failed error: pods \"orders-0\" is forbidden: exceeded quota: q, requested: pods=1";
+    let failure = assert_waits(state(&[event(quota, after)]), FailureCode::QuotaExceeded);
+    assert_eq!(failure.subject.as_deref(), Some("orders"));
+    let limits =
+        "pods \"orders-0\" is forbidden: failed quota: compute: must specify limits.memory for: postgres";
+    assert_failed(state(&[event(limits, after)]), FailureCode::QuotaUnspecified);
+    let policy =
+        "pods \"orders-0\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true";
+    assert_failed(state(&[event(policy, after)]), FailureCode::AdmissionDenied);
+    assert_waits(state(&[event("etcdserver: request timed out", after)]), FailureCode::PlatformUnavailable);
+    assert_starting(&state(&[]));
+    assert_starting(&state(&[event(policy, "2026-03-01T11:58:59Z")]));
+    let mut created = warning("SuccessfulCreate", "create Pod orders-0 successful", "2026-03-01T11:59:30Z");
+    created.type_ = Some("Normal".to_owned());
+    assert_starting(&state(&[event(policy, after), created]));
 }
 
 #[test]
-fn a_lost_node_is_told_from_a_recovery() {
+fn lost_node_is_distinguished_from_a_recovery() {
     let recovering = container(json!({ "running": {} }), json!({}));
-    assert_words(&state(&pod(500, recovering.clone()), &[]), false, &["starting or recovering"]);
+    assert_starting(&state(&pod(500, recovering.clone()), &[]));
     let mut lost = recovering;
     lost["containerStatuses"][0]["ready"] = json!(true);
-    assert_words(&state(&pod(500, lost), &[]), false, &["node-1 does not answer"]);
+    assert_waits(state(&pod(500, lost), &[]), FailureCode::NodeLost);
     let evicted = json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on memory." });
-    assert_words(&state(&pod(500, evicted), &[]), false, &["low on memory"]);
+    let failure = assert_waits(state(&pod(500, evicted), &[]), FailureCode::Evicted);
+    assert_eq!(failure.detail, "The node was low on memory");
 }
 
 #[test]
-fn only_what_somebody_may_have_to_mend_is_waited_for() {
+fn normal_phases_of_a_start_are_not_failures() {
     let preparing = pod(5, json!({ "phase": "Pending" }));
+    let creating = pod(5, container(waiting("ContainerCreating", ""), json!({})));
     let recovering = pod(5, container(json!({ "running": {} }), json!({})));
-    for ordinary in [state(&preparing, &[]), state(&recovering, &[]), without_pod(None)] {
-        assert!(matches!(ordinary, ServerState::Starting(_)), "{ordinary:?}");
-    }
-    let unmounted = state(&preparing, &[warning("FailedMount", "no such volume", NOW)]);
-    let full = without_pod(Some("exceeded quota: pods".to_owned()));
-    let crashed = json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": "FATAL: no" } });
-    let again = state(&pod(5, container(json!({ "running": {} }), crashed)), &[]);
-    for trouble in [unmounted, full, again] {
-        assert!(matches!(trouble, ServerState::Waiting(_)), "{trouble:?}");
+    for state in [state(&preparing, &[]), state(&recovering, &[]), state(&creating, &[]), without_pod(None)] {
+        assert_starting(&state);
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of a template.
+//! The objects that the built-in templates result in.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::StoreIdentity;
 use crate::kubernetes::templates::Templates;
 
-/// Text that would break out of YAML, JSON or a shell, if it were put there as text.
+/// A text that would change the meaning of YAML, JSON or a shell command if it were inserted there.
 const NASTY: &str = "\"'\\n${}: #\n- x";
 
 fn spec() -> JobSpec {
@@ -34,7 +34,7 @@ fn spec() -> JobSpec {
     JobSpec {
         name: "t-1".to_owned(),
         task: AgentTask { run, step: "RunBackupJob".to_owned(), attempt: 1, work, log },
-        secrets: BTreeMap::from([("password".to_owned(), crate::Secret::new(NASTY.to_owned()))]),
+        secrets: BTreeMap::from([("password".to_owned(), crate::Secret::from(NASTY))]),
         volume: None,
         major: None,
         identity: None,
@@ -42,9 +42,9 @@ fn spec() -> JobSpec {
     }
 }
 
-fn made(restore: bool, spec: &JobSpec) -> Value {
+fn created(restore: bool, spec: &JobSpec) -> Value {
     let templates = Templates::load(None).expect("the built-in templates");
-    let around = Surroundings {
+    let context = JobContext {
         template_name: "x.yaml",
         agent_image: "toygres:1",
         postgres_image: "postgres:15",
@@ -53,10 +53,10 @@ fn made(restore: bool, spec: &JobSpec) -> Value {
         token_seconds: 700,
     };
     let template = if restore { &templates.restore_job } else { &templates.backup_job };
-    serde_json::to_value(job(template, spec, &around).expect("a job")).expect("JSON")
+    serde_json::to_value(job(template, spec, &context).expect("a job")).expect("JSON")
 }
 
-/// The item of that name in the list at `path`.
+/// The item of this name in the list at `path`.
 fn named<'a>(value: &'a Value, path: &str, name: &str) -> &'a Value {
     let mut items = value.pointer(path).and_then(Value::as_array).into_iter().flatten();
     items.find(|item| item["name"] == name).unwrap_or_else(|| panic!("no {name} in {path}"))
@@ -65,16 +65,16 @@ fn named<'a>(value: &'a Value, path: &str, name: &str) -> &'a Value {
 const POD: &str = "/spec/template/spec";
 
 #[test]
-fn one_attempt_is_one_pod() {
-    let job = made(false, &spec());
-    let wanted = &job["spec"];
+fn attempt_has_exactly_one_pod() {
+    let job = created(false, &spec());
+    let job_spec = &job["spec"];
     for (field, value) in [
         ("backoffLimit", json!(0)),
         ("podReplacementPolicy", json!("Failed")),
         ("activeDeadlineSeconds", json!(90)),
         ("ttlSecondsAfterFinished", Value::Null),
     ] {
-        assert_eq!(wanted[field], value, "{field}");
+        assert_eq!(job_spec[field], value, "{field}");
     }
     let pod = job.pointer(POD).expect("a pod");
     assert_eq!(pod["restartPolicy"], "Never");
@@ -86,15 +86,15 @@ fn one_attempt_is_one_pod() {
         (&pod["containers"][0]["image"], &pod["initContainers"][0]["image"]),
         (&json!("postgres:15"), &json!("toygres:1"))
     );
-    let metadata = &wanted["template"]["metadata"];
+    let metadata = &job_spec["template"]["metadata"];
     assert_eq!(metadata["annotations"][MAIN], "backup");
     assert_eq!(metadata["labels"], job["metadata"]["labels"]);
     assert_eq!(metadata["labels"][names::JOB], "t-1");
 }
 
 #[test]
-fn volumes_are_mounted_where_the_task_means_them() {
-    let job = made(false, &spec());
+fn volumes_are_mounted_where_the_agent_expects_them() {
+    let job = created(false, &spec());
     let mounts = format!("{POD}/containers/0/volumeMounts");
     for (n, claim) in ["images", "logs"].iter().enumerate() {
         let name = format!("store-{n}");
@@ -104,7 +104,7 @@ fn volumes_are_mounted_where_the_task_means_them() {
         );
         assert_eq!(named(&job, &mounts, &name)["mountPath"], format!("/stores/{claim}"));
     }
-    let restore = made(true, &JobSpec { task: AgentTask { log: None, ..spec().task }, ..spec() });
+    let restore = created(true, &JobSpec { task: AgentTask { log: None, ..spec().task }, ..spec() });
     let data = named(&restore, &format!("{POD}/volumes"), "data");
     assert_eq!(data["persistentVolumeClaim"]["claimName"], "orders");
     assert_eq!(named(&restore, &mounts, "data")["mountPath"], "/var/lib/toygres");
@@ -112,13 +112,13 @@ fn volumes_are_mounted_where_the_task_means_them() {
     assert_eq!(
         secrets["secret"],
         json!({"secretName": "t-1", "defaultMode": 0o440}),
-        "the template's mode stays"
+        "the template's mode is kept"
     );
 }
 
 #[test]
-fn an_identity_is_named_as_the_webhooks_name_it() {
-    let with = |identity| made(false, &JobSpec { identity: Some(identity), ..spec() });
+fn identity_uses_the_names_of_the_webhooks() {
+    let with = |identity| created(false, &JobSpec { identity: Some(identity), ..spec() });
     let variable =
         |job: &Value, name: &str| named(job, &format!("{POD}/containers/0/env"), name)["value"].clone();
     let azure = with(StoreIdentity::Azure {
@@ -144,13 +144,13 @@ fn an_identity_is_named_as_the_webhooks_name_it() {
         "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
     );
     assert!(!aws.to_string().contains("AWS_ENDPOINT_URL_STS") && !aws.to_string().contains("azure"));
-    assert!(!made(false, &spec()).to_string().contains("projected"), "none asked for, none given");
+    assert!(!created(false, &spec()).to_string().contains("projected"), "no identity, no token");
 }
 
 #[test]
-fn values_stay_values_and_secrets_in_the_secret() {
+fn values_are_not_interpreted_and_secrets_are_in_the_secret_only() {
     let spec = spec();
-    let mut job: Job = serde_json::from_value(made(false, &spec)).expect("a job");
+    let mut job: Job = serde_json::from_value(created(false, &spec)).expect("a job");
     job.metadata.uid = Some("uid".to_owned());
     let (task, secret) = input(&job, &spec).expect("an input");
     let text = task.data.as_ref().and_then(|data| data.get("task.json")).expect("the task");
@@ -163,17 +163,15 @@ fn values_stay_values_and_secrets_in_the_secret() {
         let owner = &metadata.owner_references.as_ref().expect("an owner")[0];
         assert_eq!((owner.kind.as_str(), owner.name.as_str(), owner.uid.as_str()), ("Job", "t-1", "uid"));
     }
-    let canary = JobSpec {
-        secrets: BTreeMap::from([("password".to_owned(), crate::Secret::new("canary".to_owned()))]),
-        ..spec
-    };
-    assert!(!made(false, &canary).to_string().contains("canary"));
+    let canary =
+        JobSpec { secrets: BTreeMap::from([("password".to_owned(), crate::Secret::from("canary"))]), ..spec };
+    assert!(!created(false, &canary).to_string().contains("canary"));
 }
 
 #[test]
-fn a_repeat_is_told_from_another_task() {
+fn repeated_launch_is_distinguished_from_another_task() {
     let spec = spec();
-    let job: Job = serde_json::from_value(made(false, &spec)).expect("a job");
+    let job: Job = serde_json::from_value(created(false, &spec)).expect("a job");
     assert!(has_task(&job, &spec).expect("read"));
     let other = JobSpec { task: AgentTask { attempt: 2, ..spec.task.clone() }, ..spec };
     assert!(!has_task(&job, &other).expect("read"));

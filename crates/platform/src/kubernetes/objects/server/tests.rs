@@ -1,4 +1,4 @@
-//! The objects of an instance, ordinary and hostile.
+//! The objects of a server, with ordinary and with hostile values.
 
 use model::InstanceId;
 use serde_json::Value;
@@ -38,9 +38,9 @@ pub(in super::super) fn config() -> KubernetesConfig {
     }
 }
 
-fn made(spec: &InstanceSpec, config: &KubernetesConfig, password: &str) -> Result<Parts> {
-    let templates = Templates::load(None).expect("the built-in ones");
-    parts(spec, &crate::Secret::new(password.to_owned()), config, &templates)
+fn created(spec: &InstanceSpec, config: &KubernetesConfig, password: &str) -> Result<Parts> {
+    let templates = Templates::load(None).expect("the built-in templates");
+    parts(spec, &crate::Secret::from(password), config, &templates)
 }
 
 fn json(object: &impl serde::Serialize) -> Value {
@@ -48,8 +48,8 @@ fn json(object: &impl serde::Serialize) -> Value {
 }
 
 #[test]
-fn all_parts_carry_the_name_and_the_id() {
-    let parts = made(&spec(), &config(), "secret").expect("parts");
+fn all_parts_have_the_name_and_the_id() {
+    let parts = created(&spec(), &config(), "secret").expect("parts");
     for object in [json(&parts.secret), json(&parts.config), json(&parts.service), json(&parts.server)] {
         let metadata = &object["metadata"];
         assert_eq!((&metadata["name"], &metadata["namespace"]), (&json(&"orders"), &json(&"managed")));
@@ -65,21 +65,21 @@ fn all_parts_carry_the_name_and_the_id() {
 }
 
 #[test]
-fn hostile_values_stay_values() {
+fn hostile_values_are_not_interpreted() {
     let spec = InstanceSpec {
         name: HOSTILE.repeat(25),
         username: "$(PGDATA)".to_owned(),
         preload: vec![HOSTILE.to_owned()],
         ..spec()
     };
-    let parts = made(&spec, &config(), HOSTILE).expect("parts");
+    let parts = created(&spec, &config(), HOSTILE).expect("parts");
     assert_eq!(parts.secret.data.expect("data")["password"].0, HOSTILE.as_bytes());
     for (key, value) in parts.server.metadata.labels.expect("labels") {
         let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         assert!(plain && value.len() <= 63, "{key}: {value}");
     }
     let text = &parts.config.data.expect("data")["postgresql.conf"];
-    let added = text.split("# Added by Toygres.\n").nth(1).expect("our lines");
+    let added = text.split("# Added by Toygres.\n").nth(1).expect("the appended lines");
     assert!(
         added
             .lines()
@@ -95,47 +95,48 @@ fn hostile_values_stay_values() {
 }
 
 #[test]
-fn the_password_is_in_the_secret_and_nowhere_else() {
-    let parts = made(&spec(), &config(), "canary").expect("parts");
+fn password_is_in_the_secret_only() {
+    let parts = created(&spec(), &config(), "canary").expect("parts");
     for object in [json(&parts.config), json(&parts.service), json(&parts.server)] {
         assert!(!object.to_string().contains("canary"), "{object}");
     }
 }
 
 #[test]
-fn a_dns_label_makes_a_load_balancer_and_is_checked() {
+fn dns_label_results_in_a_load_balancer_and_is_checked() {
     let labelled = |label: &str| InstanceSpec { dns_label: Some(label.to_owned()), ..spec() };
-    let service = json(&made(&labelled("orders-1"), &config(), "").expect("parts").service);
+    let service = json(&created(&labelled("orders-1"), &config(), "").expect("parts").service);
     assert_eq!(service["spec"]["type"], "LoadBalancer");
     assert_eq!(service["metadata"]["annotations"][AZURE_DNS_LABEL], "orders-1");
     for label in ["", "ab", "-abc", "abc-", "1abc", "Abc", "a.bc", " abc", HOSTILE, &"a".repeat(200)] {
-        let error = made(&labelled(label), &config(), "").err().expect("refused");
-        assert!(matches!(&error, Error::Impossible(words) if words.contains("DNS label")), "{error}");
+        let error = created(&labelled(label), &config(), "").err().expect("refused");
+        assert_eq!(error.code(), FailureCode::PlatformUnsupported, "{error}");
     }
 }
 
 #[test]
-fn pg_durable_has_its_own_image_and_library_or_says_what_to_set() {
+fn pg_durable_requires_its_own_container_image_and_library() {
     let durable = InstanceSpec {
         image_type: ImageType::PgDurable,
         preload: vec!["pg_cron".to_owned(), "pg_durable".to_owned()],
         ..spec()
     };
-    let error = made(&durable, &config(), "").err().expect("no image");
-    assert!(error.to_string().contains("TOYGRES_PG_DURABLE_IMAGES"), "{error}");
+    let error = created(&durable, &config(), "").err().expect("no container image");
+    assert_eq!(error.code(), FailureCode::ProgramsMissing);
+    assert_eq!(error.failure().subject.as_deref(), Some("PostgreSQL 17 with pg_durable"));
     let config =
         KubernetesConfig { pg_durable_images: BTreeMap::from([(17, "durable".to_owned())]), ..config() };
-    let parts = made(&durable, &config, "").expect("parts");
+    let parts = created(&durable, &config, "").expect("parts");
     let text = &parts.config.data.expect("data")["postgresql.conf"];
     assert!(text.contains("shared_preload_libraries = 'pg_cron,pg_durable'\n"), "{text}");
     assert_eq!(json(&parts.server.spec)["template"]["spec"]["containers"][0]["image"], "durable");
 }
 
 #[test]
-fn a_changed_setting_changes_the_pod_and_a_repeat_does_not() {
+fn changed_configuration_changes_the_pod_and_a_repetition_does_not() {
     let pod = |preload: &[&str]| {
         let preload = preload.iter().map(|library| (*library).to_owned()).collect();
-        let parts = made(&InstanceSpec { preload, ..spec() }, &config(), "").expect("parts");
+        let parts = created(&InstanceSpec { preload, ..spec() }, &config(), "").expect("parts");
         json(&parts.server.spec.expect("spec").template)
     };
     assert_eq!(pod(&[]), pod(&[]));

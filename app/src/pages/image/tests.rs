@@ -1,0 +1,64 @@
+//! Snapshots of an image's page and its dialog.
+
+use leptos::prelude::*;
+use model::{Image, ImageDetail, ImageStatus, Role};
+
+use super::contents::{Contents, MAX_TABLES};
+use super::{DeleteDialog, ImageDetailView};
+use crate::pages::fixtures::{image_detail, manifest, partial, proven};
+use crate::testing::fixtures::image;
+use crate::testing::{assert_text, html};
+
+#[test]
+fn image_page() {
+    let detail = image_detail(proven());
+    assert_text("page_image", move || {
+        view! { <ImageDetailView detail role=Role::Admin sudo=true verify=ServerAction::new()/> }
+    });
+    let detail = image_detail(partial());
+    assert_text("page_image_partial", move || {
+        view! { <ImageDetailView detail role=Role::Viewer sudo=false verify=ServerAction::new()/> }
+    });
+}
+
+#[test]
+fn tables_that_are_not_listed_are_counted_and_linked() {
+    let page = html(|| view! { <Contents manifest=manifest(MAX_TABLES as u64 + 1)/> });
+    assert_eq!(page.matches("public.t").count(), MAX_TABLES);
+    assert!(page.contains("1 smaller table is not listed here."), "{page}");
+    assert!(page.contains("href=\"/api/images/"), "{page}");
+}
+
+#[test]
+fn image_page_of_a_failed_backup() {
+    let failed = Image {
+        status: ImageStatus::Failed,
+        databases: None,
+        source_bytes: None,
+        stored_bytes: None,
+        tables: None,
+        rows: None,
+        ..image()
+    };
+    for (name, status) in [
+        ("page_image_failed", ImageStatus::Failed),
+        ("page_image_creating", ImageStatus::Creating),
+        ("page_image_corrupt", ImageStatus::Corrupt),
+    ] {
+        let image = Image { status, ..failed.clone() };
+        let detail = ImageDetail { manifest: None, ..image_detail(image) };
+        assert_text(name, move || {
+            view! { <ImageDetailView detail role=Role::Admin sudo=false verify=ServerAction::new()/> }
+        });
+    }
+}
+
+#[test]
+fn image_dialog() {
+    let empty = Image { stored_bytes: None, ..image() };
+    assert_text("page_image_delete", || view! { <DeleteDialog image=image() action=ServerAction::new()/> });
+    assert_text(
+        "page_image_delete_empty",
+        move || view! { <DeleteDialog image=empty action=ServerAction::new()/> },
+    );
+}

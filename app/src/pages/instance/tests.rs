@@ -1,0 +1,62 @@
+//! Snapshots of an instance's page and its dialogs.
+
+use leptos::prelude::*;
+use model::{Health, ImageStatus, Instance, InstanceStatus, Origin, Role, RunState};
+
+use super::{InstanceDetailView, InstanceDialog, is_backing_up};
+use crate::pages::fixtures::{actor, instance_view, named, partial, proven};
+use crate::testing::assert_text;
+use crate::testing::fixtures::{image, instance, run};
+
+#[test]
+fn instance_page() {
+    let images = vec![partial(), proven()];
+    let view = instance_view(instance(), images, vec![run(RunState::Succeeded)]);
+    assert_text("page_instance", move || {
+        view! { <InstanceDetailView view actor=Some(actor(Role::Admin, true)) start=ServerAction::new()/> }
+    });
+}
+
+#[test]
+fn instance_page_of_a_server_that_does_not_respond() {
+    let down = Instance { health: Health::Down, origin: Origin::External, ..named("billing") };
+    let view = instance_view(down, vec![], vec![]);
+    assert_text("page_instance_down", move || {
+        view! { <InstanceDetailView view actor=Some(actor(Role::Viewer, false)) start=ServerAction::new()/> }
+    });
+}
+
+#[test]
+fn instance_page_after_a_failed_creation() {
+    let failed = Instance { status: InstanceStatus::Failed, last_image_at: None, ..named("billing") };
+    let view = instance_view(failed, vec![], vec![run(RunState::Failed)]);
+    assert_text("page_instance_failed", move || {
+        view! { <InstanceDetailView view actor=Some(actor(Role::Operator, false)) start=ServerAction::new()/> }
+    });
+}
+
+#[test]
+fn stuck_backup_is_not_in_progress() {
+    let creating = model::Image { status: ImageStatus::Creating, ..image() };
+    let backs_up =
+        |state| is_backing_up(&instance_view(instance(), vec![creating.clone()], vec![run(state)]));
+    assert!(backs_up(RunState::Running));
+    assert!(!backs_up(RunState::Undoing));
+    assert!(!backs_up(RunState::Stuck));
+}
+
+#[test]
+fn instance_dialogs() {
+    let external = Instance { origin: Origin::External, ..instance() };
+    for (name, dialog, instance) in [
+        ("page_instance_backup", "backup", instance()),
+        ("page_instance_stop", "stop", instance()),
+        ("page_instance_delete", "delete", instance()),
+        ("page_instance_disconnect", "delete", external),
+    ] {
+        let dialog = dialog.to_owned();
+        assert_text(name, move || {
+            view! { <InstanceDialog instance dialog stop=ServerAction::new() delete=ServerAction::new()/> }
+        });
+    }
+}

@@ -1,0 +1,160 @@
+//! Why a call of a step failed, and what the engine does next.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Why a call of a step failed. `?` on a [`sqlx::Error`] creates one.
+///
+/// The engine stores the code, the subject and the detail and does not interpret them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    code: &'static str,
+    subject: Option<String>,
+    detail: String,
+    kind: FailureKind,
+    after: Option<Duration>,
+}
+
+/// What the engine does after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FailureKind {
+    Fatal,
+    Retry,
+    Outage,
+}
+
+/// Codes of the failures that the engine itself creates.
+pub mod code {
+    /// A step or its types are wrong, or it panicked.
+    pub const INTERNAL: &str = "internal";
+    /// One call exceeded its time limit.
+    pub const STEP_TIMEOUT: &str = "step_timeout";
+    /// The step exceeded its deadline over all attempts.
+    pub const STEP_DEADLINE: &str = "step_deadline";
+    /// Several workers in a row ended while they executed the step.
+    pub const WORKERS_LOST: &str = "workers_lost";
+    /// Another worker holds the run now.
+    pub const RUN_TAKEN_OVER: &str = "run_taken_over";
+    /// This version of the workflow has fewer steps than the run.
+    pub const WORKFLOW_UNKNOWN: &str = "workflow_unknown";
+    /// The database does not answer.
+    pub const STATE_DATABASE_UNAVAILABLE: &str = "state_database_unavailable";
+}
+
+impl Failure {
+    /// A permanent failure: the run rolls back without another attempt.
+    pub fn fatal(code: &'static str, detail: impl ToString) -> Self {
+        Self::new(FailureKind::Fatal, code, detail)
+    }
+
+    /// A transient failure: the step is retried while it has attempts.
+    pub fn retry(code: &'static str, detail: impl ToString) -> Self {
+        Self::new(FailureKind::Retry, code, detail)
+    }
+
+    /// A dependency of the step, such as the database, is unavailable: the step is called again after a pause, and the
+    /// attempt is not counted. The step's deadline bounds this.
+    pub fn outage(code: &'static str, detail: impl ToString) -> Self {
+        Self::new(FailureKind::Outage, code, detail)
+    }
+
+    fn new(kind: FailureKind, code: &'static str, detail: impl ToString) -> Self {
+        Self { code, subject: None, detail: detail.to_string(), kind, after: None }
+    }
+
+    /// The same failure without further attempts.
+    #[must_use]
+    pub fn into_fatal(self) -> Self {
+        Self { kind: FailureKind::Fatal, ..self }
+    }
+
+    /// Sets what the failure is about.
+    #[must_use]
+    pub fn on(self, subject: Option<String>) -> Self {
+        Self { subject, ..self }
+    }
+
+    /// Retries after this time instead of the step's own pause.
+    #[must_use]
+    pub fn after(self, pause: Duration) -> Self {
+        Self { after: Some(pause), ..self }
+    }
+
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What the failure is about.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// The raw text.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether the run rolls back without another attempt.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        self.kind == FailureKind::Fatal
+    }
+
+    /// Whether the attempt is not counted.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.kind == FailureKind::Outage
+    }
+
+    /// The pause before the next attempt, where it differs from the step's own.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        self.after
+    }
+
+    /// The failure as it is stored in JSON columns: `{code, subject, detail}`.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "code": self.code, "subject": self.subject, "detail": self.detail })
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if database_is_unavailable(&error) {
+            return Self::outage(code::STATE_DATABASE_UNAVAILABLE, error);
+        }
+        Self::retry(code::INTERNAL, error)
+    }
+}
+
+/// Whether an error means that the database is unreachable, starting or shutting down (SQLSTATE classes 08 and 57P).
+#[must_use]
+pub fn database_is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, code};
+
+    #[test]
+    fn an_unavailable_database_is_an_outage_and_other_database_errors_are_retried() {
+        let outage = Failure::from(sqlx::Error::PoolTimedOut);
+        assert_eq!((outage.code(), outage.is_outage()), (code::STATE_DATABASE_UNAVAILABLE, true));
+        let retry = Failure::from(sqlx::Error::RowNotFound);
+        assert_eq!((retry.code(), retry.is_outage(), retry.is_fatal()), (code::INTERNAL, false, false));
+    }
+}

@@ -1,0 +1,95 @@
+//! The Rust tests, by `cargo test`.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+
+use crate::command::{cargo, step};
+use crate::report::Report;
+use crate::scratch::Scratch;
+use crate::tools::Tool;
+
+/// The test programs that are ignored unless the stores' emulators are installed.
+const WITH_EMULATORS: [&str; 4] = ["--test", "remote", "--test", "stores"];
+
+/// Compiles all tests, so that the time for it is not counted as theirs.
+pub(crate) fn compile() -> anyhow::Result<()> {
+    step("Building the tests");
+    crate::command::run(cargo().args(["test", "--workspace", "--no-run"]).env("SQLX_OFFLINE", "true"))
+}
+
+/// Runs the tests of all crates against a scratch PostgreSQL, then those that need an emulator of a store. Tests that need a cluster
+/// stay ignored: they are a part of their own.
+pub(crate) fn run() -> anyhow::Result<Report> {
+    step("Unit and integration tests");
+    let scratch = Scratch::start()?;
+    let mut report = counted(command(&scratch).args(["--workspace", "--no-fail-fast"]))?;
+    let mut remote = command(&scratch);
+    remote.args(["--workspace", "--no-fail-fast"]).args(WITH_EMULATORS).args(["--", "--ignored"]);
+    report.skipped = 0;
+    report.add(counted(&mut remote)?);
+    Ok(report)
+}
+
+/// Runs `cargo test` with these arguments, against a scratch PostgreSQL.
+pub(crate) fn run_some(args: &[String]) -> anyhow::Result<Report> {
+    let scratch = Scratch::start()?;
+    counted(command(&scratch).args(args))
+}
+
+/// `cargo test` with what the tests find in the environment.
+fn command(scratch: &Scratch) -> Command {
+    let mut tests = cargo();
+    tests.arg("test").env("DATABASE_URL", scratch.url());
+    tests.env("TOYGRES_AZURITE", Tool::Azurite.path()).env("TOYGRES_MOTO", Tool::Moto.path());
+    tests
+}
+
+/// Runs `cargo test`, shows its output, and counts by the last line of each test program.
+pub(crate) fn counted(tests: &mut Command) -> anyhow::Result<Report> {
+    let mut child = tests.env("SQLX_OFFLINE", "true").stdout(Stdio::piped()).spawn()?;
+    let mut report = Report::default();
+    for line in BufReader::new(child.stdout.take().context("cargo has no standard output")?).lines() {
+        let line = line?;
+        println!("{line}");
+        count(&line, &mut report);
+    }
+    let status = child.wait()?;
+    if !status.success() && report.failed == 0 {
+        anyhow::bail!("cargo test failed: {status}");
+    }
+    Ok(report)
+}
+
+/// Adds the numbers of a line `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn count(line: &str, report: &mut Report) {
+    let Some(result) = line.strip_prefix("test result: ") else { return };
+    let number = |label: &str| {
+        let before = result.split(label).next().unwrap_or_default();
+        before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    };
+    report.passed += number(" passed");
+    report.failed += number(" failed");
+    report.skipped += number(" ignored");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_counted() {
+        let mut report = Report::default();
+        count(
+            "test result: FAILED. 12 passed; 2 failed; 3 ignored; 0 measured; 0 filtered out; finished in 1.02s",
+            &mut report,
+        );
+        count(
+            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 5 filtered out; finished in 0.00s",
+            &mut report,
+        );
+        count("test a_test_that_says_test_result ... ok", &mut report);
+        assert_eq!((report.passed, report.failed, report.skipped), (13, 2, 3));
+    }
+}
