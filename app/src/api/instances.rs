@@ -228,13 +228,13 @@ pub async fn create_instance(
         major: parse_choice("major", &major).map_err(remember)?,
         image_type: parse_choice("image_type", &image_type).map_err(remember)?,
         trust_loopback: Some(trust_loopback.is_some()),
-        volume_bytes: super::place::parse_volume_gib(&volume_gib).map_err(remember)?,
+        volume_bytes: super::platform::parse_volume_gib(&volume_gib).map_err(remember)?,
         dns_label: Some(dns_label.trim().to_owned()).filter(|label| !label.is_empty()),
         source_image_id: None,
     };
     let started = control::commands::create_instance(&services, &actor, new)
         .await
-        .map_err(|error| remember(super::place::map_volume_field(error)))?;
+        .map_err(|error| remember(super::platform::map_volume_field(error)))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }

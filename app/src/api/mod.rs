@@ -9,7 +9,7 @@ pub mod images;
 pub mod instances;
 pub mod layout;
 pub mod overview;
-pub mod place;
+pub mod platform;
 pub mod restore;
 pub mod runs;
 pub mod settings;

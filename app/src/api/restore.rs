@@ -77,7 +77,7 @@ async fn proposed(services: &control::Services, mut view: RestoreView) -> Result
     }
     if view.request.volume_gib.is_empty() && view.place.is_kubernetes() {
         let data = view.image.manifest.as_ref().map(|manifest| manifest.source.bytes);
-        view.request.volume_gib = (control::volumes::suggested(data) / super::place::GIB).to_string();
+        view.request.volume_gib = (control::volumes::suggested(data) / super::platform::GIB).to_string();
     }
     Ok(view)
 }
@@ -87,10 +87,10 @@ async fn plan(services: &control::Services, id: ImageId, request: &TargetRequest
     let target = control::Target {
         name: &request.name,
         major: super::instances::parse_choice("major", &request.major)?,
-        volume_bytes: super::place::parse_volume_gib(&request.volume_gib)?,
+        volume_bytes: super::platform::parse_volume_gib(&request.volume_gib)?,
         dns_label: Some(request.dns_label.trim()).filter(|label| !label.is_empty()),
     };
-    control::restore_plan::check(services, id, target).await.map_err(super::place::map_volume_field)
+    control::restore_plan::check(services, id, target).await.map_err(super::platform::map_volume_field)
 }
 
 /// Starts a restore and redirects to its run.
@@ -115,13 +115,13 @@ pub async fn restore_image(
         name: name.clone(),
         source_image_id: Some(id),
         major: super::instances::parse_choice("major", &major)?,
-        volume_bytes: super::place::parse_volume_gib(&volume_gib)?,
+        volume_bytes: super::platform::parse_volume_gib(&volume_gib)?,
         dns_label: Some(dns_label).filter(|label| !label.trim().is_empty()),
         ..Default::default()
     };
     let started = control::commands::create_instance(&services, &actor, new)
         .await
-        .map_err(|error| super::place::map_volume_field(error).with_input([("name", &*name)]))?;
+        .map_err(|error| super::platform::map_volume_field(error).with_input([("name", &*name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }

@@ -60,7 +60,7 @@ fn Row(instance: Instance, days: Vec<DayOfImages>, backing_up: bool, role: Role)
                 <span class="sub">{kind(&instance)}</span>
             </th>
             <td role="cell" data-k="State">
-                <StatusBadge style=status_badge::instance(&instance) title=instance.health_detail.as_ref().map(ToString::to_string)/>
+                <StatusBadge style=status_badge::instance(&instance) title=instance.health_detail.as_ref().map(model::Failure::message)/>
             </td>
             <td role="cell" class="num extra" data-k="Size">{format::bytes_or_dash(instance.size_bytes)}</td>
             <td role="cell" class="full" data-k="Images, last 14 days">{history}</td>

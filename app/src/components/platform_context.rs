@@ -4,7 +4,7 @@
 use leptos::prelude::*;
 use model::PlatformInfo;
 
-use crate::api::place::get_place;
+use crate::api::platform::get_platform;
 use crate::error::Result;
 
 /// The platform on which instances run.
@@ -14,20 +14,20 @@ pub struct PlatformContext(Resource<Result<PlatformInfo>>);
 impl PlatformContext {
     /// Fetches the platform and provides it as context.
     pub fn provide() {
-        provide_context(Self(Resource::new(|| (), |()| get_place())));
+        provide_context(Self(Resource::new(|| (), |()| get_platform())));
     }
 
     /// The platform; for use inside of `Suspend`.
     ///
     /// # Errors
     /// The user is not logged in.
-    pub async fn place(self) -> Result<PlatformInfo> {
+    pub async fn info(self) -> Result<PlatformInfo> {
         self.0.await
     }
 
     /// Whether the platform is Kubernetes; false if it is not known.
     pub async fn is_kubernetes(self) -> bool {
-        self.0.await.is_ok_and(|place| place.is_kubernetes())
+        self.0.await.is_ok_and(|info| info.is_kubernetes())
     }
 }
 
@@ -46,7 +46,7 @@ pub fn PlatformName() -> impl IntoView {
     let platform = use_platform();
     view! {
         <Suspense>
-            {move || Suspend::new(async move { platform.place().await.ok().map(|place| place.label()) })}
+            {move || Suspend::new(async move { platform.info().await.ok().map(|info| info.label()) })}
         </Suspense>
     }
 }

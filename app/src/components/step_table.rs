@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use leptos::prelude::*;
-use model::StepRow;
 use model::run::{Progress, StepState};
+use model::{Failure, StepRow};
 
 use super::status_badge::{self, StatusBadge, StatusStyle};
 use super::time::{Due, Elapsed, use_clock};
@@ -63,7 +63,10 @@ impl Span {
     fn of(steps: &[StepRow], now: Option<DateTime<Utc>>) -> Self {
         let from =
             steps.iter().filter_map(|step| step.started_at).min().map_or(0, |at| at.timestamp_millis());
-        let ends = steps.iter().filter_map(|step| step.finished_at.or(step.started_at)).chain(now);
+        let ends = steps.iter().flat_map(|step| {
+            [step.started_at, step.finished_at, step.undo_started_at, step.undo_finished_at]
+        });
+        let ends = ends.flatten().chain(now);
         Self { from, to: ends.max().map_or(0, |at| at.timestamp_millis()).max(from + 1) }
     }
 
@@ -89,10 +92,8 @@ fn Row(step: StepRow, span: Memo<Span>) -> impl IntoView {
         state if is_active(state) => "on",
         _ => "",
     };
-    // The end of a step that was rolled back is the end of its rollback: its own duration is not known.
-    let started_at =
-        step.started_at.filter(|_| !matches!(step.state, StepState::Undoing | StepState::Undone));
-    let finished_at = step.finished_at.filter(|_| !is_active(step.state));
+    let finished_at = step.finished_at.filter(|_| step.state == StepState::Undoing || !is_active(step.state));
+    let rollback = step.undo_started_at.map(|from| (from, step.undo_finished_at));
     view! {
         <tr role="row" class=class>
             <td role="cell" class="n">{step.position + 1}</td>
@@ -103,35 +104,41 @@ fn Row(step: StepRow, span: Memo<Span>) -> impl IntoView {
                 {(step.attempt > 0).then(|| format!("{} of {}", step.attempt, step.attempts))}
             </td>
             <td role="cell" class="num drop" data-k="Duration">
-                {started_at.map(|from| view! { <Elapsed from to=finished_at/> })}
+                {step.started_at.map(|from| view! { <Elapsed from to=finished_at/> })}
+                {rollback.map(|(from, to)| view! { <span class="sub">"rollback " <Elapsed from to/></span> })}
             </td>
             <td role="cell" class="gantt-cell">
-                {started_at.map(|from| view! { <Bar from to=finished_at span bad/> })}
+                {step.started_at.map(|from| view! { <Timeline step=(from, finished_at) rollback span bad/> })}
             </td>
         </tr>
     }
     .into_any()
 }
 
-/// A step's bar on the timeline.
+/// When something started and, unless it still runs, ended.
+type Period = (DateTime<Utc>, Option<DateTime<Utc>>);
+
+/// The bars of a step and of its rollback.
 #[component]
-fn Bar(from: DateTime<Utc>, to: Option<DateTime<Utc>>, span: Memo<Span>, bad: bool) -> impl IntoView {
-    let start = from.timestamp_millis();
-    let bar = move || {
-        let span = span.get();
-        let x = span.percent(start);
+fn Timeline(step: Period, rollback: Option<Period>, span: Memo<Span>, bad: bool) -> impl IntoView {
+    let bar = |span: Span, class: &str, (from, to): Period| {
+        let x = span.percent(from.timestamp_millis());
         let end = to.map_or(span.to, |at| at.timestamp_millis());
         let width = (span.percent(end) - x).max(1.0);
-        let class = if bad { "bar bad" } else { "bar" };
         format!(r#"<rect class="{class}" x="{x:.1}" y="0" width="{width:.1}" height="8" rx="1"/>"#)
     };
-    let offset = span.with_untracked(|span| format::duration(start - span.from));
+    let bars = move || {
+        let span = span.get();
+        let rollback = rollback.map(|rollback| bar(span, "bar undo", rollback)).unwrap_or_default();
+        bar(span, if bad { "bar bad" } else { "bar" }, step) + &rollback
+    };
+    let offset = span.with_untracked(|span| format::duration(step.0.timestamp_millis() - span.from));
     view! {
-        <svg class="chart gantt" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label=format!("started {offset} after the first step") inner_html=bar></svg>
+        <svg class="chart gantt" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label=format!("started {offset} after the first step") inner_html=bars></svg>
     }
 }
 
-/// The result column: what the step waits for, its error, its next attempt, its progress.
+/// The result column: what the step waits for, its errors, its next attempt, its progress.
 fn result(step: &StepRow) -> AnyView {
     let progress = step.progress.as_ref().and_then(|progress| match step.state {
         StepState::Running | StepState::Waiting => Some(progress_so_far(progress)),
@@ -140,11 +147,15 @@ fn result(step: &StepRow) -> AnyView {
         _ => None,
     });
     let next = step.due_at.filter(|_| step.state == StepState::Retrying);
-    let error = step.error.clone().filter(|_| step.waits_for.is_none());
-    let waits_for = step.waits_for.clone();
+    let error = step.error.as_ref().filter(|_| step.waits_for.is_none());
+    let labelled = |label: &'static str, failure: Option<&Failure>| {
+        failure.map(|failure| view! { <p><b>{label}</b> " " <span>{failure.to_string()}</span></p> })
+    };
     view! {
-        {waits_for.map(|what| view! { <b>"Waiting for: "</b><span>{what.to_string()}</span> })}
+        {labelled("Waiting for:", step.waits_for.as_ref())}
+        {labelled("First attempt:", step.first_error.as_ref())}
         {error.map(|error| view! { <span>{error.to_string()}</span> })}
+        {labelled("Rollback:", step.undo_error.as_ref())}
         {next.map(|at| view! { <span class="sub">" Next attempt: " <Due at/></span> })}
         {progress.map(|text| view! { <span class="sub">{text}</span> })}
     }

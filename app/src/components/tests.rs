@@ -3,8 +3,10 @@
 use leptos::prelude::*;
 use model::image::ImageStatus;
 use model::overview::Overview;
-use model::run::CANCELLED;
-use model::{Health, InstanceStatus, Level, LogFilter, LogLine, LogPage, Role, RunState, StepState};
+use model::{
+    Failure, FailureCode, Health, InstanceStatus, Level, LogFilter, LogLine, LogPage, Role, RunState,
+    StepState,
+};
 
 use super::attention::{AttentionList, attention_items};
 use super::confirm::{ConfirmDialog, SudoGate};
@@ -49,7 +51,7 @@ fn status_badges_of_images() {
     let mut images: Vec<_> =
         ImageStatus::ALL.iter().map(|status| model::Image { status: *status, ..fixtures::image() }).collect();
     images.push(model::Image { proven_at: Some(fixtures::ago(60)), ..fixtures::image() });
-    let error = Some(CANCELLED.to_owned());
+    let error = Some(Failure::new(FailureCode::Cancelled, "cancelled"));
     images.push(model::Image { status: ImageStatus::Failed, error, ..fixtures::image() });
     assert_text("status_badge_image", move || badges(images.iter().map(status_badge::image).collect()));
 }
@@ -67,16 +69,12 @@ fn status_badges_of_instances() {
 
 /// Running instances: healthy, down, unknown, at risk.
 fn instances_of_each_health() -> Vec<model::Instance> {
-    let with = |health, detail: Option<&str>| model::Instance {
-        health,
-        health_detail: detail.map(str::to_owned),
-        ..fixtures::instance()
-    };
+    let with = |health, health_detail| model::Instance { health, health_detail, ..fixtures::instance() };
     vec![
         with(Health::Ok, None),
-        with(Health::Down, Some("connection refused")),
+        with(Health::Down, Some(Failure::new(FailureCode::ConnectionRefused, "connection refused"))),
         with(Health::Unknown, None),
-        with(Health::Ok, Some("The volume was deleted.")),
+        with(Health::Ok, Some(Failure::new(FailureCode::VolumeTerminating, "orders-data"))),
     ]
 }
 
@@ -84,26 +82,42 @@ fn instances_of_each_health() -> Vec<model::Instance> {
 fn step_table_shows_results_of_done_steps_and_progress_of_running_ones() {
     let step = fixtures::step;
     let progress = || Some(fixtures::progress());
-    let error = || Some("cannot copy public.big: the server closed the connection".to_owned());
+    let error = || Some(fixtures::failure());
     let steps = vec![
         step(0, "CreateImageRecord", StepState::Done),
         model::StepRow { progress: progress(), ..step(1, "RunBackupJob", StepState::Done) },
         model::StepRow { progress: progress(), ..step(2, "RunBackupJob", StepState::Running) },
         model::StepRow {
-            waits_for: Some("a volume".to_owned()),
+            waits_for: Some(Failure::new(FailureCode::Unschedulable, "0/3 nodes are available")),
             ..step(3, "RunBackupJob", StepState::Waiting)
         },
         model::StepRow {
             attempt: 2,
             error: error(),
+            first_error: Some(Failure::new(
+                FailureCode::LockTimeout,
+                "canceling statement due to lock timeout",
+            )),
             progress: progress(),
             ..step(4, "RunBackupJob", StepState::Retrying)
         },
         model::StepRow { error: error(), ..step(5, "RunBackupJob", StepState::Failed) },
         model::StepRow { error: error(), progress: progress(), ..step(6, "RunBackupJob", StepState::Undone) },
-        step(7, "CreateImageRecord", StepState::Undone),
-        step(8, "CreateImageRecord", StepState::Undoing),
-        model::StepRow { error: error(), ..step(9, "CreateImageRecord", StepState::Stuck) },
+        model::StepRow {
+            undo_started_at: Some(fixtures::ago(50)),
+            undo_finished_at: Some(fixtures::ago(5)),
+            ..step(7, "CreateImageRecord", StepState::Undone)
+        },
+        model::StepRow {
+            undo_started_at: Some(fixtures::ago(50)),
+            ..step(8, "CreateImageRecord", StepState::Undoing)
+        },
+        model::StepRow {
+            undo_started_at: Some(fixtures::ago(50)),
+            undo_finished_at: Some(fixtures::ago(49)),
+            undo_error: Some(Failure::new(FailureCode::StoreUnreachable, "connection refused").on("backups")),
+            ..step(9, "CreateImageRecord", StepState::Stuck)
+        },
         step(10, "UpdateImageStatus", StepState::Skipped),
         step(11, "UpdateImageStatus", StepState::Todo),
     ];
@@ -199,7 +213,7 @@ fn form_errors_are_shown_once() {
 
 #[test]
 fn dialogs_and_gates() {
-    let place = |kind: &str| -> model::Place {
+    let place = |kind: &str| -> model::PlatformInfo {
         serde_json::from_value(serde_json::json!({ "kind": kind, "name": "toygres-managed" }))
             .expect("a platform")
     };

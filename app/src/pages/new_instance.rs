@@ -26,7 +26,7 @@ pub fn NewInstance() -> impl IntoView {
         <Transition>
             {move || Suspend::new(async move {
                 let loaded = match user.at_least(Role::Operator).await.and(versions.await) {
-                    Ok(versions) => platform.place().await.map(|place| (place, versions)),
+                    Ok(versions) => platform.info().await.map(|place| (place, versions)),
                     Err(error) => Err(error),
                 };
                 view_or_error(

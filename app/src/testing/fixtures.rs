@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use model::image::DayOfImages;
 use model::run::{Progress, Receipt, RunDetail};
-use model::{Image, Instance, Run, RunState, StepRow, StepState};
+use model::{Failure, FailureCode, Image, Instance, Run, RunState, StepRow, StepState, WorkflowName};
 use serde_json::json;
 
 /// The time that snapshots are rendered at.
@@ -16,7 +16,7 @@ pub(crate) fn ago(seconds: i64) -> DateTime<Utc> {
     now() - TimeDelta::seconds(seconds)
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
+pub(crate) fn parsed<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
     serde_json::from_value(value).expect("a fixture that fits the model")
 }
 
@@ -55,9 +55,14 @@ pub(crate) fn run(state: RunState) -> Run {
         "id": id(5), "workflow": "create-image", "version": 1, "state": state, "position": 2, "steps": 5,
         "step": "RunBackupJob", "title": "Back up orders", "instance": id(1), "instance_name": "orders",
         "image": id(3), "image_name": "orders-2026-03-12", "started_by": "ann", "cancel": state == RunState::Cancelled,
-        "error": (state == RunState::Failed).then_some("cannot copy public.big: the server closed the connection"),
+        "error": (state == RunState::Failed).then(failure),
         "progress": progress(), "created_at": ago(75), "finished_at": ended.then(|| ago(30)),
     }))
+}
+
+/// The failure of a copy: the server closed the connection.
+pub(crate) fn failure() -> Failure {
+    Failure::new(FailureCode::ConnectionLost, "the server closed the connection").on("public.big")
 }
 
 /// Rows being copied: 120 of an estimated 298 MB.
@@ -75,10 +80,9 @@ pub(crate) fn progress() -> Progress {
 /// A step that started 70 seconds ago and, if it has ended, took 12 seconds.
 pub(crate) fn step(position: i32, name: &str, state: StepState) -> StepRow {
     let started = !matches!(state, StepState::Todo | StepState::Skipped);
-    let active =
-        matches!(state, StepState::Running | StepState::Waiting | StepState::Retrying | StepState::Undoing);
+    let active = matches!(state, StepState::Running | StepState::Waiting | StepState::Retrying);
     parsed(json!({
-        "position": position, "name": name, "state": state, "attempt": i32::from(started), "attempts": 5,
+        "position": position, "name": name, "title": model::run::step_title(WorkflowName::CreateImage, name), "state": state, "attempt": i32::from(started), "attempts": 5,
         "deadline": null, "due_at": (state == StepState::Retrying).then(|| ago(-8)), "error": null,
         "waits_for": null, "progress": null, "started_at": started.then(|| ago(70)),
         "finished_at": (started && !active).then(|| ago(58)),

@@ -24,7 +24,7 @@ pub(super) fn Platform(actor: Actor) -> impl IntoView {
                 {move || Suspend::new(async move {
                     let versions = versions.await.unwrap_or_default();
                     view_or_error(
-                        platform.place().await,
+                        platform.info().await,
                         move |place| view! { <PlatformView place versions/> },
                     )
                 })}

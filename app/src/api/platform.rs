@@ -12,7 +12,7 @@ pub const GIB: i64 = 1 << 30;
 
 /// The platform of instances and jobs.
 #[server(prefix = "/api/fn", endpoint = "place")]
-pub async fn get_place() -> Result<PlatformInfo> {
+pub async fn get_platform() -> Result<PlatformInfo> {
     Ok(super::caller(model::Role::Viewer)?.0.place())
 }
 
