@@ -79,6 +79,8 @@ fn pip(environment: &str, args: &[&str]) -> anyhow::Result<()> {
 fn cargo_install(name: &str, version: &str) -> anyhow::Result<()> {
     let dir = root().join("target/tools").join(format!("{name}-{version}"));
     let mut install = command::cargo();
-    install.args(["install", name, "--version", version, "--locked", "--debug", "--quiet", "--root"]).arg(dir);
+    install
+        .args(["install", name, "--version", version, "--locked", "--debug", "--quiet", "--root"])
+        .arg(dir);
     command::run(&mut install)
 }

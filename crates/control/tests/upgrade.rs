@@ -18,13 +18,17 @@ const VERSION_8: &str = include_str!("fixtures/version-8.sql");
 /// Creates the schema of version 8 with its data, as the program of that version did.
 async fn create_version_8(db: &PgPool) {
     let all = sqlx::migrate!("../../migrations");
-    let mut migrator = Migrator::with_migrations(all.iter().filter(|one| one.version <= 8).cloned().collect());
+    let mut migrator =
+        Migrator::with_migrations(all.iter().filter(|one| one.version <= 8).cloned().collect());
     migrator.create_schema("toygres");
     migrator.dangerous_set_table_name("toygres._sqlx_migrations");
     migrator.run(db).await.unwrap();
     sqlx::raw_sql(VERSION_8).execute(db).await.unwrap();
     // The key that sealed the secrets is not part of the data.
-    sqlx::raw_sql("delete from toygres.secret; delete from toygres.encryption_key").execute(db).await.unwrap();
+    sqlx::raw_sql("delete from toygres.secret; delete from toygres.encryption_key")
+        .execute(db)
+        .await
+        .unwrap();
 }
 
 #[sqlx::test(migrations = false)]
@@ -34,14 +38,17 @@ async fn upgraded_state_database_is_readable(db: PgPool) {
     let world = World::new(&db).await;
     let services = &world.services;
 
-    let runs = control::runs::list(services, RunQuery { per_page: 200, ..RunQuery::default() }).await.unwrap().rows;
+    let runs =
+        control::runs::list(services, RunQuery { per_page: 200, ..RunQuery::default() }).await.unwrap().rows;
     assert_eq!(runs.len(), 11);
     for run in &runs {
         let detail = control::runs::get(services, run.id).await.unwrap();
         assert_ne!(detail.run.workflow, WorkflowName::Unknown);
         assert!(detail.step_rows.iter().all(|step| !step.title.is_empty()));
         assert_eq!(run.state == RunState::Failed, detail.run.error.is_some(), "{}", run.title);
-        let log = control::runs::log_page(services, run.id, &LogFilter::default(), LogStretch::Last, 1000).await.unwrap();
+        let log = control::runs::log_page(services, run.id, &LogFilter::default(), LogStretch::Last, 1000)
+            .await
+            .unwrap();
         assert_eq!(i64::try_from(log.lines.len()).unwrap(), detail.log_lines);
         assert!(log.lines.iter().all(|line| !line.message.is_empty()));
     }
