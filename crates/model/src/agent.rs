@@ -216,6 +216,9 @@ pub enum Outcome {
         major: i32,
         /// The number of copied databases.
         databases: u32,
+        /// The number of databases at the source that accept connections; 0 in results of earlier versions.
+        #[serde(default)]
+        source_databases: u32,
         /// The number of copied tables.
         tables: u64,
         /// The number of copied rows.
