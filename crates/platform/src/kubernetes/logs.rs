@@ -1,7 +1,6 @@
 //! Follows the events of a job: what it waits for, then its container's log. The log is read again after every interruption,
 //! from where it was interrupted, until the container has ended and no new line comes.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -10,19 +9,19 @@ use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::LogParams;
-use model::{AgentEvent, EventBody, Failure, Level};
+use model::{AgentEvent, EventBody, Level};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::KubernetesPlatform;
 use super::api_error::{answer, failed};
-use super::events::{is_warning, message};
-use super::job_status::{JobSnapshot, failed_init, main_container};
+use super::job_status::{failed_init, main_container};
 use super::log_lines::{Cursor, Lines, unnumbered};
+use super::waiting_report::WaitingReport;
 use super::watch::Changes;
 use crate::{Error, JobState, Result};
 
-/// How many events are buffered for a slow receiver, and how many causes of waiting are reported.
+/// How many events are buffered for a slow receiver.
 const BACKLOG: usize = 256;
 /// How long a log may be silent before it is requested again: after a rotation, a kubelet may stop sending.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -30,8 +29,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 const SILENCE_AFTER_CHANGE: Duration = Duration::from_secs(2);
 /// How often a job that has not started is observed. Its events are not watched.
 const PENDING_INTERVAL: Duration = Duration::from_secs(3);
-/// How long a job must wait before the cause is reported.
-const PENDING_GRACE: Duration = Duration::from_secs(5);
 /// The first and the longest pause after an interruption.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// How many permanent errors in a row are retried: an API server that just started refuses valid requests.
@@ -61,11 +58,7 @@ struct Follower {
     cursor: Cursor,
     changes: Changes,
     sender: mpsc::Sender<Result<AgentEvent>>,
-    since: Instant,
-    /// The causes of waiting that were reported.
-    failures: Vec<Failure>,
-    /// The warnings that were reported.
-    warnings: HashSet<String>,
+    waiting: WaitingReport,
     pause: Duration,
     permanent_errors: u32,
     /// When the job was first seen as ended.
@@ -81,9 +74,7 @@ impl KubernetesPlatform {
             cursor: Cursor::after(after),
             changes: self.watch.changes(name),
             sender: sender.clone(),
-            since: Instant::now(),
-            failures: Vec::new(),
-            warnings: HashSet::new(),
+            waiting: WaitingReport::since(Instant::now()),
             pause: PAUSES.0,
             permanent_errors: 0,
             ended: None,
@@ -118,7 +109,9 @@ impl Follower {
             match (snapshot.state(), &snapshot.pod) {
                 (JobState::Pending(failure), _) => {
                     self.permanent_errors = 0;
-                    self.report_waiting(&snapshot, failure).await;
+                    for body in self.waiting.next(&snapshot.events, failure) {
+                        self.send_unnumbered(body).await;
+                    }
                     self.changes.changed_or(PENDING_INTERVAL).await;
                 }
                 (JobState::Running, Some(pod)) => {
@@ -232,31 +225,6 @@ impl Follower {
 
     async fn send_unnumbered(&self, body: EventBody) {
         self.send(unnumbered(Utc::now(), body)).await;
-    }
-
-    /// Reports what a job waits for, and the other warnings about it: each once, and only if the job waits for a while.
-    async fn report_waiting(&mut self, snapshot: &JobSnapshot, failure: Option<Failure>) {
-        if self.since.elapsed() < PENDING_GRACE {
-            return;
-        }
-        let cause = failure.as_ref().map(|failure| failure.detail.clone());
-        for event in snapshot.events.iter().filter(|event| is_warning(event)) {
-            let message = message(event);
-            if self.warnings.len() < BACKLOG
-                && cause.as_ref() != Some(&message)
-                && self.warnings.insert(message.clone())
-            {
-                let reason = event.reason.as_deref().unwrap_or("Warning");
-                let message = format!("{reason}: {message}");
-                self.send_unnumbered(EventBody::Log { level: Level::Warn, message }).await;
-            }
-        }
-        if let Some(failure) = failure.filter(|failure| !self.failures.contains(failure))
-            && self.failures.len() < BACKLOG
-        {
-            self.failures.push(failure.clone());
-            self.send_unnumbered(EventBody::Waiting(failure)).await;
-        }
     }
 
     /// Reports the last lines of a failed init container, whose failure prevented the agent's start.

@@ -19,6 +19,7 @@ mod secrets;
 mod server_state;
 mod snapshot;
 mod templates;
+mod waiting_report;
 mod watch;
 
 use std::collections::BTreeMap;

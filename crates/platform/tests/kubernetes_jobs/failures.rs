@@ -38,7 +38,7 @@ async fn fails(
 /// The log lines of level `error`.
 fn errors(events: &[EventBody]) -> Vec<&str> {
     let error = |event| match event {
-        &EventBody::Log { level: Level::Error, ref message } => Some(message.as_str()),
+        EventBody::Log { level: Level::Error, message } => Some(message.as_str()),
         _ => None,
     };
     events.iter().filter_map(error).collect()
