@@ -79,7 +79,7 @@ function accessToken(claims) {
     iat: now, nbf: now - 5, exp: now + life, sub: claims.sub,
   };
   const text = [{ alg: 'HS256', typ: 'JWT' }, body].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
-  return `${text}.${createHmac('sha256', 'nobody checks it').update(text).digest('base64url')}`;
+  return `${text}.${createHmac('sha256', 'not verified').update(text).digest('base64url')}`;
 }
 
 async function entra(form) {

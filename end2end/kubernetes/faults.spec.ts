@@ -1,5 +1,5 @@
-// What a cluster does to a run at the worst moment, one thing at a time: pods and Jobs that are deleted, an API server, a
-// kubelet and a DNS that do not answer, a store that is busy. Each ends well, or fails with its cause and leaves nothing.
+// Faults of a cluster during a run, one at a time: deleted pods and Jobs, an unresponsive API server, kubelet and DNS, an
+// overloaded store. Each run succeeds, or fails with its cause and leaves nothing.
 import type { Page } from '@playwright/test';
 import { Cluster, MANAGED, SYSTEM, frozen, kubectl, objects, part, seconds } from './cluster.ts';
 import type { Emulators } from './emulators.ts';
@@ -7,21 +7,21 @@ import { expect, stories } from './fixtures.ts';
 import { addStore, backUp, createInstance, dump, ended, isGapless, logIn, openNewestImage, psql, startRestore } from './pages.ts';
 
 const test = stories(() => Cluster.start());
-const NOT_HERE = 'This cluster is not one whose parts can be frozen.';
+const NOT_FREEZABLE = 'The parts of this cluster cannot be frozen.';
 
-/** A run as the API tells of it; none while there is nobody to tell. */
+/** A run as the REST API returns it; undefined while the server is unavailable. */
 interface Run {
   state: string;
   step_rows: { name: string; state: string; started_at?: string; progress?: { bytes: number } }[];
 }
 
-async function told(page: Page, run: string): Promise<Run | undefined> {
+async function fetchRun(page: Page, run: string): Promise<Run | undefined> {
   const answer = await page.request.get(run.replace('/runs/', '/api/runs/')).catch(() => undefined);
   return answer?.ok() ? answer.json() : undefined;
 }
 
 async function step(page: Page, run: string, name: string): Promise<Run['step_rows'][0] | undefined> {
-  return (await told(page, run))?.step_rows.find((step) => step.name === name);
+  return (await fetchRun(page, run))?.step_rows.find((step) => step.name === name);
 }
 
 /** Waits until a step's job has something done, and more to do: the store is slow. */
@@ -49,7 +49,7 @@ async function slowRestore(page: Page, cluster: Cluster, stores: Emulators, name
   return page.url();
 }
 
-/** The run ends well by itself: nobody loads the page anew. Its log is whole and nothing is left over. */
+/** Asserts that the run succeeds without a reload, that its log is complete, and that nothing is left over. */
 async function endsWell(page: Page, cluster: Cluster, stores: Emulators): Promise<void> {
   stores.s3Is('open');
   await ended(page, 'succeeded', 180_000);
@@ -58,7 +58,7 @@ async function endsWell(page: Page, cluster: Cluster, stores: Emulators): Promis
   await nothingIsLeft(page, cluster, stores);
 }
 
-/** No job goes on or left its input, every part of an instance is of one that runs, every object of an image is one's. */
+/** Asserts that no job is active, and that every object belongs to a running instance or an image. */
 async function nothingIsLeft(page: Page, cluster: Cluster, stores: Emulators): Promise<void> {
   const listed: { id: string; status: string }[] = await (await page.request.get(`${cluster.url}/api/instances`)).json();
   const running = listed.filter((one) => one.status === 'running').map((one) => one.id);
@@ -92,7 +92,7 @@ function row(page: Page, step: string) {
   return page.getByRole('row').filter({ has: page.getByRole('rowheader', { name: step, exact: true }) });
 }
 
-test('there is something to back up', async ({ page, cluster, stores }) => {
+test('prepare the source', async ({ page, cluster, stores }) => {
   await logIn(page, cluster);
   const access = { role_arn: 'arn:aws:iam::123456789012:role/toygres', sts_endpoint: stores.s3.sts, endpoint: stores.s3.endpoint };
   await addStore(page, cluster, 's3', 's3://images/toygres', { ...access, region: 'eu-central-1', root_certificate: stores.root }, 'aws_identity');
@@ -126,8 +126,8 @@ test('the worker pod that holds a backup is deleted', async ({ page, cluster, st
 test("a job's pod is deleted during a backup", async ({ page, cluster, stores }) => {
   const run = await slowBackup(page, cluster, stores);
   destroy(MANAGED, 'pods', '-l', `toygres.io/job=${jobOf(run)}`);
-  await expect(row(page, 'run backup job')).toContainText('2 of 5');
-  await expect(row(page, 'run backup job')).toContainText('by hand');
+  await expect(row(page, 'Copy data')).toContainText('2 of 5');
+  await expect(row(page, 'Copy data')).toContainText('deleted');
   await endsWell(page, cluster, stores);
 });
 
@@ -142,27 +142,27 @@ test('the store answers 503 for 30 s', async ({ page, cluster, stores }) => {
 test('a Job is deleted during a restore', async ({ page, cluster, stores }) => {
   const run = await slowRestore(page, cluster, stores, 'without-job');
   destroy(MANAGED, 'job', jobOf(run));
-  await expect(row(page, 'run restore job')).toContainText('2 of 3', { timeout: 60_000 });
-  await expect(row(page, 'run restore job')).toContainText('by hand');
+  await expect(row(page, 'Restore data')).toContainText('2 of 3', { timeout: 60_000 });
+  await expect(row(page, 'Restore data')).toContainText('deleted');
   await endsWell(page, cluster, stores);
   expect(dump('without-job')).toEqual(dump('source'));
 });
 
 test('the API server is frozen for 60 s during a backup', async ({ page, cluster, stores }) => {
-  test.skip(!part('apiserver'), NOT_HERE);
+  test.skip(!part('apiserver'), NOT_FREEZABLE);
   await slowBackup(page, cluster, stores);
   await frozen('apiserver', async () => {
-    // The job ends while nobody can be asked about it.
+    // The job ends while the API server does not respond.
     stores.s3Is('open');
     await seconds(60);
   });
   await endsWell(page, cluster, stores);
-  // The job that nobody could ask about was not given up for another one.
-  await expect(row(page, 'run backup job')).not.toContainText(/[2-5] of 5/);
+  // The job was not replaced by another one.
+  await expect(row(page, 'Copy data')).not.toContainText(/[2-5] of 5/);
 });
 
 test('the kubelet is frozen for 60 s during a restore', async ({ page, cluster, stores }) => {
-  test.skip(!part('kubelet'), NOT_HERE);
+  test.skip(!part('kubelet'), NOT_FREEZABLE);
   await slowRestore(page, cluster, stores, 'slept');
   await frozen('kubelet', async () => {
     stores.s3Is('open');
@@ -187,24 +187,23 @@ async function restoreWithoutDns(page: Page, cluster: Cluster, name: string, lon
 }
 
 test('DNS is down for 90 s of a connection test, which waits', async ({ page, cluster, stores }) => {
-  test.skip(!part('dns'), NOT_HERE);
+  test.skip(!part('dns'), NOT_FREEZABLE);
   await restoreWithoutDns(page, cluster, 'late', 90);
   await endsWell(page, cluster, stores);
-  await expect(row(page, 'test connection')).not.toContainText(/[2-5] of 5/);
+  await expect(row(page, 'Test connection')).not.toContainText(/[2-5] of 5/);
   expect(dump('late')).toEqual(dump('source'));
 });
 
-test('DNS is down for longer than a connection test waits, which can be tried again', async ({ page, cluster, stores }) => {
-  test.skip(!part('dns'), NOT_HERE);
+test('DNS is down for longer than a connection test waits, and the run can be retried', async ({ page, cluster, stores }) => {
+  test.skip(!part('dns'), NOT_FREEZABLE);
   await restoreWithoutDns(page, cluster, 'lost', 125);
   await ended(page, 'failed', 120_000);
   const trouble = page.locator('section.alert.fail');
   await expect(trouble).toContainText('lost.', { ignoreCase: true });
-  await expect(trouble).toContainText('does not resolve');
-  await expect(trouble).toContainText("The host's name is not known to DNS");
+  await expect(trouble).toContainText('The host name does not resolve.');
   await nothingIsLeft(page, cluster, stores);
   const lost = page.url();
-  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('button', { name: 'Retry run' }).click();
   await page.waitForURL((url) => url.href !== lost);
   await endsWell(page, cluster, stores);
   expect(dump('lost')).toEqual(dump('source'));

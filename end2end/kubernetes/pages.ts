@@ -1,11 +1,11 @@
-// What the stories on a cluster do on pages and in instances. It knows no fault.
+// Actions of the cluster scenarios on pages and in instances.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { ADMIN, expect } from '../toygres.ts';
 import { MANAGED, kubectl, type Cluster } from './cluster.ts';
 
-/** A password that breaks whatever puts it into text; also the one that must be found nowhere. */
+/** A password with characters that break incorrect quoting; also the one that must not leak. */
 export const PASSWORD = `sesame"'\${}: #7f3a`;
 export const NASTY = join(import.meta.dirname, '../../crates/agent/tests/nasty.sql');
 
@@ -17,7 +17,7 @@ export async function logIn(page: Page, cluster: Cluster): Promise<void> {
   await page.waitForURL(`${cluster.url}/`);
 }
 
-/** Gives the password once more, where a page asks for it. */
+/** Confirms the password for sudo mode. */
 export async function sudo(page: Page, cluster: Cluster): Promise<void> {
   const answer = await page.request.post(`${cluster.url}/api/sudo`, { data: { password: ADMIN.password }, headers: { origin: cluster.url } });
   expect(answer.status(), await answer.text()).toBeLessThan(300);
@@ -27,7 +27,7 @@ export async function ended(page: Page, state: 'succeeded' | 'failed' | 'cancell
   await expect(page.locator('header.head .state')).toHaveText(state, { timeout });
 }
 
-/** Adds a store by its form and has new images go there. */
+/** Adds a store with the form and makes it the default. */
 export async function addStore(
   page: Page,
   cluster: Cluster,
@@ -43,36 +43,37 @@ export async function addStore(
   await form.locator('[name="url"]').fill(url);
   await form.locator('[name="access[auth]"]').selectOption(auth);
   for (const [field, value] of Object.entries(fields)) await form.locator(`[name="access[${field}]"]`).fill(value);
-  await form.getByRole('button', { name: 'Add the store' }).click();
+  await form.getByRole('button', { name: 'Add store' }).click();
   const row = page.getByRole('row').filter({ hasText: url });
   await expect(row).toBeVisible({ timeout: 120_000 });
-  // The first store is chosen without a word.
-  if (!(await row.innerText()).includes('new images go here')) {
+  // The first store becomes the default automatically.
+  const isDefault = row.locator('.state', { hasText: /^default$/ });
+  if ((await isDefault.count()) === 0) {
     await row.locator('summary').click();
-    await row.getByRole('button', { name: 'Put new images here' }).click({ timeout: 15_000 });
+    await row.getByRole('button', { name: 'Make default' }).click({ timeout: 15_000 });
   }
-  await expect(row).toContainText('new images go here');
+  await expect(isDefault).toBeVisible();
 }
 
 export async function createInstance(page: Page, cluster: Cluster, name: string, type = 'stock'): Promise<void> {
   await page.goto(`${cluster.url}/instances/new`);
   await page.getByLabel('Name', { exact: true }).fill(name);
-  await page.getByLabel('Password of the superuser').fill(PASSWORD);
+  await page.getByLabel('Superuser password').fill(PASSWORD);
   if (type !== 'stock') {
     const choice = page.locator('[name="image_type"]');
     await page.locator('details', { has: choice }).locator('summary').click();
     await choice.selectOption(type);
   }
-  await page.getByRole('button', { name: 'Create the instance' }).click();
+  await page.getByRole('button', { name: 'Create instance' }).click();
   await page.waitForURL(/\/runs\//);
 }
 
-/** Deletes an instance with its data; a small cluster has no room for many. */
+/** Deletes an instance with its data; a small cluster holds few. */
 export async function deleteInstance(page: Page, cluster: Cluster, name: string): Promise<void> {
   await sudo(page, cluster);
   await page.goto(`${cluster.url}/instances/${name}?ask=delete`);
-  await page.getByLabel(`Type ${name} to go on`).fill(name);
-  await page.getByRole('button', { name: 'Delete the instance' }).click();
+  await page.getByLabel(`Type ${name} to confirm`).fill(name);
+  await page.getByRole('button', { name: 'Delete instance' }).click();
   await page.waitForURL(/\/runs\//);
   await ended(page, 'succeeded', 60_000);
 }
@@ -98,7 +99,7 @@ export async function startRestore(page: Page, name: string): Promise<void> {
   await page.waitForURL(/\/runs\//);
 }
 
-/** The numbers of a run's lines, which are 1, 2, 3, … without a gap. */
+/** Asserts that the numbers of a run's log lines have no gap. */
 export async function isGapless(page: Page, run: string): Promise<number> {
   for (let last = 0; ; ) {
     const answer = await page.request.get(`${run.replace('/runs/', '/api/runs/')}/log?after=${last}&limit=10000`);

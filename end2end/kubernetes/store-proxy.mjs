@@ -1,9 +1,9 @@
-// Stands before a store in tests, and makes it slow or has it answer 503 for as long as it is told to. It is a process of
-// its own, for a test that waits for kubectl hears nobody. It needs Node alone.
+// A proxy in front of a store that slows requests down or answers 503. It is a process of its own, because a test that waits
+// for kubectl blocks its event loop. It needs only Node.
 //
-// Its settings are environment variables: HOST, where it listens, and TARGET, the store's http:// address. It finds a free
-// port; `listening on <port>` is its first line. A line on standard input is how it is from then on: open, slow or refusing.
-// Each request that it refuses is a line on standard output.
+// Environment variables: HOST, the address to listen on, and TARGET, the store's http:// address. It chooses a free port and
+// prints `listening on <port>` first. Each line on standard input sets the mode: open, slow or refusing. Each refused request
+// is a line on standard output.
 import http from 'node:http';
 import { createInterface } from 'node:readline';
 import { Transform, pipeline } from 'node:stream';

@@ -1,6 +1,6 @@
-// The whole story on a cluster: an instance, data in, back up with a live log, an image, a restore that is equal; in Azure
-// by workload identity, and again in S3. At the end nothing is left, one password was nowhere but in its Secrets, and the
-// server used every right that it has and wanted no other.
+// The main scenario on a cluster: create an instance, load data, back up with a live log, restore, compare; in Azure by
+// workload identity and in S3. At the end no object is left, the password was only in its Secrets, and the server used every
+// permission of its role and no other.
 import { spawnSync } from 'node:child_process';
 import type { Page } from '@playwright/test';
 import { Cluster, ELSEWHERE, MANAGED, SYSTEM, everything, kubectl, objects } from './cluster.ts';
@@ -9,10 +9,10 @@ import { expect, stories } from './fixtures.ts';
 import { callsIn, refusedIn, rights } from './rights.ts';
 import { NASTY, PASSWORD, addStore, backUp, createInstance, deleteInstance, dump, ended, isGapless, logIn, openNewestImage, psql, startRestore, sudo } from './pages.ts';
 
-/** Toygres' own pg_durable is not to be had here; another extension with a background worker stands for it. */
+/** Another extension with a background worker replaces pg_durable, which is not available here. */
 const DURABLE = ['TOYGRES_PG_DURABLE_IMAGES=15=docker.io/library/postgres:15', 'TOYGRES_PG_DURABLE_PRELOAD=pg_cron'];
 
-/** What is in the cluster before anybody did anything. */
+/** The objects of the cluster before the first test. */
 let atFirst: string[] = [];
 
 const test = stories(async () => {
@@ -21,7 +21,7 @@ const test = stories(async () => {
   return cluster;
 });
 
-/** What was asked of the cluster and what it refused, gathered before anybody deletes a pod that says so. */
+/** The API calls and the refused ones, collected before the pods with the logs are deleted. */
 const calls = new Set<string>();
 const refused: string[] = [];
 test.afterEach(({ cluster }) => {
@@ -30,11 +30,11 @@ test.afterEach(({ cluster }) => {
   refused.push(...refusedIn(log));
 });
 
-/** Backs an instance up and restores it under another name; both are equal. */
+/** Backs an instance up, restores it under another name and compares both. */
 async function roundTrip(page: Page, cluster: Cluster, source: string, target: string, server = source): Promise<void> {
   await backUp(page, cluster, source);
-  await expect(page.getByRole('log')).toContainText('run backup job begins');
-  // What the agent says arrives while it works, not at its end.
+  await expect(page.getByRole('log')).toContainText('Step started');
+  // The agent's lines arrive while it works.
   await expect(page.getByRole('log')).toContainText('copied with pg_dump');
   await ended(page, 'succeeded');
   await expect(page.locator('.log .end')).toContainText('no gap');
@@ -42,7 +42,7 @@ async function roundTrip(page: Page, cluster: Cluster, source: string, target: s
   await openNewestImage(page, cluster);
   await startRestore(page, target);
   await ended(page, 'succeeded');
-  await expect(page.getByRole('heading', { name: 'All as in the image' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Matches the image' })).toBeVisible();
   await isGapless(page, page.url());
   expect(dump(target)).toEqual(dump(server));
 }
@@ -62,7 +62,7 @@ function allowToRead(name: string, stringData: Record<string, string>): void {
   kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
 }
 
-test('in Azure by workload identity', async ({ page, cluster, stores }) => {
+test('backup and restore in Azure by workload identity', async ({ page, cluster, stores }) => {
   await logIn(page, cluster);
   await addStore(page, cluster, 'blob', 'az://devstoreaccount1/images/toygres', {
     client_id: 'toygres',
@@ -76,12 +76,12 @@ test('in Azure by workload identity', async ({ page, cluster, stores }) => {
   psql(cluster, 'orders', ['-f', NASTY]);
   await roundTrip(page, cluster, 'orders', 'orders-restored');
   expect(await stores.keys('azure', 'toygres/images/')).not.toHaveLength(0);
-  // Both the server and jobs were who they are, by the cluster's own tokens.
+  // The server and the jobs authenticated with the cluster's tokens.
   expect(stores.said).toContain(`"code":"ok","subject":"system:serviceaccount:${SYSTEM}:toygres-server"`);
   expect(stores.said).toContain(`"code":"ok","subject":"system:serviceaccount:${MANAGED}:toygres-job"`);
 });
 
-test('in S3 by web identity', async ({ page, cluster, stores }) => {
+test('backup and restore in S3 by web identity', async ({ page, cluster, stores }) => {
   await logIn(page, cluster);
   await addStore(page, cluster, 's3', 's3://images/toygres', {
     role_arn: 'arn:aws:iam::123456789012:role/toygres',
@@ -94,20 +94,20 @@ test('in S3 by web identity', async ({ page, cluster, stores }) => {
   expect(await stores.keys('s3', 'toygres/images/')).not.toHaveLength(0);
 });
 
-test('in a claim, and in no directory', async ({ page, cluster }) => {
+test('backup and restore in a claim; a directory is refused', async ({ page, cluster }) => {
   await logIn(page, cluster);
   await sudo(page, cluster);
   await page.goto(`${cluster.url}/settings?at=stores`);
   await page.locator('#new-store [name="name"]').fill('directory');
   await page.locator('#new-store [name="url"]').fill('file:///tmp/images');
-  await page.getByRole('button', { name: 'Add the store' }).click();
+  await page.getByRole('button', { name: 'Add store' }).click();
   await expect(page.locator('#new-store')).toContainText('pvc://');
   await addStore(page, cluster, 'claim', 'pvc://images/toygres', {}, 'environment');
   await roundTrip(page, cluster, 'orders', 'orders-from-claim');
   await deleteInstance(page, cluster, 'orders-from-claim');
 });
 
-test('a server that exists, by the password of a Secret, into Azure by the key of another one', async ({ page, cluster, stores }) => {
+test('an existing server with its password in a Secret, into Azure with a key in a Secret', async ({ page, cluster, stores }) => {
   allowToRead('orders-password', { password: PASSWORD });
   allowToRead('blob-key', { account_key: AZURE_KEY });
   await logIn(page, cluster);
@@ -119,7 +119,7 @@ test('a server that exists, by the password of a Secret, into Azure by the key o
   await page.locator('[name="host"]').fill(`orders.${MANAGED}.svc`);
   await page.locator('[name="username"]').fill('postgres');
   await page.locator('[name="secret_ref"]').fill(`${ELSEWHERE}/orders-password/password`);
-  await page.getByRole('button', { name: 'Connect and add' }).click();
+  await page.getByRole('button', { name: 'Test and add' }).click();
   await page.waitForURL(`${cluster.url}/instances/existing`, { timeout: 60_000 });
   await expect(page.getByText(`${ELSEWHERE}/orders-password/password`).first()).toBeVisible();
   await roundTrip(page, cluster, 'existing', 'existing-restored', 'orders');
@@ -127,7 +127,7 @@ test('a server that exists, by the password of a Secret, into Azure by the key o
   await deleteInstance(page, cluster, 'existing-restored');
 });
 
-test('an instance of type pg_durable is running when its worker was seen, restored too', async ({ page, cluster }) => {
+test('an instance of type pg_durable runs when its worker was seen, also after a restore', async ({ page, cluster }) => {
   await logIn(page, cluster);
   await createInstance(page, cluster, 'durable', 'pg_durable');
   await ended(page, 'succeeded');
@@ -143,7 +143,7 @@ test('an instance of type pg_durable is running when its worker was seen, restor
   }
 });
 
-test('a log of 200,000 lines is whole, although its follower is killed again and again', async ({ page, cluster }) => {
+test('a log of 200,000 lines is complete although its worker is killed repeatedly', async ({ page, cluster }) => {
   const LINES = 200_000;
   await logIn(page, cluster);
   const started = await page.request.post(`${cluster.url}/api/platform/test`, { data: { lines: LINES }, headers: { origin: cluster.url } });
@@ -160,11 +160,11 @@ test('a log of 200,000 lines is whole, although its follower is killed again and
   }
   expect(kills).toBeGreaterThan(0);
   await expect.poll(state, { timeout: 300_000 }).toBe('succeeded');
-  // Its pod may go now: everything is kept.
+  // The pod is no longer needed.
   kubectl(['delete', 'pods', '-n', MANAGED, '-l', 'toygres.io/job', '--wait=false']);
   expect(await isGapless(page, run)).toBeGreaterThan(LINES);
   await page.goto(run);
-  await expect(page.locator('.log .end')).toContainText('whole');
+  await expect(page.locator('.log .end')).toContainText('complete');
   await expect(page.locator('.log .end')).toContainText(/of 200,0\d\d/);
   cluster.settled();
   for (const worker of workers()) {
@@ -173,24 +173,24 @@ test('a log of 200,000 lines is whole, although its follower is killed again and
   }
 });
 
-test('a run is cancelled in a flood, and an instance stopped, taken apart and started, by click', async ({ page, cluster }) => {
+test('a run with a million log lines can be cancelled, and a dismantled instance started', async ({ page, cluster }) => {
   await logIn(page, cluster);
   const started = await page.request.post(`${cluster.url}/api/platform/test`, { data: { lines: 1_000_000 }, headers: { origin: cluster.url } });
   await page.goto(`${cluster.url}/runs/${(await started.json()).run_id}`);
-  // The page stays at hand while lines come faster than anybody reads, and says where it is.
+  // The page stays responsive while lines arrive, and shows its position.
   await expect(page.locator('.log .end')).toContainText(/lines \d{2,3},\d{3} to /, { timeout: 120_000 });
-  await page.getByRole('link', { name: 'Cancel and undo…' }).click();
-  await page.getByRole('button', { name: 'Cancel and undo' }).click();
+  await page.getByRole('link', { name: 'Cancel run…' }).click();
+  await page.getByRole('button', { name: 'Cancel run' }).click();
   await ended(page, 'cancelled');
   expect(objects(MANAGED, 'pods').filter((pod) => pod.metadata.name.includes('runtestjob') && pod.status?.phase === 'Running')).toEqual([]);
 
   await page.goto(`${cluster.url}/instances/orders`);
   await page.getByRole('link', { name: 'Stop…' }).click();
-  await page.getByRole('button', { name: 'Stop the instance' }).click();
+  await page.getByRole('button', { name: 'Stop instance' }).click();
   await page.waitForURL(/\/runs\//);
   await ended(page, 'succeeded');
   expect(objects(MANAGED, 'pods').filter((pod) => pod.metadata.name === 'orders-0')).toEqual([]);
-  // Whatever of it somebody deleted meanwhile, but its volume, is made anew.
+  // A start recreates all deleted parts but the volume.
   kubectl(['delete', '-n', MANAGED, 'statefulset/orders', 'secret/orders', 'configmap/orders', 'service/orders']);
   await page.goto(`${cluster.url}/instances/orders`);
   await page.getByRole('button', { name: 'Start', exact: true }).click();
@@ -199,7 +199,7 @@ test('a run is cancelled in a flood, and an instance stopped, taken apart and st
   expect(psql(cluster, 'orders', ['-Atc', 'select 1'])).toBe('1\n');
 });
 
-test('what somebody did to an instance from outside is seen, and mended where it can be', async ({ page, cluster }) => {
+test('changes made outside of Toygres are detected, and repaired where possible', async ({ page, cluster }) => {
   await logIn(page, cluster);
   kubectl(['scale', '-n', MANAGED, 'statefulset/orders', '--replicas=0']);
   kubectl(['delete', '-n', MANAGED, 'pvc/durable', '--wait=false']);
@@ -210,26 +210,26 @@ test('what somebody did to an instance from outside is seen, and mended where it
   await ended(page, 'succeeded');
   expect(psql(cluster, 'orders', ['-Atc', 'select 1'])).toBe('1\n');
 
-  // Its data live as long as its pod.
+  // The data exist as long as the pod.
   await page.goto(cluster.url);
-  await expect(page.locator('.need')).toContainText('durable will lose its data');
-  await page.getByRole('link', { name: 'Look at it: durable will lose its data' }).click();
-  await expect(page.getByRole('alert')).toContainText('Somebody deleted the PersistentVolumeClaim durable');
+  await expect(page.locator('.need')).toContainText('durable is at risk of data loss');
+  await page.getByRole('link', { name: 'Open: durable is at risk of data loss' }).click();
+  await expect(page.getByRole('alert')).toContainText('The claim of the instance\'s volume was deleted.');
   await page.getByRole('link', { name: 'Stop…' }).click();
-  await page.getByRole('button', { name: 'Stop the instance' }).click();
+  await page.getByRole('button', { name: 'Stop instance' }).click();
   await page.waitForURL(/\/runs\//);
   await ended(page, 'failed');
-  await expect(page.locator('.alert')).toContainText('Back it up now');
+  await expect(page.locator('.alert')).toContainText('Back up the instance now');
   expect(psql(cluster, 'durable', ['-Atc', 'select 1'])).toBe('1\n');
 });
 
-test('a password is in its Secrets and nowhere else', async ({ page, cluster }) => {
+test('a password is stored only in its Secrets', async ({ page, cluster }) => {
   await logIn(page, cluster);
   const encoded = [PASSWORD, JSON.stringify(PASSWORD).slice(1, -1), encodeURIComponent(PASSWORD), 'sesame'];
   const nowhere = (what: string, text: string) => {
     for (const form of encoded) expect(text.includes(form), `${what} holds the password`).toBe(false);
   };
-  // Job and pods of a backup that is going on are looked at too.
+  // Include the Job and the pods of a running backup.
   await backUp(page, cluster, 'orders');
   const run = page.url();
   const kinds = kubectl(['api-resources', '--namespaced', '--verbs=list', '-o', 'name']).trim().split('\n').filter((kind) => kind !== 'secrets');
@@ -242,12 +242,12 @@ test('a password is in its Secrets and nowhere else', async ({ page, cluster }) 
     nowhere(`the page /${path}`, await (await page.request.get(`${cluster.url}/${path}`)).text());
   }
   nowhere('a log', cluster.log());
-  nowhere('the CMS', cluster.cms());
+  nowhere('the state database', cluster.cms());
   const secrets = objects(MANAGED, 'secrets').map((secret) => secret.metadata.name).sort();
   expect(secrets).toEqual(['durable', 'durable-restored', 'orders', 'orders-from-s3', 'orders-restored']);
 });
 
-test('nothing is left when everything is deleted', async ({ page, cluster, stores }) => {
+test('deleting everything leaves no objects', async ({ page, cluster, stores }) => {
   await logIn(page, cluster);
   const origin = { origin: cluster.url };
   for (const path of ['images', 'instances']) {
@@ -263,15 +263,15 @@ test('nothing is left when everything is deleted', async ({ page, cluster, store
       return (left.items ?? left).length;
     }, { timeout: 180_000 }).toBe(0);
   }
-  // Jobs whose end is written down stay for a minute, for kubectl logs.
+  // Ended Jobs are kept for a minute for kubectl logs.
   await expect.poll(() => everything().filter((one) => !atFirst.includes(one)), { timeout: 120_000 }).toEqual([]);
   expect(atFirst.filter((one) => !everything().includes(one))).toEqual([]);
   expect(await stores.keys('azure', '')).toEqual([]);
   expect(await stores.keys('s3', '')).toEqual([]);
 });
 
-test('the server used every right that it has, and wanted no other', () => {
+test('the server uses every permission of its role and no other', () => {
   expect(refused).toEqual([]);
-  // The Secrets that an administrator named, besides.
+  // The Secrets that an administrator named are additional.
   expect([...calls].sort()).toEqual([...rights(), `get secrets in ${ELSEWHERE}`].sort());
 });

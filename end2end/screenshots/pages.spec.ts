@@ -1,4 +1,4 @@
-// A picture of every page, light and dark, wide and narrow, with the accessibility checked; README's picture among them.
+// A screenshot of every page, light and dark, wide and narrow, with an accessibility check; also those of the documents.
 import AxeBuilder from '@axe-core/playwright';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ async function ended(request: APIRequestContext, toygres: Toygres, run: string):
     .toBe('succeeded');
 }
 
-/** Something to look at: three instances, images, a restore. */
+/** Creates three instances, an image and a restore. */
 async function fill(page: Page, toygres: Toygres): Promise<void> {
   const { request } = page;
   const orders = await post(request, toygres, '/api/instances', { name: 'orders' });
@@ -37,7 +37,7 @@ async function fill(page: Page, toygres: Toygres): Promise<void> {
 const WAITING = '0190d0b8-6d5f-7000-8000-000000000001';
 const FAILED = '0190d0b8-6d5f-7000-8000-000000000002';
 
-/** States that a cluster brings about and one machine does not, as its rows have them. */
+/** Writes the rows of states that occur only in a cluster. */
 function stage(toygres: Toygres): void {
   const step = (run: string, position: number, name: string, state: string, error = 'null') =>
     `insert into toygres.step (run_id, position, name, state, attempt, attempts, allowed, started_at, finished_at, output, error)
@@ -49,12 +49,15 @@ function stage(toygres: Toygres): void {
       values ('${WAITING}', 'create-image', 1, 'none', '{}', '{"title": "Back up billing", "started_by": "admin", "instance_name": "billing"}', 2, now() - interval '41 s');
     ${step(WAITING, 0, 'CreateImageRecord', 'done')} ${step(WAITING, 1, 'GetInstanceByK8sName', 'done')}
     ${step(WAITING, 2, 'RunBackupJob', 'waiting')} ${step(WAITING, 3, 'VerifyImage', 'todo')} ${step(WAITING, 4, 'UpdateImageStatus', 'todo')}
-    select toygres.log_line('${WAITING}', 'info', 'RunBackupJob', 'run backup job begins');
-    select toygres.log_line('${WAITING}', 'warn', 'RunBackupJob', 'The pod t-1-runbackupjob-1-x2x9k waits for a node: 0/3 nodes are available: 3 Insufficient memory.');
-    insert into toygres.run (id, name, version, pool, input, labels, state, error, due_at, finished_at, created_at)
+    select toygres.log_event('${WAITING}', 'info', 'RunBackupJob', 'step_started', '{}');
+    insert into toygres.job (name, platform, run_id, step, attempt, position, waiting)
+      select 't-1-runbackupjob-1', id, '${WAITING}', 'RunBackupJob', 1, 2,
+        '{"code": "unschedulable", "subject": "t-1-runbackupjob-1-x2x9k", "detail": "0/3 nodes are available: 3 Insufficient memory."}'
+      from toygres.platform;
+    insert into toygres.run (id, name, version, pool, input, labels, state, error, error_code, error_subject, due_at, finished_at, created_at)
       values ('${FAILED}', 'restore-image', 1, 'none', '{}', '{"title": "Restore orders-nightly into orders-eu", "started_by": "admin"}', 'failed',
-        'The pod t-2-runrestorejob-1-k7m2p ran out of memory and was killed: it may use 2Gi. Raise resources.limits.memory in restore-job.yaml.', null, now(), now() - interval '4 min');
-    ${step(FAILED, 0, 'CreatePvc', 'done')} ${step(FAILED, 1, 'RunRestoreJob', 'failed', "'The pod t-2-runrestorejob-1-k7m2p ran out of memory and was killed: it may use 2Gi.'")}
+        'OOMKilled, memory limit 2Gi', 'out_of_memory', 't-2-runrestorejob-1-k7m2p', null, now(), now() - interval '4 min');
+    ${step(FAILED, 0, 'CreatePvc', 'done')} ${step(FAILED, 1, 'RunRestoreJob', 'failed', "'OOMKilled, memory limit 2Gi'")}
     update toygres.instance set image_type = 'pg_durable', volume_bytes = 20 * 1024 ^ 3, dns_label = 'billing-eu' where name = 'billing';`);
 }
 
@@ -70,7 +73,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
         const pages = await known(page, toygres);
         for (const [name, path] of Object.entries(pages)) {
           await page.goto(toygres.url + path);
-          await page.waitForTimeout(400); // hydration; the event stream keeps the network busy for ever
+          await page.waitForTimeout(400); // hydration; the event stream keeps the network busy
           await page.screenshot({ path: join(OUT, `${name}-${colorScheme}-${width}.png`), fullPage: true });
           const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
           expect(over, `${path} is wider than the window`).toBeLessThanOrEqual(0);

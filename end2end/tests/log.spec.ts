@@ -1,11 +1,11 @@
-// A log of 200,000 lines in a browser: the page holds a window of it, and the rest is a press away.
+// A log of 200,000 lines: the page holds a range of it and loads the rest on demand.
 import { expect, logIn, test, type Toygres } from '../toygres.ts';
 import type { Page } from '@playwright/test';
 
 const RUN = '0190d0b8-6d5f-7000-8000-00000000c0de';
 const LINES = 200_000;
 
-/** Lines of the run from one number to another, an error among 10,000. */
+/** Writes the lines of a run between two numbers; each ten thousandth is an error. */
 function write(toygres: Toygres, from: number, to: number): void {
   toygres.cms(`
     insert into toygres.log_chunk (run_id, first, last, lines)
@@ -20,7 +20,7 @@ function write(toygres: Toygres, from: number, to: number): void {
 const lines = (page: Page) => page.locator('.log li');
 const numbers = (page: Page) => lines(page).evaluateAll((all) => all.map((li) => Number(li.id.slice(1))));
 
-test('a log of 200,000 lines', async ({ page, toygres }) => {
+test('a log of 200,000 lines is paged and searchable', async ({ page, toygres }) => {
   await logIn(page, toygres);
   toygres.cms(`insert into toygres.run (id, name, version, pool, input, labels)
     values ('${RUN}', 'create-image', 1, 'none', '{}', '{"title": "Back up orders"}');`);
@@ -29,7 +29,7 @@ test('a log of 200,000 lines', async ({ page, toygres }) => {
   await expect(page.locator('.log .end')).toContainText('lines 199,501 to 200,000 of 200,000');
   await expect(page.locator('.log .end')).toContainText('live');
 
-  // Earlier lines come above what is being read, and never more than so many are held.
+  // Earlier lines are added at the top, and the page holds a limited number.
   await page.locator('.log .lines').evaluate((box) => (box.scrollTop = 0));
   for (let more = 1; more <= 5; more++) {
     await page.getByRole('link', { name: 'Load earlier lines' }).click();
@@ -41,7 +41,7 @@ test('a log of 200,000 lines', async ({ page, toygres }) => {
   await page.getByRole('link', { name: 'Go to the end' }).click();
   await expect(lines(page).last()).toHaveAttribute('id', `L${LINES}`);
 
-  // The search is over all lines; what arrives meanwhile counts.
+  // The search covers all lines, also those that arrive later.
   await page.getByLabel('Search the log').fill('LINE 12345');
   await expect(page.locator('.log output')).toHaveText('11 lines');
   expect(await numbers(page)).toEqual([12_345, ...Array.from({ length: 10 }, (_, n) => 123_450 + n)]);
@@ -55,14 +55,14 @@ test('a log of 200,000 lines', async ({ page, toygres }) => {
   await expect(lines(page).last()).toHaveAttribute('id', `L${LINES + 10_000}`);
   expect((await numbers(page)).length).toBeLessThanOrEqual(2000);
 
-  // A link to a line that is far away leads there.
+  // A link to a line outside the range opens it.
   await page.goto(`${toygres.url}/`);
   await page.goto(`${toygres.url}/runs/${RUN}#L77777`);
   await expect(page.locator('#L77777')).toBeInViewport();
   toygres.cms(`delete from toygres.log_chunk where run_id = '${RUN}'; delete from toygres.run where id = '${RUN}';`);
 });
 
-test('the same without a script', async ({ browser, toygres }) => {
+test('the log is paged and searchable without JavaScript', async ({ browser, toygres }) => {
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
   await logIn(page, toygres);

@@ -1,4 +1,4 @@
-// The whole story of one machine: log in, make an instance, fill it, back up, look at the image, restore, compare.
+// The main scenario on one machine: log in, create an instance, load data, back up, inspect the image, restore, compare.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ADMIN, expect, logIn, test, type Toygres } from '../toygres.ts';
@@ -10,8 +10,8 @@ const NASTY = join(import.meta.dirname, '../../crates/agent/tests/nasty.sql');
 async function createInstance(page: Page, toygres: Toygres, name: string): Promise<number> {
   await page.goto(`${toygres.url}/instances/new`);
   await page.getByLabel('Name', { exact: true }).fill(name);
-  await page.getByLabel('Password of the superuser').fill(PASSWORD);
-  await page.getByRole('button', { name: 'Create the instance' }).click();
+  await page.getByLabel('Superuser password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create instance' }).click();
   await page.waitForURL(/\/runs\//);
   await expect(page.locator('header.head .state')).toHaveText('succeeded', { timeout: 60_000 });
   return port(page, toygres, name);
@@ -31,7 +31,7 @@ function psql(port: number, args: string[]): string {
   return done.stdout;
 }
 
-/** `pg_dumpall`, its lines sorted, without the two that are random each time. */
+/** The sorted lines of `pg_dumpall`, without the two random ones. */
 function dump(port: number): string[] {
   const done = spawnSync(join(process.env.POSTGRES_BIN!, 'pg_dumpall'), ['-h', '127.0.0.1', '-p', String(port), '-U', 'postgres'], {
     env: { ...process.env, PGPASSWORD: PASSWORD },
@@ -59,7 +59,7 @@ async function startRestore(page: Page, name: string): Promise<void> {
   await page.getByRole('link', { name: 'Restore…' }).click();
   await page.getByLabel('Name', { exact: true }).fill(name);
   await page.getByRole('button', { name: 'Check' }).click();
-  await expect(page.getByText('Nothing stands in the way')).toBeVisible();
+  await expect(page.getByText('Ready to restore')).toBeVisible();
   await page.getByRole('button', { name: 'Restore', exact: true }).click();
   await page.waitForURL(/\/runs\//);
 }
@@ -69,41 +69,41 @@ const succeeded = async (page: Page) =>
 
 test.describe.configure({ mode: 'serial' });
 
-test('from the log-in to a restored instance that is equal', async ({ page, toygres }) => {
-  const complaints: string[] = [];
+test('backup and restore reproduce the instance', async ({ page, toygres }) => {
+  const consoleErrors: string[] = [];
   page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+    if (['error', 'warning'].includes(message.type())) consoleErrors.push(message.text());
   });
-  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('pageerror', (error) => consoleErrors.push(String(error)));
 
   await logIn(page, toygres);
   const source = await createInstance(page, toygres, 'orders');
   psql(source, ['-f', NASTY]);
 
   await backUp(page, toygres, 'orders');
-  // Steps and lines arrive while the page stays as it is.
-  await expect(page.getByRole('log')).toContainText('run backup job begins');
+  // Steps and log lines arrive without a reload.
+  await expect(page.getByRole('log')).toContainText('Step started');
   await succeeded(page);
-  await expect(page.getByRole('log')).toContainText('verify image is done');
+  await expect(page.getByRole('log')).toContainText('Step succeeded');
   await expect(page.locator('.log .end')).toContainText('no gap');
 
   await openNewestImage(page, toygres);
-  await expect(page.getByText('made', { exact: true })).toBeVisible();
+  await expect(page.locator('header.head .state')).toHaveText('available');
   await startRestore(page, 'orders-restored');
   await succeeded(page);
-  await expect(page.getByRole('heading', { name: 'All as in the image' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Matches the image' })).toBeVisible();
 
   const restored = await port(page, toygres, 'orders-restored');
   expect(dump(restored)).toEqual(dump(source));
   await openNewestImage(page, toygres);
   await expect(page.locator('header.head .state')).toHaveText('proven');
-  expect(complaints).toEqual([]);
+  expect(consoleErrors).toEqual([]);
 });
 
-test('the same with the server killed in the middle of the backup and of the restore', async ({ page, toygres }) => {
+test('backup and restore survive SIGKILL of the server', async ({ page, toygres }) => {
   await logIn(page, toygres);
   const source = await port(page, toygres, 'orders');
-  // Long enough to be met in the middle.
+  // Large enough that the kill happens during the copy.
   psql(source, ['-d', 'shop', '-c', 'create table bulk as select n, repeat(md5(n::text), 8) as filler from generate_series(1, 1500000) n']);
 
   await backUp(page, toygres, 'orders');
@@ -129,7 +129,7 @@ test('the same with the server killed in the middle of the backup and of the res
   expect(dump(await port(page, toygres, 'orders-again'))).toEqual(dump(source));
 });
 
-test('every action works as a plain form', async ({ browser, toygres }) => {
+test('every action works without JavaScript', async ({ browser, toygres }) => {
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
   await logIn(page, toygres);
@@ -140,29 +140,29 @@ test('every action works as a plain form', async ({ browser, toygres }) => {
       return page.locator('header.head .state').innerText();
     }, { timeout: 120_000 })
     .toBe('succeeded');
-  // What is refused is said at its field, and nothing typed is lost.
+  // An invalid value is reported at its field, and the form keeps what was entered.
   await page.goto(`${toygres.url}/instances/new`);
   await page.getByLabel('Name', { exact: true }).fill('Not a name');
-  await page.getByRole('button', { name: 'Create the instance' }).click();
+  await page.getByRole('button', { name: 'Create instance' }).click();
   await expect(page.getByText('A name has lowercase letters')).toBeVisible();
   await expect(page.getByLabel('Name', { exact: true })).toHaveValue('Not a name');
-  // Deleting asks for the password again and for the name.
+  // A deletion asks for the password and the name.
   await openNewestImage(page, toygres);
   const name = await page.locator('h1').evaluate((h1) => h1.firstChild!.textContent!.trim());
   await page.getByRole('link', { name: 'Delete…' }).click();
   await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
   await page.locator('main button.primary').click();
-  await page.getByLabel(`Type ${name} to go on`).fill(name);
-  await page.getByRole('button', { name: 'Delete the image' }).click();
+  await page.getByLabel(`Type ${name} to confirm`).fill(name);
+  await page.getByRole('button', { name: 'Delete image' }).click();
   await page.waitForURL(/\/runs\//);
   await context.close();
 });
 
-test('an instance is stopped and started by runs', async ({ page, toygres }) => {
+test('an instance can be stopped and started', async ({ page, toygres }) => {
   await logIn(page, toygres);
   await page.goto(`${toygres.url}/instances/orders-again`);
   await page.getByRole('link', { name: 'Stop…' }).click();
-  await page.getByRole('button', { name: 'Stop the instance' }).click();
+  await page.getByRole('button', { name: 'Stop instance' }).click();
   await page.waitForURL(/\/runs\//);
   await succeeded(page);
   await page.goto(`${toygres.url}/instances/orders-again`);
@@ -174,7 +174,7 @@ test('an instance is stopped and started by runs', async ({ page, toygres }) => 
   expect(psql(await port(page, toygres, 'orders-again'), ['-Atc', 'select 1'])).toBe('1\n');
 });
 
-test('an image that was damaged is refused, and says so', async ({ page, toygres }) => {
+test('a damaged image cannot be restored', async ({ page, toygres }) => {
   await logIn(page, toygres);
   await openNewestImage(page, toygres);
   const id = page.url().split('/').pop()!;
@@ -185,7 +185,7 @@ test('an image that was damaged is refused, and says so', async ({ page, toygres
   await page.getByRole('button', { name: 'Verify' }).click();
   await page.waitForURL(/\/runs\//);
   await expect(page.locator('header.head .state')).toHaveText('failed', { timeout: 60_000 });
-  await expect(page.getByText('The store does not hold what was written.')).toBeVisible();
+  await expect(page.getByText('An object of the image does not match what was written.')).toBeVisible();
   await page.goto(`${toygres.url}/images/${id}`);
   await expect(page.locator('header.head .state')).toHaveText('corrupt');
   await expect(page.getByRole('link', { name: 'Restore…' })).toHaveCount(0);

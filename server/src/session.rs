@@ -5,7 +5,7 @@
 //! used, because it writes the cookie of every response: it removes the cookie whenever the session is empty, so that a
 //! slow response to a request with the previous id would remove the cookie of the session that replaced it, and it removes
 //! it without `Secure`, which browsers ignore for a name that begins with `__Host-`. Instead, [`open`] reads the cookie, and
-//! only the handlers that change the session (login, logout, sudo, password) write it, with [`cookie`] or
+//! only the handlers that change the session (login, logout, sudo, password) write it, with [`save`] or
 //! [`removal_cookie`]. A session row of our own behind a trait of our own would repeat what `Session` does (lazy loading,
 //! cycling the id), and would save no code.
 //!
@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tower_sessions::Session;
-use tower_sessions::session::{Id, Record};
+use tower_sessions::session::{self, Id, Record};
 use tower_sessions::session_store::{Error, Result, SessionStore};
 use uuid::Uuid;
 
@@ -66,11 +66,9 @@ fn session_id(headers: &HeaderMap, https: bool) -> Option<Id> {
     cookies.find(|cookie| cookie.name() == cookie_name(https))?.value().parse().ok()
 }
 
-/// The value of the `Set-Cookie` header for a saved session.
-///
-/// # Errors
-/// The session was not saved.
-pub(crate) fn cookie(session: &Session, https: bool) -> std::result::Result<String, tower_sessions::session::Error> {
+/// Saves a session and returns the value of the `Set-Cookie` header with its id.
+pub(crate) async fn save(session: &Session, https: bool) -> std::result::Result<String, session::Error> {
+    session.save().await?;
     let id = session.id().ok_or_else(|| backend("the session was not saved"))?;
     Ok(build_cookie(id.to_string(), CookieDuration::hours(MAX_HOURS.into()), https))
 }

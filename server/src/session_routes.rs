@@ -101,8 +101,7 @@ pub(crate) async fn login(
     session.flush().await?;
     session.insert(ACCOUNT, record.actor.user).await?;
     session.insert(EPOCH, record.auth_epoch).await?;
-    session.save().await?;
-    let cookie = [(SET_COOKIE, session::cookie(&session, app.https)?)];
+    let cookie = [(SET_COOKIE, session::save(&session, app.https).await?)];
     if is_page {
         let to = match record.must_change_password {
             true => format!("/password?{}", query([("next", next)])),
@@ -150,8 +149,7 @@ async fn enter_sudo(
     let entered = async {
         session.cycle_id().await?;
         session.insert(SUDO_UNTIL, until).await?;
-        session.save().await?;
-        session::cookie(session, app.https)
+        session::save(session, app.https).await
     };
     let cookie = entered.await.map_err(|error| control::Error::Internal(error.into()))?;
     Ok(Sudo { until, cookie })
@@ -204,9 +202,8 @@ pub(crate) async fn password(
         Ok(epoch) => {
             session.cycle_id().await?;
             session.insert(EPOCH, epoch).await?;
-            session.save().await?;
+            let cookie = [(SET_COOKIE, session::save(&session, app.https).await?)];
             app.data_dir.as_deref().map(first_password::forget);
-            let cookie = [(SET_COOKIE, session::cookie(&session, app.https)?)];
             let to = if next == "/password" { "/" } else { next };
             Ok((cookie, Redirect::to(to)).into_response())
         }

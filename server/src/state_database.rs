@@ -25,6 +25,8 @@ const OPTIONS: [(&str, &str); 9] = [
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "60s"),
 ];
+/// The directory of the embedded server, named as by earlier versions.
+const DIRECTORY: &str = "cms";
 const MAX_CONNECTIONS: u32 = 24;
 /// How long to wait for a connection of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,8 +90,8 @@ async fn start_embedded(state: &StateOptions) -> anyhow::Result<EmbeddedServer> 
         .with_context(|| format!("create the data directory {}", data_dir.display()))?;
     let installed = platform::local::find_installations(&state.postgres_bin).await?;
     account.may_enter(&data_dir).await?;
-    let dir = data_dir.join("cms");
-    let socket_dir = platform::local::socket_dir(&data_dir).join("cms");
+    let dir = data_dir.join(DIRECTORY);
+    let socket_dir = platform::local::socket_dir(&data_dir).join(DIRECTORY);
     if let Some(parent) = socket_dir.parent() {
         account.make_dir(parent, 0o700)?;
     }

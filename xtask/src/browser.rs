@@ -13,6 +13,8 @@ const KUBERNETES_CONFIG: &str = "kubernetes.config.ts";
 
 /// Runs the stories of `end2end/`.
 pub(crate) fn test() -> anyhow::Result<Report> {
+    // `cargo test` leaves programs with the features of tests in their place.
+    build::programs()?;
     step("Stories in the browser");
     let mut playwright = playwright(Command::new(Tool::NodeModules.install()?))?;
     // The screenshots too: the accessibility checker examines each page.

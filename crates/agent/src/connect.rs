@@ -111,7 +111,7 @@ mod tests {
         let events = Events::new(OutputMode::Text, Segments::none());
         let secrets = Secrets { password: password.map(Into::into), ..Secrets::default() };
         let job = Job::new(events, Uuid::nil(), secrets, CancellationToken::new());
-        connect(&job, &to, "d").await.err().expect("no connection")
+        connect(&job, &to, "d").await.map(drop).expect_err("no connection")
     }
 
     /// A server that answers the first message of each connection and closes it.

@@ -75,7 +75,8 @@ fn network_failure(error: &io::Error, is_socket: bool) -> Failure {
         | ErrorKind::ConnectionAborted
         | ErrorKind::UnexpectedEof
         | ErrorKind::BrokenPipe => FailureCode::ConnectionLost,
-        ErrorKind::InvalidInput | ErrorKind::InvalidData => FailureCode::NotPostgres,
+        // The operating system does not report these: the answer cannot be parsed.
+        ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::Other => FailureCode::NotPostgres,
         // Firewalls answer with a missing route or a missing permission.
         _ => FailureCode::ConnectionTimedOut,
     };
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_that_are_untrusted_and_invalid_are_told_apart() {
+    fn untrusted_and_invalid_certificates_have_different_codes() {
         for (error, code) in [
             (CertificateError::UnknownIssuer, FailureCode::CertificateUntrusted),
             (CertificateError::BadSignature, FailureCode::CertificateUntrusted),

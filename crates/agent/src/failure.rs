@@ -1,8 +1,8 @@
-//! How the errors of a job become its [`Failure`]: the code of the innermost cause that has one, and the chain of causes as text.
+//! How the errors of a job become its [`Failure`]: the code of the first cause that has one, and the chain of causes as text.
 
 use std::io::ErrorKind;
 
-use model::{ExitClass, Failure, FailureCode, Outcome};
+use model::{Failure, FailureCode, Outcome};
 use tokio_postgres::error::DbError;
 
 use crate::redact::Redactor;
@@ -30,11 +30,11 @@ pub(crate) fn outcome_of(error: &anyhow::Error) -> Option<Outcome> {
 /// The failure that ends a job. `unspecific` is the code if no cause has one of its own but PostgreSQL reported an error.
 pub(crate) fn failure_of(error: &anyhow::Error, unspecific: FailureCode, redactor: &Redactor) -> Failure {
     let known = error.chain().find_map(failure_of_cause);
-    let from_postgres = error.chain().any(|cause| cause.is::<tokio_postgres::Error>());
+    let from_postgres = error.chain().any(<dyn std::error::Error>::is::<tokio_postgres::Error>);
     let code = known
         .as_ref()
         .map_or(if from_postgres { unspecific } else { FailureCode::Other }, |failure| failure.code);
-    Failure { code, subject: known.and_then(|failure| failure.subject), detail: describe(error, redactor) }
+    Failure { code, subject: known.and_then(|failure| failure.subject), detail: detail_of(error, redactor) }
 }
 
 /// Code and subject of one cause, if it has a code. The detail is not used.
@@ -43,7 +43,7 @@ fn failure_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Failure
         return Some(failure.clone());
     }
     if let Some(error) = cause.downcast_ref::<image::Error>() {
-        return Some(image_failure(error));
+        return Some(error.failure());
     }
     let code = if let Some(error) = cause.downcast_ref::<DbError>() {
         sqlstate::code_of(error)?
@@ -53,26 +53,6 @@ fn failure_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Failure
         code_of_io(cause.downcast_ref::<std::io::Error>()?.kind())?
     };
     Some(Failure::new(code, ""))
-}
-
-/// The failure of a store or an image.
-fn image_failure(error: &image::Error) -> Failure {
-    use image::Error;
-
-    match error {
-        Error::Missing(key) => Failure::new(FailureCode::ObjectMissing, error.to_string()).on(key),
-        Error::NoImage(key) => Failure::new(FailureCode::ManifestMissing, error.to_string()).on(key),
-        Error::Corrupt { key, .. } => Failure::new(FailureCode::ObjectDamaged, error.to_string()).on(key),
-        other => {
-            let code = match other.class() {
-                ExitClass::Authentication => FailureCode::StoreAccessDenied,
-                ExitClass::Unreachable => FailureCode::StoreUnreachable,
-                ExitClass::Transient => FailureCode::StoreUnavailable,
-                _ => FailureCode::StoreSettingsInvalid,
-            };
-            Failure::new(code, error.to_string())
-        }
-    }
 }
 
 /// Whether an error of the connection, not of the server, means that the connection was lost.
@@ -90,20 +70,31 @@ fn code_of_io(kind: ErrorKind) -> Option<FailureCode> {
     }
 }
 
-/// An error and its causes in one line. Text of PostgreSQL and of stores is redacted.
-pub(crate) fn describe(error: &anyhow::Error, redactor: &Redactor) -> String {
+/// The details of an error and its causes in one line. Text of PostgreSQL and of stores is redacted.
+fn detail_of(error: &anyhow::Error, redactor: &Redactor) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let is_foreign = cause.is::<DbError>() || cause.is::<image::Error>();
-        let text = if is_foreign { redactor.clean(&cause.to_string()) } else { cause.to_string() };
-        // The error of the server is its source, with all of its text.
-        let says_nothing =
-            cause.downcast_ref::<tokio_postgres::Error>().is_some_and(|error| error.as_db_error().is_some());
-        if !says_nothing && parts.last().is_none_or(|last| !last.ends_with(&text)) {
+    for text in error.chain().filter_map(|cause| text_of_cause(cause, redactor)) {
+        if parts.last().is_none_or(|last| !last.ends_with(&text)) {
             parts.push(text);
         }
     }
     parts.join(": ")
+}
+
+/// The text of one cause, without the subject of a failure; none if the next cause has all of the text.
+fn text_of_cause(cause: &(dyn std::error::Error + 'static), redactor: &Redactor) -> Option<String> {
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return Some(failure.detail.clone());
+    }
+    if let Some(error) = cause.downcast_ref::<image::Error>() {
+        return Some(redactor.clean(&error.failure().detail));
+    }
+    if let Some(error) = cause.downcast_ref::<DbError>() {
+        return Some(redactor.clean(&error.to_string()));
+    }
+    let is_wrapper = cause.is::<FailureWithOutcome>()
+        || cause.downcast_ref::<tokio_postgres::Error>().is_some_and(|error| error.as_db_error().is_some());
+    (!is_wrapper).then(|| cause.to_string())
 }
 
 #[cfg(test)]
@@ -125,7 +116,7 @@ mod tests {
             (failure.code, failure.subject.as_deref()),
             (FailureCode::ConnectionRefused, Some("db:5432"))
         );
-        assert_eq!(failure.detail, "job: cannot copy a: db:5432: connection refused");
+        assert_eq!(failure.detail, "job: cannot copy a: connection refused");
     }
 
     #[test]
@@ -137,7 +128,8 @@ mod tests {
 
     #[test]
     fn error_of_an_image_keeps_its_code_and_object() {
-        let missing = failure(&anyhow::Error::from(image::Error::Missing("k".to_owned())));
+        let missing = Failure::new(FailureCode::ObjectMissing, "not found").on("k");
+        let missing = failure(&anyhow::Error::from(image::Error::from(missing)));
         assert_eq!((missing.code, missing.subject.as_deref()), (FailureCode::ObjectMissing, Some("k")));
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::events::Events;
-use crate::failure::{describe, fail};
+use crate::failure::{fail, failure_of};
 use crate::redact::Redactor;
 use crate::secret::Secrets;
 use crate::tool_errors::level_of;
@@ -63,7 +63,8 @@ impl Job {
 
     /// Logs an error that does not end the job.
     pub(crate) fn warn(&self, error: &anyhow::Error) {
-        self.log(Level::Warn, describe(error, &self.redactor));
+        let failure = failure_of(error, FailureCode::Other, &self.redactor);
+        self.log(Level::Warn, failure.to_string());
     }
 
     /// Emits the progress.

@@ -22,6 +22,14 @@ pub(crate) const FOR_BACKUP: &[&str] = &["pg_dump", "pg_dumpall"];
 /// The programs that a restore needs. The version of the first one counts.
 pub(crate) const FOR_RESTORE: &[&str] = &["postgres", "initdb", "pg_restore"];
 
+/// Directories in which packages install PostgreSQL, and how the names of its directories there begin.
+const ROOTS: [(&str, &[&str]); 4] = [
+    ("/usr/lib/postgresql", &[""]),
+    ("/usr/local", &["pgsql", "postgresql"]),
+    ("/opt/homebrew/opt", &["postgresql"]),
+    ("/usr", &["pgsql"]),
+];
+
 impl Programs {
     /// The path of a program.
     pub(crate) fn path(&self, program: &str) -> PathBuf {
@@ -44,7 +52,7 @@ impl Programs {
         };
         let mut found = Vec::new();
         for dir in dirs {
-            if let Some(installed) = look(&dir, programs).await? {
+            if let Some(installed) = installed_in(&dir, programs).await? {
                 found.push(installed);
             }
         }
@@ -73,7 +81,7 @@ fn choose(
         ),
         None => Failure::new(
             FailureCode::ProgramsMissing,
-            format!("{place} do not contain {} of PostgreSQL {major} or newer", programs.join(", ")),
+            format!("{} of PostgreSQL {major} or newer were not found in {place}", programs.join(", ")),
         ),
     };
     Err(failure.on(format!("PostgreSQL {major}")))
@@ -81,7 +89,7 @@ fn choose(
 
 /// The installation to which the programs in `dir` belong, symbolic links resolved; none if a program is missing. The wrappers
 /// in Debian's /usr/bin do not count: which version they start depends on the clusters of the machine.
-async fn look(dir: &Path, programs: &[&str]) -> Result<Option<Programs>> {
+async fn installed_in(dir: &Path, programs: &[&str]) -> Result<Option<Programs>> {
     let Some(first) = programs.first() else { return Ok(None) };
     let Ok(path) = tokio::fs::canonicalize(dir.join(first)).await else { return Ok(None) };
     let Some(dir) = path.parent().filter(|_| path.file_name().is_some_and(|name| name == *first)) else {
@@ -108,18 +116,16 @@ fn parse_version(text: &str) -> Option<(i32, String)> {
     Some((digits.parse().ok()?, version.to_owned()))
 }
 
+/// The directories of programs: those of PATH, and those below which packages install PostgreSQL.
 async fn usual_dirs() -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    for (root, below) in
-        [("/usr/lib/postgresql", "bin"), ("/usr/local", "bin"), ("/opt/homebrew/opt", "bin"), ("/usr", "bin")]
-    {
+    for (root, prefixes) in ROOTS {
         let Ok(mut entries) = tokio::fs::read_dir(root).await else { continue };
         while let Ok(Some(entry)) = entries.next_entry().await {
             let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if root.ends_with("postgresql") || name.starts_with("pgsql") || name.starts_with("postgresql") {
-                dirs.push(entry.path().join(below));
+            if prefixes.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                dirs.push(entry.path().join("bin"));
             }
         }
     }

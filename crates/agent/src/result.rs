@@ -80,7 +80,7 @@ mod tests {
         for _ in 0..2 {
             write(&path, &fitted).expect("written");
             let read: AgentResult =
-                serde_json::from_slice(&std::fs::read(&path).expect("there")).expect("whole");
+                serde_json::from_slice(&std::fs::read(&path).expect("exists")).expect("valid");
             assert_eq!(read, fitted);
         }
     }

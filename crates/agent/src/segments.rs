@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use image::Store;
+use model::{Failure, FailureCode};
 
 use crate::redact::Redactor;
 use crate::stderr::log_stderr;
@@ -184,16 +185,17 @@ impl Writer {
             let key = format!("{}/log-{}.jsonl", self.prefix, self.next);
             let create = tokio::time::timeout(ATTEMPT, self.store.create(&key, lines.clone())).await;
             match create {
-                Ok(Err(image::Error::Exists(_))) if uncertain && self.store.get(&key).await? == lines => {}
-                // A job that a user started again continues after the existing segments.
-                Ok(Err(image::Error::Exists(_))) => {
-                    self.next += 1;
-                    continue;
+                Ok(Err(error)) if error.code() == FailureCode::ObjectExists => {
+                    if !(uncertain && self.store.get(&key).await? == lines) {
+                        // A job that a user started again continues after the existing segments.
+                        self.next += 1;
+                        continue;
+                    }
                 }
                 Ok(written) => written?,
                 Err(_) => {
-                    let cause = format!("no answer within {} s", ATTEMPT.as_secs());
-                    return Err(image::Error::Transient { key, cause });
+                    let detail = format!("no answer within {} s", ATTEMPT.as_secs());
+                    return Err(Failure::new(FailureCode::StoreUnavailable, detail).on(key).into());
                 }
             }
             self.next += 1;

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_share_a_sqlstate_are_told_apart() {
+    fn errors_that_share_a_sqlstate_have_different_codes() {
         let hint = Some("You might need to increase max_locks_per_transaction.");
         for (state, routine, hint, code) in [
             ("53200", Some("LockAcquireExtended"), hint, FailureCode::LockTableFull),

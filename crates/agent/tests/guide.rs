@@ -1,33 +1,33 @@
-//! What `RESTORE.md` says is true: its script, word for word, restores the image that it lies in.
+//! The script in `RESTORE.md`, unchanged, restores the image to which it belongs.
 
 mod scratch;
 
 use std::process::Command;
 
-use model::{ExitClass, ImageId};
-use scratch::{Cluster, Desk, PASSWORD, assert_same, bin};
+use model::ImageId;
+use scratch::{PASSWORD, Server, Workspace, assert_same, bin};
 
 #[test]
-fn the_guide_restores_without_toygres() {
+fn guide_restores_the_image_without_toygres() {
     for program in ["bash", "jq", "zstd", "sha256sum"] {
         if Command::new(program).arg("--version").output().is_err() {
-            println!("SKIPPED: there is no {program} here, so the guide was not tried");
+            println!("SKIPPED: {program} is not installed, so the guide was not tested");
             return;
         }
     }
-    let source = Cluster::new();
+    let source = Server::new();
     source.load("nasty.sql");
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let image = ImageId::new();
-    desk.run(desk.backup(&source, image)).expect(ExitClass::Ok);
+    workspace.run(workspace.backup(&source, image)).succeeded();
 
-    let place = desk.store().join(desk.image(image).prefix);
-    let guide = std::fs::read_to_string(place.join("RESTORE.md")).expect("there");
+    let image_dir = workspace.store().join(workspace.image(image).prefix);
+    let guide = std::fs::read_to_string(image_dir.join("RESTORE.md")).expect("exists");
     let script = guide.split("```bash\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a script");
-    let target = Cluster::new();
+    let target = Server::new();
     let output = Command::new("bash")
         .args(["-c", script])
-        .current_dir(&place)
+        .current_dir(&image_dir)
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", bin().display()))
         .envs([

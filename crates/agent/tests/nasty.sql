@@ -1,5 +1,5 @@
--- A schema that uses nearly everything that a logical image can lose. Loaded with psql into an empty server as its
--- superuser (\connect makes it several databases); the agent's tests and the browser's story both use it.
+-- A schema with nearly every feature that a logical image could lose. psql executes it on an empty server as the superuser and
+-- \connects to several databases. The tests of the agent and of the browser use it.
 \set ON_ERROR_STOP on
 set client_min_messages = error;
 
@@ -18,7 +18,7 @@ alter role "writer role" set work_mem = '8MB';
 alter role bypass set statement_timeout = '50ms';
 comment on role reader is E'reads; doesn''t write\nsecond line $$ -- no comment';
 
--- Databases: odd names, another encoding, another collation provider, settings, access, comments.
+-- Databases: odd names, another encoding, another collation provider, settings, privileges, comments.
 create database "shop" owner "writer role" template template0 encoding 'UTF8' locale_provider icu icu_locale 'en-US' locale 'C.UTF-8';
 create database "odd =db 'q' $(id) \ -x" template template0 encoding 'SQL_ASCII' locale 'C';
 create database latin template template0 encoding 'LATIN1' locale 'C' connection limit 11;
@@ -59,7 +59,7 @@ create domain app.positive as int check (value > 0) not null default 1;
 create domain app.email as citext check (value ~ '@');
 create collation app.german (provider = icu, locale = 'de-u-co-phonebk', deterministic = false);
 
--- Every kind of value.
+-- Values of every type.
 create table app.kinds (
   id bigint generated always as identity (start 1000 increment 7) primary key,
   s serial,
@@ -89,9 +89,9 @@ create table app.no_columns ();
 insert into app.no_columns select from generate_series(1, 17);
 create table app.only_generated (g int generated always as (42) stored);
 insert into app.only_generated select from generate_series(1, 5);
-create table app.dropped (a int, gone text, b int);
+create table app.dropped (a int, removed text, b int);
 insert into app.dropped select i, 'x', i from generate_series(1, 20) i;
-alter table app.dropped drop column gone;
+alter table app.dropped drop column removed;
 alter table app.dropped add column late text default 'later';
 create unlogged table app.unlogged_rows (a int);
 insert into app.unlogged_rows select generate_series(1, 30);
@@ -131,7 +131,7 @@ create table app.by_mood_1 partition of app.by_mood for values with (modulus 3, 
 create table app.by_mood_2 partition of app.by_mood for values with (modulus 3, remainder 2);
 insert into app.by_mood select (enum_range(null::app.mood))[1 + i % 4], i from generate_series(1, 100) i;
 
--- Keys in a circle, to itself, deferred, not valid; exclusion; checks.
+-- Foreign keys: circular, to the same table, deferred, not valid; exclusion and check constraints.
 create table app.a (id int primary key, b_id int);
 create table app.b (id int primary key, a_id int references app.a deferrable initially deferred);
 alter table app.a add foreign key (b_id) references app.b (id);
@@ -171,7 +171,7 @@ create event trigger watch on ddl_command_end when tag in ('CREATE TABLE') execu
 create event trigger refuse_tables on ddl_command_start when tag in ('CREATE TABLE') execute function app.refuse_ddl();
 alter event trigger refuse_tables disable;
 
--- Row security that binds the owner too.
+-- Row-level security, forced for the owner.
 create table app.guarded (id int, owner_name text);
 alter table app.guarded owner to "writer role";
 insert into app.guarded select i, case when i % 2 = 0 then 'a' else 'b' end from generate_series(1, 40) i;
@@ -180,7 +180,7 @@ alter table app.guarded force row level security;
 create policy only_a on app.guarded as restrictive for select to reader using (owner_name = 'a');
 create policy writes on app.guarded for insert to "writer role" with check (id > 0);
 
--- Sequences in use, not in use, downward, cycling, at their end.
+-- Sequences: used, unused, descending, cycling, exhausted.
 create sequence app.unused start 77;
 create sequence app.used increment 5 cache 10;
 select nextval('app.used'), nextval('app.used') \g /dev/null
@@ -191,7 +191,7 @@ select nextval('app.small'), nextval('app.small') \g /dev/null
 create sequence app.set_only;
 select setval('app.set_only', 12345, false) \g /dev/null
 
--- Large objects with owner, access and comment.
+-- Large objects with owner, privileges and comment.
 select lo_from_bytea(424242, decode(repeat('cafe', 100000), 'hex')) \g /dev/null
 select lo_from_bytea(424243, '') \g /dev/null
 select lo_create(424244) \g /dev/null
@@ -200,11 +200,11 @@ alter large object 424242 owner to "writer role";
 grant select on large object 424243 to reader;
 comment on large object 424242 is 'a large one';
 
--- Foreign data, publications, text search, access.
+-- Foreign data, publications, text search, privileges.
 create server far foreign data wrapper postgres_fdw options (host '127.0.0.1', port '1', dbname 'no''where');
 create user mapping for "writer role" server far options (user 'u', password 'p''w');
 create user mapping for public server far;
-create foreign table app.far_away (id int options (column_name 'ID'), t text) server far options (schema_name 's', table_name 't');
+create foreign table app.remote_table (id int options (column_name 'ID'), t text) server far options (schema_name 's', table_name 't');
 create publication pub_some for table app.large (id, grp) where (grp > 5), app.a;
 create publication pub_all for all tables with (publish = 'insert, update');
 create publication pub_schema for tables in schema app;

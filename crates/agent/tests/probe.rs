@@ -1,6 +1,6 @@
-//! Ways to a server and ways to fail on them, told apart in words and classes.
+//! Probes of servers: each cause of a failed connection has its own code.
 
-#[expect(dead_code, reason = "it looks at results only")]
+#[expect(dead_code, reason = "each test file uses its own part")]
 mod job_dir;
 mod scratch;
 
@@ -8,29 +8,29 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use job_dir::{JobDir, probe, to, until};
-use model::{Connection, ExitClass, Outcome, TlsMode};
+use model::{Connection, FailureCode, Outcome, TlsMode};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A server on a port of loopback, with TLS if there is a program that makes certificates.
-struct Tcp {
+/// A server on a port of the loopback interface, with TLS if openssl is installed.
+struct TcpServer {
     server: Child,
     dir: tempfile::TempDir,
     port: u16,
     tls: bool,
 }
 
-impl Tcp {
+impl TcpServer {
     fn start() -> Self {
         let dir = scratch::short_dir();
         let data = dir.path().join("data");
         std::fs::write(dir.path().join("pw"), scratch::PASSWORD).expect("written");
-        let made = scratch::unprivileged("initdb")
+        let created = scratch::unprivileged("initdb")
             .args(["-U", "postgres", "-N", "-A", "scram-sha-256", "-D"])
             .arg(&data)
             .arg(format!("--pwfile={}", dir.path().join("pw").display()))
             .output()
             .expect("initdb");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
         let tls = certificate(&data);
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound").port();
@@ -48,7 +48,7 @@ impl Tcp {
             .args(["-c", if tls { "ssl=on" } else { "ssl=off" }, "-D"])
             .arg(&data)
             .stdout(Stdio::null())
-            .stderr(std::fs::File::create(dir.path().join("log")).expect("made"))
+            .stderr(std::fs::File::create(dir.path().join("log")).expect("created"))
             .spawn()
             .expect("started");
         let tcp = Self { server, dir, port, tls };
@@ -61,19 +61,19 @@ impl Tcp {
     }
 }
 
-impl Drop for Tcp {
+impl Drop for TcpServer {
     fn drop(&mut self) {
         let _ = kill_process(Pid::from_child(&self.server), Signal::QUIT);
         let _ = self.server.wait();
     }
 }
 
-/// Makes a certificate that no authority signed; it belongs to the owner of the data directory.
+/// Creates a self-signed certificate, owned by the owner of the data directory. False if openssl is not installed.
 fn certificate(data: &Path) -> bool {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     let (key, crt) = (data.join("server.key"), data.join("server.crt"));
-    let made = Command::new("openssl")
+    let created = Command::new("openssl")
         .args([
             "req",
             "-new",
@@ -97,45 +97,43 @@ fn certificate(data: &Path) -> bool {
         .arg("-out")
         .arg(&crt)
         .output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: there is no openssl here, so TLS was not tried");
+    if !created.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: openssl is not installed, so TLS was not tested");
         return false;
     }
-    let owner = data.metadata().expect("there");
+    let owner = data.metadata().expect("exists");
     for file in [&key, &crt] {
         std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("set");
-        std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid())).expect("given");
+        std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid())).expect("changed");
     }
     true
 }
 
 #[test]
-fn a_probe_tells_the_ways_to_fail_apart() {
-    let server = Tcp::start();
+fn each_cause_of_a_failed_connection_has_its_own_code() {
+    let server = TcpServer::start();
     let local = || to("localhost", server.port);
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound").port();
-    let cases = [
-        (local(), scratch::PASSWORD, ExitClass::Ok, ""),
-        // However long it may wait for the DNS: a wrong password ends it.
-        (local(), "wrong password", ExitClass::Authentication, "password of user"),
-        (local(), "", ExitClass::Authentication, "password"),
+    for (target, password, code) in [
+        (local(), scratch::PASSWORD, None),
+        // A wrong password ends the probe, however long it may wait for DNS.
+        (local(), "wrong password", Some(FailureCode::PasswordRejected)),
+        (local(), "", Some(FailureCode::PasswordRejected)),
         (
             Connection { database: "nope".into(), ..local() },
             scratch::PASSWORD,
-            ExitClass::Configuration,
-            "does not exist",
+            Some(FailureCode::DatabaseMissing),
         ),
-        (to("127.0.0.1", free), scratch::PASSWORD, ExitClass::Unreachable, "no server listens"),
-        (to("/nonexistent", 5432), scratch::PASSWORD, ExitClass::Unreachable, "no such socket"),
-    ];
-    for (target, password, class, words) in cases {
+        (to("127.0.0.1", free), scratch::PASSWORD, Some(FailureCode::ConnectionRefused)),
+        (to("/nonexistent", 5432), scratch::PASSWORD, Some(FailureCode::ConnectionRefused)),
+    ] {
         let job = JobDir::new(probe(target.clone(), 3600), password);
-        assert_eq!(job.run(), class.code(), "{target:?}: {:?}", job.result());
+        job.run();
         let result = job.result();
-        assert!(result.error.as_deref().unwrap_or_default().contains(words), "{result:?}");
-        if class == ExitClass::Ok {
+        assert_eq!(result.failure.as_ref().map(|failure| failure.code), code, "{target:?}: {result:?}");
+        if code.is_none() {
             let Some(Outcome::Probe { major, superuser, databases, workers, .. }) = result.outcome else {
-                panic!("no facts")
+                panic!("no properties")
             };
             assert!(major >= 13 && superuser && databases == ["postgres"], "{major} {databases:?}");
             assert!(workers.iter().any(|worker| worker == "checkpointer"), "{workers:?}");
@@ -144,8 +142,20 @@ fn a_probe_tells_the_ways_to_fail_apart() {
 }
 
 #[test]
-fn tls_is_asked_for_as_the_mode_says() {
-    let server = Tcp::start();
+fn password_that_is_a_common_word_is_not_revealed_by_a_redacted_message() {
+    let server = TcpServer::start();
+    for password in ["user", "postgres", "password authentication"] {
+        let job = JobDir::new(probe(to("127.0.0.1", server.port), 0), password);
+        job.run();
+        let failure = job.failure();
+        assert_eq!(failure.code, FailureCode::PasswordRejected);
+        assert_eq!(failure.detail, "password authentication failed for user \"postgres\"");
+    }
+}
+
+#[test]
+fn tls_mode_decides_which_certificates_are_accepted() {
+    let server = TcpServer::start();
     let run = |tls: TlsMode, authorities: Option<&Path>| {
         let job =
             JobDir::new(probe(Connection { tls, ..to("localhost", server.port) }, 0), scratch::PASSWORD);
@@ -154,20 +164,24 @@ fn tls_is_asked_for_as_the_mode_says() {
             command.env("SSL_CERT_FILE", path);
         }
         let mut agent = command.stdout(Stdio::null()).spawn().expect("started");
-        (agent.wait().expect("ended").code(), job.result().error.unwrap_or_default())
+        agent.wait().expect("ended");
+        job.result().failure.map(|failure| failure.code)
     };
-    assert_eq!(run(TlsMode::Disable, None).0, Some(0));
-    assert_eq!(run(TlsMode::Prefer, None).0, Some(0));
+    assert_eq!(run(TlsMode::Disable, None), None);
+    assert_eq!(run(TlsMode::Prefer, None), None);
     if !server.tls {
-        let (code, words) = run(TlsMode::Require, None);
-        assert_eq!(code, Some(10), "{words}");
+        assert_eq!(run(TlsMode::Require, None), Some(FailureCode::TlsUnsupported));
         return;
     }
-    assert_eq!(run(TlsMode::Require, None).0, Some(0));
-    let (code, words) = run(TlsMode::VerifyFull, None);
-    assert_eq!(code, Some(10), "{words}");
-    assert!(words.contains("certificate"), "{words}");
+    assert_eq!(run(TlsMode::Require, None), None);
+    assert_eq!(run(TlsMode::VerifyFull, None), Some(FailureCode::CertificateUntrusted));
     let crt = server.dir.path().join("data/server.crt");
-    let (code, words) = run(TlsMode::VerifyFull, Some(&crt));
-    assert_eq!(code, Some(0), "{words}");
+    assert_eq!(run(TlsMode::VerifyFull, Some(&crt)), None);
+    // The certificate is for localhost.
+    let job = JobDir::new(
+        probe(Connection { tls: TlsMode::VerifyFull, ..to("127.0.0.1", server.port) }, 0),
+        scratch::PASSWORD,
+    );
+    job.command().env("SSL_CERT_FILE", &crt).stdout(Stdio::null()).status().expect("started");
+    assert_eq!(job.failure().code, FailureCode::CertificateInvalid);
 }

@@ -1,41 +1,37 @@
-//! What goes in comes out: a server with nearly everything in it, backed up and restored, has the same pg_dumpall.
+//! Round trips: a server that is backed up and restored has the same pg_dumpall.
 
 mod scratch;
 
 use model::agent::{Outcome, Work};
-use model::{ExitClass, ImageId};
-use scratch::{Cluster, Desk, PASSWORD, assert_same, processes_with};
+use model::{FailureCode, ImageId};
+use scratch::{PASSWORD, Server, Workspace, assert_same, processes_with};
 
 #[test]
-fn a_nasty_schema_comes_back_equal() {
-    let source = Cluster::new();
+fn schema_with_nearly_every_feature_is_restored_identically() {
+    let source = Server::new();
     source.load("nasty.sql");
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let image = ImageId::new();
     let before = source.dumpall();
 
-    let backup = desk.run(desk.backup(&source, image)).expect(ExitClass::Ok);
-    let Some(Outcome::Backup { tables, rows, databases, .. }) =
-        backup.result.as_ref().and_then(|r| r.outcome.clone())
-    else {
+    let backup = workspace.run(workspace.backup(&source, image)).succeeded();
+    let Outcome::Backup { tables, rows, databases, source_databases, .. } = backup.outcome() else {
         panic!("{backup:?}")
     };
     assert!(tables > 420 && rows > 90_000 && databases == 5, "{tables} {rows} {databases}");
+    assert_eq!(source_databases, databases);
     assert_same(&before, &source.dumpall());
 
-    let restore = desk.run(desk.restore(image)).expect(ExitClass::Ok);
-    let Some(Outcome::Restore { receipt, .. }) = restore.result.as_ref().and_then(|r| r.outcome.clone())
-    else {
-        panic!("{restore:?}")
-    };
+    let restore = workspace.run(workspace.restore(image)).succeeded();
+    let Outcome::Restore { receipt, .. } = restore.outcome() else { panic!("{restore:?}") };
     assert_eq!(
         (receipt.difference_count, receipt.tables, receipt.rows, receipt.large_objects),
         (0, tables, rows, 3)
     );
     assert!(!backup.output.contains(PASSWORD) && !restore.output.contains(PASSWORD));
-    assert_eq!(processes_with(desk.dir.path().to_str().unwrap_or_default()), Vec::<String>::new());
+    assert_eq!(processes_with(workspace.dir.path().to_str().unwrap_or_default()), Vec::<String>::new());
 
-    let restored = Cluster::on(&desk.data_dir());
+    let restored = Server::on(&workspace.data_dir());
     assert_same(&before, &restored.dumpall());
     let large_object = "select sum(hashtext(encode(lo_get(oid), 'hex'))) from pg_largeobject_metadata";
     assert_eq!(restored.psql("shop", large_object), source.psql("shop", large_object));
@@ -53,8 +49,8 @@ fn a_nasty_schema_comes_back_equal() {
 }
 
 #[test]
-fn chosen_databases_come_alone_and_a_changed_template1_comes_too() {
-    let source = Cluster::new();
+fn named_databases_are_copied_alone_and_a_modified_template1_is_copied_too() {
+    let source = Server::new();
     source.psql(
         "template1",
         "create table in_every_new_database (a int); insert into in_every_new_database values (1)",
@@ -63,18 +59,18 @@ fn chosen_databases_come_alone_and_a_changed_template1_comes_too() {
         source.psql("postgres", &format!("create database {name}"));
         source.psql(name, "create table t as select generate_series(1, 10) as a");
     }
-    let desk = Desk::new();
-    let all = desk.round_trip(&source);
+    let workspace = Workspace::new();
+    let all = workspace.round_trip(&source);
     assert_same(&source.dumpall(), &all.dumpall());
     drop(all);
 
-    let other = Desk::new();
+    let other = Workspace::new();
     let image = ImageId::new();
     let Work::Backup { to, source: connection, image_type, bin_dir, .. } = other.backup(&source, image)
     else {
         unreachable!()
     };
-    let chosen = Work::Backup {
+    let named = Work::Backup {
         image,
         to,
         source: connection,
@@ -83,9 +79,11 @@ fn chosen_databases_come_alone_and_a_changed_template1_comes_too() {
         streams: 1,
         bin_dir,
     };
-    other.run(chosen).expect(ExitClass::Ok);
-    other.run(other.restore(image)).expect(ExitClass::Ok);
-    let restored = Cluster::on(&other.data_dir());
+    let backup = other.run(named).succeeded();
+    let Outcome::Backup { databases, source_databases, .. } = backup.outcome() else { panic!("{backup:?}") };
+    assert_eq!((databases, source_databases), (1, 3), "postgres, one and two accept connections");
+    other.run(other.restore(image)).succeeded();
+    let restored = Server::on(&other.data_dir());
     assert_eq!(
         restored.psql("postgres", "select string_agg(datname, ' ' order by datname) from pg_database"),
         "postgres template0 template1 two"
@@ -105,13 +103,14 @@ fn chosen_databases_come_alone_and_a_changed_template1_comes_too() {
         streams: 1,
         bin_dir,
     };
-    let refused = other.run(missing).expect(ExitClass::Configuration);
-    assert!(refused.error().contains("three"), "{}", refused.error());
+    let refused = other.run(missing);
+    let failure = refused.expect_failure(FailureCode::DatabaseMissing);
+    assert_eq!(failure.subject.as_deref(), Some("three"));
 }
 
 #[test]
-fn writers_do_not_tear_what_belongs_together() {
-    let source = Cluster::new();
+fn image_of_a_server_with_concurrent_writers_is_consistent() {
+    let source = Server::new();
     source.psql(
         "postgres",
         "create table head (id int primary key, lines int); create table line (head int references head, n int, filler text); \
@@ -119,7 +118,7 @@ fn writers_do_not_tear_what_belongs_together() {
          insert into line select i, n, repeat('x', 100) from generate_series(1, 20000) i, generate_series(1, 3) n",
     );
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let image = ImageId::new();
     std::thread::scope(|scope| {
         for worker in 1..=2 {
@@ -138,14 +137,15 @@ fn writers_do_not_tear_what_belongs_together() {
                 }
             });
         }
-        let ended = desk.run(desk.backup(&source, image));
+        let ended = workspace.run(workspace.backup(&source, image));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        ended.expect(ExitClass::Ok);
+        ended.succeeded();
     });
-    desk.run(desk.restore(image)).expect(ExitClass::Ok);
-    let restored = Cluster::on(&desk.data_dir());
-    let torn = "select count(*) from head h where lines <> (select count(*) from line l where l.head = h.id)";
-    assert_eq!(restored.psql("postgres", torn), "0");
+    workspace.run(workspace.restore(image)).succeeded();
+    let restored = Server::on(&workspace.data_dir());
+    let inconsistent =
+        "select count(*) from head h where lines <> (select count(*) from line l where l.head = h.id)";
+    assert_eq!(restored.psql("postgres", inconsistent), "0");
     assert_eq!(
         restored.psql(
             "postgres",
@@ -156,20 +156,20 @@ fn writers_do_not_tear_what_belongs_together() {
 }
 
 #[test]
-fn an_extensions_own_rows_stay_and_the_users_rows_come() {
-    // pg_cron keeps jobs in a table of its own, with a sequence, and must be preloaded to be made at all.
+fn rows_of_the_user_in_configuration_tables_of_extensions_are_restored() {
+    // pg_cron has a configuration table with a sequence, and can be created only if it is preloaded.
     const PRELOAD: &str = "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'jobs'";
-    let mut source = Cluster::new();
+    let mut source = Server::new();
     source.configure(PRELOAD);
     source.psql("postgres", "create database jobs");
     source.kill();
     source.start();
     source.psql("jobs", "create extension pg_cron; select cron.schedule('nightly', '0 3 * * *', 'vacuum'); select cron.schedule('5 5 * * *', 'select 1')");
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let image = ImageId::new();
-    desk.run(desk.backup(&source, image)).expect(ExitClass::Ok);
-    desk.run(desk.restore(image)).expect(ExitClass::Ok);
-    let mut restored = Cluster::on(&desk.data_dir());
+    workspace.run(workspace.backup(&source, image)).succeeded();
+    workspace.run(workspace.restore(image)).succeeded();
+    let mut restored = Server::on(&workspace.data_dir());
     restored.configure(PRELOAD);
     restored.kill();
     restored.start();
@@ -178,22 +178,22 @@ fn an_extensions_own_rows_stay_and_the_users_rows_come() {
 }
 
 #[test]
-fn a_superuser_of_another_name_gets_in_with_its_own_password() {
-    let source = Cluster::new();
+fn superuser_with_another_name_keeps_its_password() {
+    let source = Server::new();
     source.psql("postgres", "create role boss superuser login password 'boss pass'; create role member; grant member to boss; create table t as select 1 as a");
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let image = ImageId::new();
-    let mut backup = desk.backup(&source, image);
+    let mut backup = workspace.backup(&source, image);
     if let Work::Backup { source: connection, .. } = &mut backup {
         connection.username = "boss".into();
     }
-    desk.start_as(uuid::Uuid::from_u128(rand::random()), backup, "boss pass").wait().expect(ExitClass::Ok);
-    let mut restore = desk.restore(image);
+    workspace.start_as(uuid::Uuid::from_u128(rand::random()), backup, "boss pass").wait().succeeded();
+    let mut restore = workspace.restore(image);
     if let Work::Restore { superuser, .. } = &mut restore {
         *superuser = "boss".into();
     }
-    desk.start_as(uuid::Uuid::from_u128(rand::random()), restore, "boss pass").wait().expect(ExitClass::Ok);
-    let restored = Cluster::on(&desk.data_dir());
+    workspace.start_as(uuid::Uuid::from_u128(rand::random()), restore, "boss pass").wait().succeeded();
+    let restored = Server::on(&workspace.data_dir());
     assert_same(&source.dumpall(), &restored.dumpall());
     let login = restored
         .client("psql")
@@ -205,43 +205,41 @@ fn a_superuser_of_another_name_gets_in_with_its_own_password() {
 }
 
 #[test]
-fn who_may_not_read_everything_is_told_so_and_who_may_gets_an_image_without_passwords() {
-    let source = Cluster::new();
+fn role_without_read_privileges_is_refused_and_one_with_them_makes_an_image_without_passwords() {
+    let source = Server::new();
     source.psql(
         "postgres",
         "create role limited login password 'limited'; create table t as select generate_series(1, 5) as a",
     );
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let image = ImageId::new();
-    let mut backup = desk.backup(&source, image);
+    let mut backup = workspace.backup(&source, image);
     if let Work::Backup { source: connection, .. } = &mut backup {
         connection.username = "limited".into();
     }
     let run = || uuid::Uuid::from_u128(rand::random());
-    let refused = desk.start_as(run(), backup.clone(), "limited").wait().expect(ExitClass::Configuration);
-    assert!(refused.error().contains("pg_read_all_data"), "{}", refused.error());
+    let refused = workspace.start_as(run(), backup.clone(), "limited").wait();
+    refused.expect_failure(FailureCode::PermissionDenied);
     source.psql("postgres", "grant pg_read_all_data to limited");
-    let made = desk.start_as(run(), backup, "limited").wait().expect(ExitClass::Ok);
-    assert!(made.output.contains("without their passwords"), "{}", made.output);
-    let mut restore = desk.restore(image);
+    workspace.start_as(run(), backup, "limited").wait().succeeded();
+    let mut restore = workspace.restore(image);
     if let Work::Restore { superuser, .. } = &mut restore {
         *superuser = "limited".into();
     }
-    // Its password came without a verifier, so that the one that the platform has is set.
-    desk.start_as(run(), restore, "limited").wait().expect(ExitClass::Ok);
-    let restored = Cluster::on_as(&desk.data_dir(), "limited", "limited");
+    // The image has no verifier for the role: the job's password is set.
+    workspace.start_as(run(), restore, "limited").wait().succeeded();
+    let restored = Server::on_as(&workspace.data_dir(), "limited", "limited");
     assert_eq!(restored.psql("postgres", "select count(*) from t"), "5");
 }
 
 #[test]
-fn a_restore_never_goes_into_a_directory_that_holds_anything() {
-    let source = Cluster::new();
-    let desk = Desk::new();
+fn restore_into_a_directory_that_is_not_empty_is_refused() {
+    let source = Server::new();
+    let workspace = Workspace::new();
     let image = ImageId::new();
-    desk.run(desk.backup(&source, image)).expect(ExitClass::Ok);
-    std::fs::create_dir(desk.data_dir()).expect("made");
-    std::fs::write(desk.data_dir().join("precious"), "x").expect("written");
-    let refused = desk.run(desk.restore(image)).expect(ExitClass::Configuration);
-    assert!(refused.error().contains("not empty"), "{}", refused.error());
-    assert_eq!(std::fs::read_dir(desk.data_dir()).expect("there").count(), 1);
+    workspace.run(workspace.backup(&source, image)).succeeded();
+    std::fs::create_dir(workspace.data_dir()).expect("created");
+    std::fs::write(workspace.data_dir().join("precious"), "x").expect("written");
+    workspace.run(workspace.restore(image)).expect_failure(FailureCode::Refused);
+    assert_eq!(std::fs::read_dir(workspace.data_dir()).expect("exists").count(), 1);
 }

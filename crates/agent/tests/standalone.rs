@@ -1,27 +1,27 @@
-//! The agent by hand: an image becomes a data directory without server, task or database.
+//! The commands for users: an image is restored without a Toygres server.
 
 mod scratch;
 
 use std::process::{Command, Stdio};
 
-use model::{ExitClass, ImageId};
-use scratch::{Cluster, Desk, PASSWORD};
+use model::{ExitClass, FailureCode, ImageId};
+use scratch::{PASSWORD, Server, Workspace};
 
 #[test]
-fn an_image_is_restored_by_hand() {
-    let source = Cluster::new();
+fn image_is_restored_from_the_command_line() {
+    let source = Server::new();
     source.psql("postgres", "create table t as select generate_series(1, 1000) as i");
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let image = ImageId::new();
-    desk.run(desk.backup(&source, image)).expect(ExitClass::Ok);
-    let place = desk.store().join(desk.image(image).prefix);
+    workspace.run(workspace.backup(&source, image)).succeeded();
+    let image_dir = workspace.store().join(workspace.image(image).prefix);
     let restore = |extra: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toygres-agent"));
         command
             .arg("restore")
-            .arg(format!("file://{}", place.display()))
+            .arg(format!("file://{}", image_dir.display()))
             .arg("--data-dir")
-            .arg(desk.data_dir());
+            .arg(workspace.data_dir());
         command
             .args(extra)
             .env_clear()
@@ -32,18 +32,21 @@ fn an_image_is_restored_by_hand() {
     };
 
     let refused = restore(&[]);
-    assert_eq!(refused.status.code(), Some(10));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("--password-file"));
+    assert_eq!(refused.status.code(), Some(ExitClass::from(FailureCode::PasswordMissing).code()));
+    let explanation = FailureCode::PasswordMissing.explanation().expect("an explanation");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains(explanation.cause) && stderr.contains(explanation.fix), "{stderr}");
 
-    let file = desk.dir.path().join("password");
+    let file = workspace.dir.path().join("password");
     std::fs::write(&file, format!("{PASSWORD}\n")).expect("written");
     let done = restore(&["--password-file", file.to_str().expect("text")]);
-    let words = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success(), "{words}");
-    assert!(words.contains("Restored: PostgreSQL") && words.contains("1000 rows"), "{words}");
-    assert!(!words.contains(PASSWORD), "{words}");
-    assert_eq!(Cluster::on(&desk.data_dir()).psql("postgres", "select count(*) from t"), "1000");
+    let output =
+        format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{output}");
+    assert!(output.contains("1000 rows"), "{output}");
+    assert!(!output.contains(PASSWORD), "{output}");
+    assert_eq!(Server::on(&workspace.data_dir()).psql("postgres", "select count(*) from t"), "1000");
 
     let again = restore(&["--password-file", file.to_str().expect("text")]);
-    assert_eq!(again.status.code(), Some(10), "a data directory that holds anything is left alone");
+    assert_eq!(again.status.code(), Some(10), "a data directory that is not empty is refused");
 }

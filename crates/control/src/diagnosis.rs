@@ -30,15 +30,25 @@ fn diagnosis(failure: &Failure, consequence: &str) -> Option<Diagnosis> {
 
 fn consequence(workflow: WorkflowName, state: RunState, waits: bool) -> &'static str {
     match (state, workflow) {
-        (RunState::Running, _) if waits => "The run continues automatically when this is resolved before the step's deadline.",
+        (RunState::Running, _) if waits => {
+            "The run continues automatically when this is resolved before the step's deadline."
+        }
         (RunState::Running, _) => "The step will be retried. After the last attempt the run rolls back.",
         (RunState::Undoing, _) => "The run is rolling back.",
         (RunState::Stuck, _) => "The rollback is incomplete. The run still holds its locks.",
-        (_, WorkflowName::CreateImage) => "No image was created. The source was only read, and earlier images are unchanged.",
-        (_, WorkflowName::RestoreImage) => "No instance was created, and everything that the run created was removed. The image is unchanged.",
-        (_, WorkflowName::CreateInstance) => "No instance was created, and everything that the run created was removed.",
+        (_, WorkflowName::CreateImage) => {
+            "No image was created. The source was only read, and earlier images are unchanged."
+        }
+        (_, WorkflowName::RestoreImage) => {
+            "No instance was created, and everything that the run created was removed. The image is unchanged."
+        }
+        (_, WorkflowName::CreateInstance) => {
+            "No instance was created, and everything that the run created was removed."
+        }
         (_, WorkflowName::VerifyImage) => "Do not rely on the image until a verification succeeds.",
-        (_, WorkflowName::DeleteImage | WorkflowName::DeleteInstance) => "The deletion is incomplete and can be repeated.",
+        (_, WorkflowName::DeleteImage | WorkflowName::DeleteInstance) => {
+            "The deletion is incomplete and can be repeated."
+        }
         (
             _,
             WorkflowName::StartInstance

@@ -67,7 +67,7 @@ impl Error {
         }
     }
 
-    /// The failure as it is stored with an instance, an image or a run.
+    /// The failure that is stored with an instance, an image or a run.
     #[must_use]
     pub fn failure(&self) -> Failure {
         let code = match self {

@@ -2,7 +2,10 @@
 
 use model::image::Manifest;
 use model::page::Page;
-use model::{Failure, Image, ImageDetail, ImageId, ImageKind, ImageStatus, ImageType, InstanceId, RunId, RunState, StoreId};
+use model::{
+    Failure, Image, ImageDetail, ImageId, ImageKind, ImageStatus, ImageType, InstanceId, RunId, RunState,
+    StoreId,
+};
 
 use crate::error::{Error, Result};
 use crate::locks::image_key;

@@ -4,7 +4,8 @@ pub(crate) mod access;
 mod history;
 
 use model::{
-    Failure, Health, ImageId, ImageType, Instance, InstanceId, InstanceStatus, Origin, PlatformId, RunId, TlsMode,
+    Failure, Health, ImageId, ImageType, Instance, InstanceId, InstanceStatus, Origin, PlatformId, RunId,
+    TlsMode,
 };
 use platform::Installation;
 use sqlx::PgPool;
@@ -72,8 +73,9 @@ struct InstanceColumns {
 impl From<InstanceColumns> for Instance {
     fn from(row: InstanceColumns) -> Self {
         let code = row.health_code;
-        let health_detail =
-            row.health_detail.map(|detail| Failure::from_columns(code.as_deref(), row.health_subject, detail));
+        let health_detail = row
+            .health_detail
+            .map(|detail| Failure::from_columns(code.as_deref(), row.health_subject, detail));
         Self {
             id: row.id,
             name: row.name,

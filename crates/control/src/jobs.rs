@@ -133,7 +133,10 @@ fn secrets(password: Option<Secret>, opening: Option<&Opening>) -> BTreeMap<Stri
 }
 
 /// The outcome of an ended job: its own result counts; where it left none, what the platform reports.
-fn outcome_of(result: Option<AgentResult>, reported: Option<Failure>) -> std::result::Result<Outcome, Failure> {
+fn outcome_of(
+    result: Option<AgentResult>,
+    reported: Option<Failure>,
+) -> std::result::Result<Outcome, Failure> {
     let Some(result) = result else {
         let unknown = || Failure::new(FailureCode::JobWithoutResult, "the job left no result");
         return Err(reported.unwrap_or_else(unknown));
@@ -142,15 +145,16 @@ fn outcome_of(result: Option<AgentResult>, reported: Option<Failure>) -> std::re
         (None, Some(outcome)) => Ok(outcome),
         (None, None) => Err(Failure::new(FailureCode::Internal, "the job succeeded without an outcome")),
         // A run does not ask for the result of a job that it cancels itself: something else stopped this one.
-        (Some(failure), _) if failure.code == FailureCode::Cancelled => {
-            Err(reported.unwrap_or_else(|| Failure::new(FailureCode::JobKilled, "the job was stopped by SIGTERM")))
-        }
+        (Some(failure), _) if failure.code == FailureCode::Cancelled => Err(reported
+            .unwrap_or_else(|| Failure::new(FailureCode::JobKilled, "the job was stopped by SIGTERM"))),
         (Some(failure), _) => Err(failure),
     }
 }
 
 /// Stops the jobs of all attempts of this step and removes what they left on the platform.
-pub(crate) async fn undo<W: Workflow<Services = Services>>(cx: &StepContext<W>) -> std::result::Result<(), workflow::Failure> {
+pub(crate) async fn undo<W: Workflow<Services = Services>>(
+    cx: &StepContext<W>,
+) -> std::result::Result<(), workflow::Failure> {
     for attempt in 1..=cx.attempt {
         let name = job_name(cx.run.0, cx.step, attempt);
         let platform = cx.services.platform();

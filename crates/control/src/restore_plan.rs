@@ -1,12 +1,14 @@
 //! The check before a restore: what it would do, and what prevents it. It changes nothing.
 
 mod capacity;
+mod finding;
 mod requirements;
 
 use model::restore::{Check, CheckSubject, RestorePlan, Verdict};
 use model::{ImageDetail, ImageId, ImageStatus, Name};
 use platform::{Installation, Platform};
 
+use self::finding::found;
 use crate::error::Result;
 use crate::images;
 use crate::services::Services;
@@ -74,10 +76,6 @@ fn best(installed: &[Installation], major: i32) -> Option<&Installation> {
     installed.iter().filter(|installed| installed.major >= major).min_by_key(|installed| installed.major)
 }
 
-fn found(subject: CheckSubject, verdict: Verdict, found: impl Into<String>, fix: Option<String>) -> Check {
-    Check { subject, verdict, found: found.into(), fix }
-}
-
 fn check_image(image: &model::Image) -> Check {
     let subject = CheckSubject::Image;
     match (image.status, image.proven_at, image.verified_at) {
@@ -91,7 +89,9 @@ fn check_image(image: &model::Image) -> Check {
             subject,
             Verdict::Warn,
             "The image was never verified.",
-            Some("The restore reads and checks every byte. To know before, verify the image first.".to_owned()),
+            Some(
+                "The restore reads and checks every byte. To know before, verify the image first.".to_owned(),
+            ),
         ),
         (status, ..) => found(
             subject,
@@ -138,7 +138,8 @@ fn choose_version(
     };
     let available = match chosen {
         Some(chosen) if chosen < source => {
-            let reason = format!("An image of PostgreSQL {source} cannot be restored into PostgreSQL {chosen}.");
+            let reason =
+                format!("An image of PostgreSQL {source} cannot be restored into PostgreSQL {chosen}.");
             let fix = format!("Choose PostgreSQL {source} or a newer version.");
             return (found(subject, Verdict::Fail, reason, Some(fix)), None);
         }
@@ -155,9 +156,15 @@ fn choose_version(
         Some(version) => found(
             subject,
             Verdict::Warn,
-            format!("The source is PostgreSQL {source}. The instance will be PostgreSQL {}.", version.version),
+            format!(
+                "The source is PostgreSQL {source}. The instance will be PostgreSQL {}.",
+                version.version
+            ),
             chosen.is_none().then(|| {
-                format!("To keep the source's version, make it available. {}", platform.install_hint(Some(source)))
+                format!(
+                    "To keep the source's version, make it available. {}",
+                    platform.install_hint(Some(source))
+                )
             }),
         ),
         None => {

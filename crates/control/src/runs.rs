@@ -5,8 +5,8 @@ pub(crate) mod start;
 use model::page::Page;
 use model::run::{Progress, Receipt, RunDetail, step_title};
 use model::{
-    Failure, ImageId, InstanceId, LogFilter, LogLine, LogPage, LogStretch, Run, RunId, RunState, StepRow, StepState,
-    WorkflowName,
+    Failure, ImageId, InstanceId, LogFilter, LogLine, LogPage, LogStretch, Run, RunId, RunState, StepRow,
+    StepState, WorkflowName,
 };
 use serde_json::Value;
 
@@ -182,7 +182,9 @@ pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
     let (mut step_rows, receipt) = steps(services, &run).await?;
     if let Some(step) = step_rows.iter_mut().find(|step| step.position == at) {
         match step.state {
-            StepState::Running | StepState::Waiting => step.waits_for = waits_for(services, id, &step.name).await?,
+            StepState::Running | StepState::Waiting => {
+                step.waits_for = waits_for(services, id, &step.name).await?
+            }
             _ => {}
         }
         step.due_at = due_at.filter(|_| step.state != StepState::Running);
@@ -199,7 +201,8 @@ pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
 /// waits for, or the newest failed attempt.
 fn diagnosis_of(run: &Run, steps: &[StepRow]) -> Option<model::run::Diagnosis> {
     let waits_for = steps.iter().find_map(|step| step.waits_for.as_ref());
-    let stuck = steps.iter().find(|step| step.state == StepState::Stuck).and_then(|step| step.undo_error.as_ref());
+    let stuck =
+        steps.iter().find(|step| step.state == StepState::Stuck).and_then(|step| step.undo_error.as_ref());
     let first = steps.iter().find_map(|step| step.first_error.as_ref());
     let newest = steps.iter().find_map(|step| step.error.as_ref());
     let failure = stuck.or_else(|| run.error.as_ref().map(|error| first.unwrap_or(error)));
@@ -237,7 +240,10 @@ async fn steps(services: &Services, run: &Run) -> Result<(Vec<StepRow>, Option<R
             attempts: step.attempts,
             deadline: step.deadline,
             due_at: None,
-            first_error: step.first_failure.map(|first| first.0).filter(|first| Some(first) != error.as_ref()),
+            first_error: step
+                .first_failure
+                .map(|first| first.0)
+                .filter(|first| Some(first) != error.as_ref()),
             error,
             waits_for: None,
             progress: progress(step.progress),

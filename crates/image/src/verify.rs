@@ -15,9 +15,9 @@ const NAMED: usize = 5;
 /// What a verification has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Objects.
+    /// The number of verified objects.
     pub objects: u64,
-    /// Bytes.
+    /// The number of verified bytes.
     pub bytes: u64,
 }
 

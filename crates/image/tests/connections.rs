@@ -20,14 +20,14 @@ async fn failure_at(endpoint: &str, more: &[(&str, &str)]) -> Failure {
 }
 
 #[tokio::test]
-async fn endpoint_that_does_not_resolve() {
+async fn unresolved_endpoint_is_reported() {
     let failure = failure_at("http://nowhere.invalid", &[]).await;
     assert_eq!(failure.code, FailureCode::StoreNameNotResolved, "{failure}");
     assert_eq!(failure.subject.as_deref(), Some("nowhere.invalid"));
 }
 
 #[tokio::test]
-async fn port_without_a_server() {
+async fn refused_connection_is_reported() {
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
     let failure = failure_at(&format!("http://127.0.0.1:{port}"), &[]).await;
@@ -36,7 +36,7 @@ async fn port_without_a_server() {
 }
 
 #[tokio::test]
-async fn certificate_of_an_unknown_authority() {
+async fn untrusted_certificate_is_reported() {
     let files = TestServers::new();
     let port = tls::serve_tls("127.0.0.1", &files.path("tls.pem"), &files.path("tls.key"));
     let failure = failure_at(&format!("https://127.0.0.1:{port}"), &[]).await;
@@ -46,7 +46,7 @@ async fn certificate_of_an_unknown_authority() {
 }
 
 #[tokio::test]
-async fn certificate_for_another_host() {
+async fn certificate_for_another_host_is_reported() {
     let files = TestServers::new();
     // The certificate is for 127.0.0.1 and localhost.
     let port = tls::serve_tls("127.0.0.2", &files.path("tls.pem"), &files.path("tls.key"));
@@ -56,7 +56,7 @@ async fn certificate_for_another_host() {
 }
 
 #[tokio::test]
-async fn servers_that_are_no_object_store() {
+async fn answer_of_another_server_is_reported() {
     let ssh = tls::serve_text("SSH-2.0-OpenSSH_9.2p1\r\n");
     for scheme in ["http", "https"] {
         let failure = failure_at(&format!("{scheme}://127.0.0.1:{ssh}"), &[]).await;

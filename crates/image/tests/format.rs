@@ -16,7 +16,7 @@ async fn image_round_trips() {
     assert_eq!((&image.manifest, &image.manifest_sha256), (&written.manifest, &written.sha256));
     assert_eq!(image.read("0/schema.dump").await.expect("read"), written.schema);
     assert_eq!(image.index(0).await.expect("read"), written.index);
-    let verified = image.verify(|_| {}).await.expect("whole");
+    let verified = image.verify(|_| {}).await.expect("undamaged");
     assert_eq!(verified.bytes, written.manifest.stored_bytes());
     assert_eq!(verified.objects, written.manifest.objects.len() as u64);
     assert!(image.has("0/rows-0-1.zst"), "one table needs more than one object");
@@ -26,7 +26,7 @@ async fn image_round_trips() {
         written.tables.keys().map(|name| (name.clone(), Vec::new())).collect();
     for object in image.manifest.objects.iter().filter(|object| object.format == "copy-text") {
         let mut rows = image.rows(&object.key).await.expect("begun");
-        while let Some(frame) = rows.frame().await.expect("whole") {
+        while let Some(frame) = rows.frame().await.expect("undamaged") {
             let inside = |line: &&image::TableLine| {
                 line.object.as_deref() == Some(&object.key)
                     && (line.offset..line.offset + line.length).contains(&frame.offset)

@@ -1,6 +1,6 @@
 //! Stores on a file system that is full or mounted read-only. The tests mount a tmpfs, for which they need root.
 
-#[expect(dead_code, reason = "these tests write no whole image")]
+#[expect(dead_code, reason = "these tests use only a part of the fixture")]
 mod scratch;
 
 use std::process::Command;

@@ -21,14 +21,14 @@ async fn probe_failure(url: &str, options: &StoreOptions) -> Failure {
 }
 
 /// Writes an image, verifies it, fails to write it again, and deletes it.
-async fn whole_image(url: &str, options: &StoreOptions) {
+async fn round_trip(url: &str, options: &StoreOptions) {
     let store = Store::open(url, options).expect("opened");
     store.probe().await.expect("usable");
     let written = TestImage::write(&store, &mut random()).await;
     let image = ImageReader::open(store.clone(), &written.prefix).await.expect("an image");
     assert_eq!((&image.manifest, &image.manifest_sha256), (&written.manifest, &written.sha256));
     assert_eq!(image.read("0/schema.dump").await.expect("read"), written.schema);
-    let verified = image.verify(|_| {}).await.expect("whole");
+    let verified = image.verify(|_| {}).await.expect("undamaged");
     assert_eq!(verified.bytes, written.manifest.stored_bytes());
 
     let again = ImageWriter::new(store.clone(), written.prefix.as_str(), written.image);
@@ -70,14 +70,14 @@ async fn azure_image_round_trips_by_key_sas_and_identity() {
     let servers = TestServers::new();
     let (plain, tls, tokens) =
         (servers.azurite(false).await, servers.azurite(true).await, servers.token_endpoint(3600));
-    let url = format!("az://{ACCOUNT}/images/below/here");
+    let url = format!("az://{ACCOUNT}/images/a/prefix");
     let endpoint = plain.url(false);
-    whole_image(&url, &options(&[("endpoint", &endpoint), ("account_key", KEY)])).await;
+    round_trip(&url, &options(&[("endpoint", &endpoint), ("account_key", KEY)])).await;
     let signed =
         options(&[("endpoint", &endpoint), ("sas_token", &sas("rcwdl")), ("credential_type", "sas_token")]);
-    whole_image(&format!("az://{ACCOUNT}/images"), &signed).await;
+    round_trip(&format!("az://{ACCOUNT}/images"), &signed).await;
     servers.write_token(SUBJECT, "first", 600);
-    whole_image(&url, &servers.identity(&tls, &tokens)).await;
+    round_trip(&url, &servers.identity(&tls, &tokens)).await;
     assert!(tokens.lines().iter().any(|line| line.contains(SUBJECT)), "{:?}", tokens.lines());
 }
 
@@ -89,9 +89,9 @@ async fn s3_image_round_trips_by_keys_and_web_identity() {
     let keys = [("access_key_id", "AKIA1"), ("secret_access_key", "canary"), ("region", "eu-central-1")];
     let endpoint = moto.url(false);
     let keys = options(&[&keys[..], &[("endpoint", &*endpoint)]].concat());
-    whole_image("s3://images/below/here", &keys).await;
+    round_trip("s3://images/a/prefix", &keys).await;
     servers.write_token(SUBJECT, "first", 600);
-    whole_image("s3://images", &servers.role(&moto, &tokens)).await;
+    round_trip("s3://images", &servers.role(&moto, &tokens)).await;
     assert!(tokens.lines().iter().any(|line| line.contains(r#""exchange":"sts","code":"ok""#)));
 
     let failure = probe_failure("s3://missing-bucket", &keys).await;

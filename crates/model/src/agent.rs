@@ -177,7 +177,7 @@ impl AgentResult {
     }
 }
 
-/// A result as it is read: agents of earlier versions report a class and a sentence instead of a failure.
+/// The JSON of a result. Agents of earlier versions report a class and a sentence instead of a failure.
 #[derive(Deserialize)]
 struct WireResult {
     #[serde(default)]

@@ -297,12 +297,13 @@ impl Failure {
         Self { code, subject, detail }
     }
 
-    /// What happened, as one sentence for a list: the cause, without the raw text. The detail if the code explains nothing.
+    /// What happened, for a list: the subject and the cause, without the raw text. The raw text if the code explains nothing.
     #[must_use]
     pub fn message(&self) -> String {
-        match self.code.explanation() {
-            Some(explanation) => explanation.cause.to_owned(),
-            None => self.to_string(),
+        match (self.code.explanation(), &self.subject) {
+            (Some(explanation), Some(subject)) => format!("{subject}: {}", explanation.cause),
+            (Some(explanation), None) => explanation.cause.to_owned(),
+            (None, _) => self.to_string(),
         }
     }
 }
@@ -321,7 +322,7 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// How a failure looks in JSON.
+/// The JSON form of a failure.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(as = Failure))]

@@ -55,6 +55,12 @@ text_enum! {
 }
 
 impl RunState {
+    /// Whether the engine works on the run; a stuck run waits for a user.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Running | Self::Undoing)
+    }
+
     /// Whether the run has ended: succeeded, failed or cancelled.
     #[must_use]
     pub fn has_ended(self) -> bool {

@@ -116,7 +116,7 @@ impl Failure {
         self.after
     }
 
-    /// The failure as it is stored in JSON columns: `{code, subject, detail}`.
+    /// The value of a JSON column: `{code, subject, detail}`.
     pub(crate) fn to_json(&self) -> Value {
         json!({ "code": self.code, "subject": self.subject, "detail": self.detail })
     }

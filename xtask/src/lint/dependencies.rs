@@ -1,4 +1,4 @@
-//! The crates' dependencies, by cargo-shear and cargo-deny.
+//! The crates' dependencies, by cargo-machete and cargo-deny.
 
 use std::process::Command;
 
@@ -6,10 +6,10 @@ use crate::command;
 use crate::tools::Tool;
 
 /// # Errors
-/// A crate declares a dependency that its code does not use, or no module declares a source file.
+/// A crate declares a dependency that its code does not use.
 pub(super) fn unused() -> anyhow::Result<()> {
-    let shear = Tool::CargoShear.install()?;
-    command::run(Command::new(shear).args(["shear", "--locked", "--deny-warnings"]))
+    let machete = Tool::CargoMachete.install()?;
+    command::run(&mut Command::new(machete))
 }
 
 /// Checks licences, sources and bans, and the advisories if their database can be fetched. Returns what was left out.

@@ -33,7 +33,7 @@ pub(crate) enum Check {
     Scripts,
     /// The types of the stories in `end2end`, by TypeScript.
     Types,
-    /// Unused dependencies and files that no module declares, by cargo-shear.
+    /// Unused dependencies, by cargo-machete.
     Unused,
     /// Licences, sources, bans and advisories of dependencies, by cargo-deny.
     Licences,

@@ -1,4 +1,4 @@
-//! Words that are banned in code and documents, because a plain technical one says the same (docs/STYLE.md).
+//! Words that are banned in code and documents because a plain technical word says the same (docs/STYLE.md).
 //!
 //! Case does not count, and `_` separates words, so names of tests and functions are read too. A phrase may continue on the next
 //! line of a comment. A line with the marker exempts itself and the lines up to the next empty one, for text that quotes the words.

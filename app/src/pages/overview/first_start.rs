@@ -16,7 +16,7 @@ use crate::format;
 pub(super) fn FirstStart(page: OverviewPage, role: Role) -> impl IntoView {
     let free = page.overview.store_free_bytes.and_then(|free| u64::try_from(free).ok());
     let can_add = role >= Role::Operator;
-    let active: Vec<_> = page.overview.running.iter().filter(|run| super::is_active(run)).cloned().collect();
+    let active: Vec<_> = page.overview.running.iter().filter(|run| run.state.is_active()).cloned().collect();
     view! {
         <leptos_meta::Title text="Overview"/>
         <div class="onboarding">

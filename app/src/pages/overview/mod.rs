@@ -64,7 +64,7 @@ pub fn OverviewView(
 fn Fleet(overview: Data, role: Role) -> impl IntoView {
     let items = attention_items(&overview);
     let summary = Summary::new(&overview, items.len(), untrack(|| use_clock().now()));
-    let active: Vec<Run> = overview.running.iter().filter(|run| is_active(run)).cloned().collect();
+    let active: Vec<Run> = overview.running.iter().filter(|run| run.state.is_active()).cloned().collect();
     let ended = overview.ended.clone();
     let can_restore = overview.counts.images > 0;
     view! {
@@ -86,11 +86,6 @@ fn Fleet(overview: Data, role: Role) -> impl IntoView {
         </div>
     }
     .into_any()
-}
-
-/// Whether a run makes progress; a stuck run does not.
-fn is_active(run: &Run) -> bool {
-    matches!(run.state, RunState::Running | RunState::Undoing)
 }
 
 fn active_label(runs: &[Run]) -> String {

@@ -88,6 +88,8 @@ impl Remark {
 pub(super) struct Summary {
     /// The verdict, or how many items need attention; empty if the counts say everything.
     pub(super) sentence: String,
+    /// How many items need attention.
+    attention: usize,
     /// How many instances have each remark; empty if all are healthy and protected.
     pub(super) counts: Vec<(Remark, usize)>,
 }
@@ -106,13 +108,13 @@ impl Summary {
             (1, ..) => "1 item needs attention.".to_owned(),
             (count, ..) => format!("{count} items need attention."),
         };
-        Self { sentence, counts: if all_protected { Vec::new() } else { counts } }
+        Self { sentence, attention, counts: if all_protected { Vec::new() } else { counts } }
     }
 
     /// The badge beside the title; none while the instances are neither all protected nor a problem.
     pub(super) fn style(&self) -> Option<StatusStyle> {
         let is_problem = self.counts.iter().any(|(remark, _)| remark.is_problem());
-        match (self.sentence.contains("attention") || is_problem, self.counts.is_empty()) {
+        match (self.attention > 0 || is_problem, self.counts.is_empty()) {
             (true, _) => Some(StatusStyle::new("warn", "s-warn", "needs attention")),
             (false, true) => Some(StatusStyle::new("ok", "s-ok", "protected")),
             (false, false) => None,

@@ -27,8 +27,7 @@ pub(super) async fn verify(context: &RestoreContext<'_>, server: &mut ScratchSer
     if can_log_in(server, superuser, password).await? {
         return Ok(());
     }
-    let detail =
-        "the restored server rejects the password that was set; the role may have an expired password";
+    let detail = "the restored server rejects the password that was set";
     Err(Failure::new(FailureCode::PasswordRejected, detail).on(superuser).into())
 }
 

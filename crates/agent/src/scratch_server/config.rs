@@ -62,7 +62,7 @@ impl ScratchConfig {
         let mut set = |name: &str, value: String| all.push((name.to_owned(), value));
         set("unix_socket_directories", self.work_dir.display().to_string());
         set("max_connections", (self.connections + 20).to_string());
-        // The same for both purposes: a server refuses to start with another level than the WAL was written with.
+        // The same level for both purposes: content is loaded with as little WAL as possible.
         set("wal_level", "minimal".to_owned());
         if purpose == Purpose::Load {
             for (name, value) in [

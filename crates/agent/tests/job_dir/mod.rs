@@ -1,24 +1,24 @@
-//! Job directories as the platform makes them, for the tests. It knows no test.
+//! Job directories for the tests, as the platform creates them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use model::agent::{MAX_RESULT, SECRET_PASSWORD};
-use model::{AgentEvent, AgentResult, AgentTask, Connection, Location, TlsMode, Work};
+use model::{AgentEvent, AgentResult, AgentTask, Connection, Failure, Location, TlsMode, Work};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_toygres-agent");
 
-/// A job directory as the platform makes it, and a store.
+/// A job directory with a store.
 pub(crate) struct JobDir(tempfile::TempDir);
 
 impl JobDir {
     pub(crate) fn new(work: Work, password: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        std::fs::create_dir(dir.path().join("secrets")).expect("made");
-        std::fs::create_dir(dir.path().join("store")).expect("made");
+        std::fs::create_dir(dir.path().join("secrets")).expect("created");
+        std::fs::create_dir(dir.path().join("store")).expect("created");
         std::fs::write(dir.path().join("secrets").join(SECRET_PASSWORD), password).expect("written");
         let log = Some(Location { store: url(&dir.path().join("store")), prefix: "images/a/1".into() });
         let task =
@@ -50,7 +50,7 @@ impl JobDir {
         self.command().stdout(events).spawn().expect("started")
     }
 
-    /// Starts it and waits for its end.
+    /// Executes the job and returns the exit code.
     pub(crate) fn run(&self) -> i32 {
         self.start().wait().expect("ended").code().expect("a code")
     }
@@ -62,10 +62,15 @@ impl JobDir {
     pub(crate) fn result(&self) -> AgentResult {
         let bytes = std::fs::read(self.path("result.json")).expect("a result");
         assert!(bytes.len() <= MAX_RESULT, "{}", bytes.len());
-        serde_json::from_slice(&bytes).expect("whole")
+        serde_json::from_slice(&bytes).expect("valid")
     }
 
-    /// The events of all segments of the log, in the order of their numbers.
+    /// The failure that ended the job.
+    pub(crate) fn failure(&self) -> Failure {
+        self.result().failure.expect("a failure")
+    }
+
+    /// The events of all segments of the log, in order.
     pub(crate) fn segments(&self) -> Vec<AgentEvent> {
         let mut text = String::new();
         for k in 0.. {
@@ -77,7 +82,7 @@ impl JobDir {
         unreachable!("numbers do not end")
     }
 
-    /// All bytes that the job left anywhere in its directory, its task and secrets aside.
+    /// The content of all files in the directory without the task and the secrets.
     pub(crate) fn everything(&self) -> String {
         let (mut all, mut todo) = (String::new(), vec![self.0.path().to_owned()]);
         while let Some(dir) = todo.pop() {
@@ -108,7 +113,7 @@ pub(crate) fn url(path: &Path) -> String {
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
-        assert!(Instant::now() < deadline, "never: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -127,11 +132,11 @@ pub(crate) fn probe(target: Connection, dns_seconds: u64) -> Work {
     Work::Probe { target, dns_seconds }
 }
 
-/// A job that goes on until it is stopped: names below .invalid never resolve.
+/// A job that runs until it is stopped: names below .invalid never resolve.
 pub(crate) fn endless() -> Work {
     probe(to("nowhere.invalid", 5432), 3600)
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).expect("there");
+    kill_process(Pid::from_child(child), signal).expect("exists");
 }

@@ -162,7 +162,9 @@ fn field_of(error: Error, given: &PasswordSource) -> Error {
         },
         FailureCode::SecretUnreadable => "secret_ref",
         FailureCode::DatabaseMissing => "database",
-        FailureCode::TlsUnsupported | FailureCode::CertificateUntrusted | FailureCode::CertificateInvalid => "tls",
+        FailureCode::TlsUnsupported | FailureCode::CertificateUntrusted | FailureCode::CertificateInvalid => {
+            "tls"
+        }
         FailureCode::ConnectionNotAdmitted | FailureCode::PermissionDenied => "username",
         FailureCode::ConnectionRefused | FailureCode::NotPostgres => "port",
         _ => "host",

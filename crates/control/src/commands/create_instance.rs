@@ -12,7 +12,7 @@ use crate::instances::versions;
 use crate::restore_plan::{self, Target};
 use crate::secrets::Kind;
 use crate::services::Services;
-use crate::users::{require_role, random_password};
+use crate::users::{random_password, require_role};
 use crate::volumes;
 use crate::workflows::{CreateInstance, RestoreImage};
 
@@ -23,7 +23,11 @@ const SUPERUSER: &str = "postgres";
 ///
 /// # Errors
 /// The role does not allow it, a field is invalid, the restore check fails, or the name is in use.
-pub async fn create_instance(services: &Services, actor: &Actor, new: NewInstance) -> Result<Started<InstanceId>> {
+pub async fn create_instance(
+    services: &Services,
+    actor: &Actor,
+    new: NewInstance,
+) -> Result<Started<InstanceId>> {
     create_again(services, actor, new, None).await
 }
 
@@ -183,14 +187,22 @@ async fn restore(
         .fetch_one(services.db())
         .await?;
     let preload = detail.manifest.map(|manifest| manifest.source.preload).unwrap_or_default();
-    let major = plan.major.ok_or_else(|| Error::Conflict("The image does not contain the version of its source.".to_owned()))?;
+    let major = plan
+        .major
+        .ok_or_else(|| Error::Conflict("The image does not contain the version of its source.".to_owned()))?;
     let reserved = Reservation {
         name: &name,
         image_type: detail.image.image_type,
         major,
         username: &source.username,
         trust_loopback: source.trust_loopback || new.trust_loopback.unwrap_or(false),
-        preload: restore_plan::offered(&**services.platform(), &installed, detail.image.image_type, major, preload),
+        preload: restore_plan::offered(
+            &**services.platform(),
+            &installed,
+            detail.image.image_type,
+            major,
+            preload,
+        ),
         volume_bytes: plan.volume_bytes,
         data_bytes: plan.bytes,
         source_image: Some(image),

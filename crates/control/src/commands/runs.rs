@@ -36,7 +36,9 @@ pub async fn retry_run(services: &Services, actor: &Actor, id: RunId) -> Result<
         match row.state {
             RunState::Stuck => {
                 let retried = workflow::retry(services.db(), workflow::RunId(id.0)).await;
-                retried.map(|()| id).map_err(|error| refused(id, error, "Only a stuck rollback can be retried."))
+                retried
+                    .map(|()| id)
+                    .map_err(|error| refused(id, error, "Only a stuck rollback can be retried."))
             }
             RunState::Failed | RunState::Cancelled => repeat(services, actor, &row).await,
             state => Err(Error::Conflict(format!(
@@ -88,7 +90,9 @@ pub async fn accept_run(services: &Services, actor: &Actor, id: RunId) -> Result
     audit::audited(services.db(), actor, "run.accept", &id.to_string(), |()| Some(id), async {
         require_role(actor, Role::Operator)?;
         let accepted = workflow::accept(services.db(), workflow::RunId(id.0)).await;
-        accepted.map_err(|error| refused(id, error, "Only the failed step of a stuck run can be marked as undone."))
+        accepted.map_err(|error| {
+            refused(id, error, "Only the failed step of a stuck run can be marked as undone.")
+        })
     })
     .await
 }

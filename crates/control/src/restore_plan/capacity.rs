@@ -3,7 +3,7 @@
 use model::restore::{Check, CheckSubject, Verdict};
 use platform::Platform;
 
-use super::found;
+use super::finding::found;
 use crate::error::Result;
 use crate::volumes::{comfortable, format_gib, suggested};
 
@@ -15,12 +15,19 @@ pub(super) async fn disk(platform: &dyn Platform, data: i64) -> Result<Check> {
             CheckSubject::Disk,
             Verdict::Fail,
             format!("The instance needs about {}. Free space: {}.", format_bytes(needed), format_bytes(free)),
-            Some("Free space on the disk, or delete instances and images that are no longer needed.".to_owned()),
+            Some(
+                "Free space on the disk, or delete instances and images that are no longer needed."
+                    .to_owned(),
+            ),
         ),
         Some(free) if free < needed * 2 => found(
             CheckSubject::Disk,
             Verdict::Warn,
-            format!("The instance needs about {} of {} free space.", format_bytes(needed), format_bytes(free)),
+            format!(
+                "The instance needs about {} of {} free space.",
+                format_bytes(needed),
+                format_bytes(free)
+            ),
             None,
         ),
         Some(free) => found(
@@ -49,7 +56,12 @@ pub(super) fn volume(data: i64, volume: i64) -> Check {
         );
         return found(CheckSubject::Volume, Verdict::Warn, sentence, Some(fix));
     }
-    found(CheckSubject::Volume, Verdict::Ok, format!("A volume of {} is sufficient for {data_size} of data.", format_gib(volume)), None)
+    found(
+        CheckSubject::Volume,
+        Verdict::Ok,
+        format!("A volume of {} is sufficient for {data_size} of data.", format_gib(volume)),
+        None,
+    )
 }
 
 /// Warns that an instance with a name in public DNS is reachable from the internet.

@@ -4,7 +4,7 @@ use model::restore::{Check, CheckSubject, Verdict};
 use model::{ImageType, Manifest, PlatformKind, workers};
 use platform::{Installation, Platform};
 
-use super::found;
+use super::finding::found;
 
 /// Libraries that are part of PostgreSQL.
 const BUILT_IN: [&str; 5] =
@@ -36,8 +36,11 @@ pub(super) fn extensions(platform: &dyn Platform, manifest: &Manifest, installed
             )),
         );
     };
-    let missing: Vec<&str> =
-        required.iter().copied().filter(|name| !available.iter().any(|available| available == name)).collect();
+    let missing: Vec<&str> = required
+        .iter()
+        .copied()
+        .filter(|name| !available.iter().any(|available| available == name))
+        .collect();
     if missing.is_empty() {
         let reason = format!("All {} extensions of the image are available.", required.len());
         return found(subject, Verdict::Ok, reason, None);
@@ -95,7 +98,7 @@ pub(super) fn image_type(platform: &dyn Platform, image_type: ImageType, major: 
     Some(found(CheckSubject::ImageType, Verdict::Fail, reason, None))
 }
 
-/// Whether a library can be preloaded, as far as it is known: by the extension of the same name.
+/// Whether a library can be preloaded, judged by the extension of the same name.
 pub(crate) fn is_offered(installed: &Installation, library: &str) -> bool {
     BUILT_IN.contains(&library)
         || installed.extensions.as_ref().is_none_or(|known| known.iter().any(|known| known == library))

@@ -6,13 +6,13 @@ use model::agent::{Connection, Location, Outcome, Work};
 use model::{FailureCode, ImageId, InstanceId, InstanceStatus, Manifest, WorkflowName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
+use workflow::{Failure, Lock, Retry, Step, StepContext, StepOutcome, Steps, Workflow};
 
-use crate::locks::image_key;
 use crate::error::Error;
 use crate::instances::{self, access};
-use crate::locks::instance_key;
 use crate::jobs::{self, JobRequest};
+use crate::locks::image_key;
+use crate::locks::instance_key;
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
 use crate::stores;
@@ -70,11 +70,14 @@ impl Step for CreateImageRecord {
     type Output = ImageRecord;
 
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<ImageRecord>, Failure> {
-        let instance =
-            instances::by_id(cx.services.db(), cx.input.instance).await?;
+        let instance = instances::by_id(cx.services.db(), cx.input.instance).await?;
         let password = access::password(&cx.services, &instance).await?;
         let mut tx = cx.fenced().await?;
-        cx.services.keys().keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password).await.map_err(Error::from)?;
+        cx.services
+            .keys()
+            .keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password)
+            .await
+            .map_err(Error::from)?;
         let row = sqlx::query!(
             "update toygres.image i set version = $2, major = $3, image_type = $4
              from toygres.store s where i.id = $1 and s.id = i.store returning s.url, i.username, i.selection",
@@ -86,7 +89,11 @@ impl Step for CreateImageRecord {
         .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(StepOutcome::Done(ImageRecord { store: row.url, username: row.username, databases: row.selection }))
+        Ok(StepOutcome::Done(ImageRecord {
+            store: row.url,
+            username: row.username,
+            databases: row.selection,
+        }))
     }
 
     async fn undo(cx: &StepContext<CreateImage>) -> Result<(), Failure> {
@@ -118,8 +125,7 @@ impl Step for GetInstanceByK8sName {
     type Output = Connection;
 
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<Connection>, Failure> {
-        let instance =
-            instances::by_id(cx.services.db(), cx.input.instance).await?;
+        let instance = instances::by_id(cx.services.db(), cx.input.instance).await?;
         if instance.status != InstanceStatus::Running {
             let detail = format!("instance {} is {}", instance.name, instance.status);
             return Err(Failure::fatal(FailureCode::Refused.as_str(), detail));
@@ -149,10 +155,13 @@ impl Step for RunBackupJob {
         let prefix = attempt_prefix(cx, cx.attempt);
         let outcome = jobs::run(cx, async || {
             let record = cx.output::<CreateImageRecord>()?;
-            let instance =
-                instances::by_id(cx.services.db(), cx.input.instance).await?;
-            let password =
-                cx.services.keys().read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await.map_err(Error::from)?;
+            let instance = instances::by_id(cx.services.db(), cx.input.instance).await?;
+            let password = cx
+                .services
+                .keys()
+                .read(cx.services.db(), Kind::ImagePassword, cx.input.image.0)
+                .await
+                .map_err(Error::from)?;
             let to = Location { store: record.store, prefix: prefix.clone() };
             let work = Work::Backup {
                 image: cx.input.image,
@@ -253,7 +262,9 @@ impl Step for UpdateImageStatus {
         };
         publish(cx, &reader.manifest, &backup.prefix, source_databases).await?;
         // Earlier attempts left no image, and their objects are not needed. The attempt that succeeded has the last prefix.
-        for prefix in (1..).map(|attempt| attempt_prefix(cx, attempt)).take_while(|prefix| *prefix != backup.prefix) {
+        for prefix in
+            (1..).map(|attempt| attempt_prefix(cx, attempt)).take_while(|prefix| *prefix != backup.prefix)
+        {
             store.delete_image(&prefix).await.map_err(Error::from)?;
         }
         Ok(StepOutcome::Done(()))

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use workflow::{Lock, Steps, Workflow};
 
 use super::instance_steps::{
-    CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, ForInstance, TestConnection,
-    UpdateInstanceStatus,
+    CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, ForInstance, TestConnection, UpdateInstanceStatus,
 };
 use crate::locks::instance_key;
 use crate::services::Services;

@@ -2,7 +2,7 @@
 
 use model::{FailureCode, ImageId, WorkflowName};
 use serde::{Deserialize, Serialize};
-use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
+use workflow::{Failure, Lock, Step, StepContext, StepOutcome, Steps, Workflow};
 
 use crate::error::Error;
 use crate::locks::image_key;
@@ -44,7 +44,8 @@ impl Step for DeleteImageObjects {
             .fetch_optional(cx.services.db())
             .await?;
         if let Some((store, prefix)) = row.and_then(|row| Some((row.store, row.prefix?))) {
-            let store = stores::access::open(&cx.services, model::StoreId(store)).await.map_err(Error::from)?;
+            let store =
+                stores::access::open(&cx.services, model::StoreId(store)).await.map_err(Error::from)?;
             store.delete_image(&prefix).await.map_err(Error::from)?;
         }
         Ok(StepOutcome::Done(()))

@@ -3,11 +3,11 @@
 
 use model::{FailureCode, InstanceId, Origin, WorkflowName};
 use serde::{Deserialize, Serialize};
-use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
+use workflow::{Failure, Lock, Step, StepContext, StepOutcome, Steps, Workflow};
 
+use crate::error::Error;
 use crate::instances;
 use crate::locks::instance_key;
-use crate::error::Error;
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
 

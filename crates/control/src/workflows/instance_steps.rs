@@ -6,12 +6,12 @@ use std::time::Duration;
 use model::agent::{Outcome, Work};
 use model::{FailureCode, Instance, InstanceId, Level, RunId, workers};
 use platform::{InstanceSpec, ServerState};
-use workflow::{StepContext, Failure, StepOutcome, Retry, Step, Workflow};
+use workflow::{Failure, Retry, Step, StepContext, StepOutcome, Workflow};
 
 use super::workers_seen::has_a_worker_of;
 use crate::error::Error;
-use crate::instances::access::{connection, password};
 use crate::instances;
+use crate::instances::access::{connection, password};
 use crate::jobs::{self, DNS_SECONDS, JobRequest};
 use crate::logs::{self, Line};
 use crate::secrets::{Keyring, Kind};
@@ -219,7 +219,9 @@ impl<W: ForInstance> Step for TestConnection<W> {
         .await;
         match tested {
             // The job waited for the name already.
-            Err(failure) if failure.code() == FailureCode::HostNotResolved.as_str() => Err(failure.into_fatal()),
+            Err(failure) if failure.code() == FailureCode::HostNotResolved.as_str() => {
+                Err(failure.into_fatal())
+            }
             Ok(StepOutcome::Done(outcome)) => {
                 let instance = row(cx).await?;
                 let awaited = workers::awaited(instance.image_type, &instance.preload);

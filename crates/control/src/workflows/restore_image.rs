@@ -6,7 +6,7 @@ use model::agent::{Outcome, Work};
 use model::run::Receipt;
 use model::{FailureCode, ImageId, InstanceId, WorkflowName};
 use serde::{Deserialize, Serialize};
-use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
+use workflow::{Failure, Lock, Retry, Step, StepContext, StepOutcome, Steps, Workflow};
 
 use super::create_image::location;
 use super::damaged_image::mark_corrupt;
@@ -14,10 +14,10 @@ use super::instance_steps::{
     CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, ForInstance, TestConnection,
     UpdateInstanceStatus, forget_password, row,
 };
-use crate::locks::image_key;
-use crate::locks::instance_key;
 use crate::error::Error;
 use crate::jobs::{self, JobRequest};
+use crate::locks::image_key;
+use crate::locks::instance_key;
 use crate::secrets::Kind;
 use crate::services::Services;
 use crate::stores;
@@ -71,12 +71,15 @@ impl Step for GetSourcePassword {
 
     async fn run(cx: &StepContext<RestoreImage>) -> Result<StepOutcome<()>, Failure> {
         let keys = cx.services.keys();
-        let password = keys.read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await.map_err(Error::from)?;
+        let password =
+            keys.read(cx.services.db(), Kind::ImagePassword, cx.input.image.0).await.map_err(Error::from)?;
         let password = password.ok_or_else(|| {
             Failure::fatal(FailureCode::PasswordMissing.as_str(), "no password is stored with the image")
         })?;
         let mut tx = cx.fenced().await?;
-        keys.keep(&mut tx, Kind::InstancePassword, cx.input.instance.0, &password).await.map_err(Error::from)?;
+        keys.keep(&mut tx, Kind::InstancePassword, cx.input.instance.0, &password)
+            .await
+            .map_err(Error::from)?;
         tx.commit().await?;
         Ok(StepOutcome::Done(()))
     }
@@ -119,8 +122,12 @@ impl Step for RunRestoreJob {
                 streams: 2,
                 bin_dir,
             };
-            let password =
-                cx.services.keys().read(cx.services.db(), Kind::InstancePassword, instance.id.0).await.map_err(Error::from)?;
+            let password = cx
+                .services
+                .keys()
+                .read(cx.services.db(), Kind::InstancePassword, instance.id.0)
+                .await
+                .map_err(Error::from)?;
             Ok(JobRequest {
                 work,
                 password,
@@ -143,9 +150,10 @@ impl Step for RunRestoreJob {
             StepOutcome::Done(Outcome::Restore { receipt, .. }) => {
                 Err(Failure::fatal(FailureCode::RestoreDiffers.as_str(), receipt.differences.join("; ")))
             }
-            StepOutcome::Done(_) => {
-                Err(Failure::fatal(FailureCode::Internal.as_str(), "the job returned the outcome of another job"))
-            }
+            StepOutcome::Done(_) => Err(Failure::fatal(
+                FailureCode::Internal.as_str(),
+                "the job returned the outcome of another job",
+            )),
         }
     }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use model::{InstanceId, WorkflowName};
 use serde::{Deserialize, Serialize};
-use workflow::{StepContext, Failure, Lock, StepOutcome, Retry, Step, Steps, Workflow};
+use workflow::{Failure, Lock, Retry, Step, StepContext, StepOutcome, Steps, Workflow};
 
 use super::instance_steps::{ForInstance, TestConnection, UpdateInstanceStatus, deploy};
-use crate::locks::instance_key;
 use crate::error::Error;
+use crate::locks::instance_key;
 use crate::services::Services;
 
 /// Starts a managed instance.

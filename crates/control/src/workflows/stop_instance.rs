@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use model::{InstanceId, WorkflowName};
 use serde::{Deserialize, Serialize};
-use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
+use workflow::{Failure, Lock, Step, StepContext, StepOutcome, Steps, Workflow};
 
-use crate::locks::instance_key;
 use crate::error::Error;
+use crate::locks::instance_key;
 use crate::services::Services;
 
 /// Stops a managed instance.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::WorkflowName;
 use model::agent::{Outcome, Work};
 use serde::{Deserialize, Serialize};
-use workflow::{StepContext, Lock, StepOutcome, Step, Steps, Workflow};
+use workflow::{Lock, Step, StepContext, StepOutcome, Steps, Workflow};
 
 use crate::jobs::{self, JobRequest};
 use crate::services::Services;

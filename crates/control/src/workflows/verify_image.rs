@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use model::{ImageId, WorkflowName};
 use model::agent::{Outcome, Work};
+use model::{ImageId, WorkflowName};
 use serde::{Deserialize, Serialize};
-use workflow::{StepContext, Failure, Lock, StepOutcome, Step, Steps, Workflow};
+use workflow::{Failure, Lock, Step, StepContext, StepOutcome, Steps, Workflow};
 
 use super::create_image::location;
 use super::damaged_image::mark_corrupt;
-use crate::locks::image_key;
 use crate::jobs::{self, JobRequest};
+use crate::locks::image_key;
 use crate::services::Services;
 use crate::stores;
 

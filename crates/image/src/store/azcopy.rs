@@ -82,7 +82,7 @@ impl Azcopy {
         }))
     }
 
-    /// Starts the upload of an object. `store` is asked for its size at the end.
+    /// Starts the upload of an object. At the end its size is read from `store` and checked.
     pub(crate) fn begin(
         self: &Arc<Self>,
         key: &str,

@@ -1,4 +1,6 @@
 //! The service behind a store, and the classification of its errors.
+//!
+//! Foreign text: object_store, hyper, and the responses of providers.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -89,7 +91,7 @@ fn code_of_response(error: &object_store::Error, response: &ErrorResponse) -> Op
     if let Some(code) = response.code.as_deref().and_then(error_codes::find) {
         return Some(refine(code, response));
     }
-    // foreign text: object_store. Without any credentials it asks the machine's metadata service for an identity.
+    // Without any credentials object_store asks the machine's metadata service for an identity.
     if error_response::chain(error).contains("//169.254.169.254/") {
         return Some(FailureCode::StoreCredentialsMissing);
     }
@@ -102,9 +104,8 @@ fn code_of_response(error: &object_store::Error, response: &ErrorResponse) -> Op
     }
 }
 
-/// Tells apart what a provider reports by one code.
+/// A more specific code, for errors that a provider reports by one code.
 fn refine(code: FailureCode, response: &ErrorResponse) -> FailureCode {
-    // foreign text: Azure Storage
     let says = |text: &str| response.message.contains(text);
     match code {
         FailureCode::StoreKeyRejected if says("Signature not valid in the specified time frame") => {
@@ -135,7 +136,6 @@ fn code_of_status(status: u16, response: &ErrorResponse) -> FailureCode {
 
 /// The code of a request without a usable response: where the connection failed.
 fn code_of_connection(error: &object_store::Error) -> FailureCode {
-    // foreign text: object_store, hyper
     let text = error_response::chain(error);
     let says = |part: &str| text.contains(part);
     if let Some(code) = causes::of(error).find_map(code_of_cause) {

@@ -1,5 +1,7 @@
 //! The error response of a provider, parsed from the text of object_store's errors: status, code and message.
 //! object_store has types for them but does not export them.
+//!
+//! Foreign text: object_store, and the responses that it quotes.
 
 use super::causes;
 
@@ -26,7 +28,6 @@ const MAX_MESSAGE: usize = 300;
 impl ErrorResponse {
     /// Parses an error.
     pub(crate) fn of(error: &object_store::Error) -> Self {
-        // foreign text: object_store, and the responses that it quotes
         let text = chain(error);
         let innermost = innermost(error);
         let response = after(&innermost, "status code: ");
@@ -101,8 +102,8 @@ fn entra_code(text: &str) -> Option<&str> {
 
 /// The method of the last `Error performing PUT https://…`.
 fn method(text: &str) -> Option<&str> {
-    let words = text.split("Error performing ").skip(1).filter_map(|rest| rest.split(' ').next());
-    words.filter(|word| word.bytes().all(|b| b.is_ascii_uppercase())).last()
+    let methods = text.split("Error performing ").skip(1).filter_map(|rest| rest.split(' ').next());
+    methods.filter(|method| method.bytes().all(|b| b.is_ascii_uppercase())).last()
 }
 
 fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {

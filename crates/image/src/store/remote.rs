@@ -110,11 +110,12 @@ fn environment(prefix: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Host and port of a URL, or the default.
+/// Host and port of a URL, without credentials; the default if there is no URL.
 fn host(url: Option<&str>, default: &str) -> String {
     let Some(url) = url else { return default.to_owned() };
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest).to_owned()
+    let authority = rest.split('/').next().unwrap_or(rest);
+    authority.rsplit('@').next().unwrap_or(authority).to_owned()
 }
 
 /// The URL of an account: an endpoint that serves several accounts has the account in its path.
@@ -174,23 +175,52 @@ fn unknown(name: &str) -> Error {
 /// that a workload identity needs and that have no value.
 fn invalid(remote: &Remote, error: &object_store::Error, unset: &[&str]) -> Error {
     let mut detail = causes::of(error).last().map(ToString::to_string).unwrap_or_default();
-    // foreign text: object_store, reqwest
-    let code = if detail.contains("No CA certificates were loaded") {
-        FailureCode::StoreCertificateUntrusted
-    } else if detail.contains("required configuration is missing") {
-        FailureCode::StoreCredentialsMissing
-    } else {
-        FailureCode::StoreSettingsInvalid
-    };
-    if code == FailureCode::StoreCredentialsMissing && detail.contains("workload_identity") {
+    let no_certificates = detail.contains("No CA certificates were loaded"); // foreign text: reqwest
+    let no_credentials = detail.contains("required configuration is missing"); // foreign text: object_store
+    if no_credentials && detail.contains("workload_identity") {
         detail = format!("{detail}: {}", unset.join(", "));
     }
+    let code = match (no_certificates, no_credentials) {
+        (true, _) => FailureCode::StoreCertificateUntrusted,
+        (_, true) => FailureCode::StoreCredentialsMissing,
+        _ => FailureCode::StoreSettingsInvalid,
+    };
     Error::new(code, remote.container.as_str(), detail)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::with_account;
+    use super::*;
+    use crate::store::Store;
+
+    #[test]
+    fn invalid_options_have_codes() {
+        for (options, code, detail) in [
+            (&[("account_key", "not base64!")][..], FailureCode::StoreSettingsInvalid, ""),
+            (&[("colour", "blue")], FailureCode::StoreSettingsInvalid, ""),
+            (&[("root_certificate", "x")], FailureCode::StoreSettingsInvalid, "PEM"),
+            (&[("transfer", "pigeon")], FailureCode::StoreSettingsInvalid, "pigeon"),
+            (
+                &[("credential_type", "workload_identity"), ("tenant_id", "t"), ("client_id", "c")],
+                FailureCode::StoreCredentialsMissing,
+                "AZURE_FEDERATED_TOKEN_FILE",
+            ),
+        ] {
+            let options = StoreOptions::from_iter(options.iter().copied());
+            let error = Store::open("az://acme1/images", &options).expect_err("invalid");
+            assert_eq!(error.code(), code, "{error}");
+            assert!(error.failure().detail.contains(detail), "{error}");
+        }
+    }
+
+    #[test]
+    fn host_has_no_credentials_and_no_path() {
+        assert_eq!(
+            host(Some("https://user:canary@example.test:9000/images"), "default"),
+            "example.test:9000"
+        );
+        assert_eq!(host(None, "default"), "default");
+    }
 
     #[test]
     fn endpoint_contains_the_account_once() {

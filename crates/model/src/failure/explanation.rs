@@ -3,7 +3,7 @@
 
 use super::FailureCode;
 
-/// What a user is told about a failure.
+/// The explanation of a failure for users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// Why it happened, in one or two sentences.

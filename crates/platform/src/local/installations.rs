@@ -26,8 +26,8 @@ pub async fn find_installations(more: &[PathBuf]) -> Result<Vec<Installation>> {
         let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
         dirs.extend(entries.map(|entry| entry.path().join("bin")));
     }
-    // foreign text: names of package directories
     dirs.extend(std::fs::read_dir("/usr").into_iter().flatten().flatten().filter_map(|entry| {
+        // foreign text: names of package directories
         entry.file_name().to_str()?.starts_with("pgsql").then(|| entry.path().join("bin"))
     }));
     let mut found: BTreeMap<i32, Installation> = BTreeMap::new();

@@ -1,4 +1,6 @@
 //! The output of azcopy, and the classification of the errors in it.
+//!
+//! Foreign text: azcopy, which quotes Azure and Go.
 
 use model::FailureCode;
 use tokio::io::AsyncReadExt as _;
@@ -23,7 +25,6 @@ pub(super) async fn read_last(output: Option<ChildStdout>) -> String {
 
 /// Classifies the errors in the output of an azcopy that failed. `url` is where it uploads to.
 pub(super) fn classify(url: &str, output: &str, status: &str) -> Error {
-    // foreign text: azcopy
     let messages = output.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let errors: Vec<String> = messages
         .filter(|message| {
@@ -40,7 +41,6 @@ pub(super) fn classify(url: &str, output: &str, status: &str) -> Error {
 }
 
 fn code_of(text: &str) -> FailureCode {
-    // foreign text: Azure and Go, quoted by azcopy
     const NETWORK: [(&str, FailureCode); 4] = [
         ("no such host", FailureCode::StoreNameNotResolved),
         ("certificate signed by unknown authority", FailureCode::StoreCertificateUntrusted),

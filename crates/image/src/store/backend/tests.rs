@@ -68,7 +68,7 @@ fn codes_of_azure_storage_become_codes_of_failures() {
 }
 
 #[test]
-fn causes_of_a_failed_authentication_are_told_apart() {
+fn failed_authentication_has_the_code_of_its_cause() {
     let message = "<Message>Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.\nRequestId:1\nTime:2026-01-27T10:00:00Z</Message>";
     for (detail, expected) in [
         (
