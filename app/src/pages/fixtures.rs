@@ -3,28 +3,16 @@
 use model::image::{ImageStatus, Manifest};
 use model::overview::OverviewInstance;
 use model::page::Page;
-use model::{
-    Actor, Failure, FailureCode, Health, Image, ImageDetail, Instance, InstanceStatus, Role, Run, RunState,
-};
+use model::{Actor, Health, Image, ImageDetail, Instance, InstanceStatus, Role, Run, RunState};
 use serde_json::json;
 
 use crate::api::instances::{InstanceRow, InstanceView};
 use crate::api::overview::OverviewPage;
 use crate::api::restore::{RestoreView, TargetRequest};
-use crate::testing::fixtures::{ago, days, image, instance, run};
+use crate::testing::fixtures::{ago, days, image, instance, parsed, run};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
-
-/// A value of the model from JSON, so that a new field with a default changes no fixture.
-pub(super) fn parsed<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
-    serde_json::from_value(value).expect("a fixture that fits the model")
-}
-
-/// The failure of a copy: the server closed the connection.
-pub(super) fn failure() -> Failure {
-    Failure::new(FailureCode::ConnectionLost, "the server closed the connection").on("public.big")
-}
 
 /// A user with this role, in sudo mode if `sudo`.
 pub(super) fn actor(role: Role, sudo: bool) -> Actor {

@@ -5,8 +5,8 @@ use model::{Image, ImageDetail, ImageStatus, Role};
 
 use super::contents::{Contents, MAX_TABLES};
 use super::{DeleteDialog, ImageDetailView};
-use crate::pages::fixtures::{failure, image_detail, manifest, partial, proven};
-use crate::testing::fixtures::image;
+use crate::pages::fixtures::{image_detail, manifest, partial, proven};
+use crate::testing::fixtures::{failure, image};
 use crate::testing::{assert_text, html};
 
 #[test]

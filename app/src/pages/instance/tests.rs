@@ -4,9 +4,9 @@ use leptos::prelude::*;
 use model::{Health, ImageStatus, Instance, InstanceStatus, Origin, Role, RunState};
 
 use super::{InstanceDetailView, InstanceDialog, is_backing_up};
-use crate::pages::fixtures::{actor, failure, instance_view, named, partial, proven};
+use crate::pages::fixtures::{actor, instance_view, named, partial, proven};
 use crate::testing::assert_text;
-use crate::testing::fixtures::{image, instance, run};
+use crate::testing::fixtures::{failure, image, instance, run};
 
 #[test]
 fn instance_page() {

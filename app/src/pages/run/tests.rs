@@ -6,8 +6,7 @@ use model::{Failure, FailureCode, LogFilter, LogPage, Role, RunState, StepState}
 
 use super::{RunDetailView, steps_label};
 use crate::api::runs::RunView;
-use crate::pages::fixtures::failure;
-use crate::testing::fixtures::{ago, receipt, run_detail, step};
+use crate::testing::fixtures::{ago, failure, receipt, run_detail, step};
 use crate::testing::{assert_text, html};
 
 const STEPS: [&str; 5] =

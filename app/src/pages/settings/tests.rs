@@ -13,9 +13,9 @@ use super::{
     UsersView,
 };
 use crate::api::stores::StoreRow;
-use crate::pages::fixtures::{actor, page, parsed, place};
+use crate::pages::fixtures::{actor, page, place};
 use crate::testing::assert_text;
-use crate::testing::fixtures::ago;
+use crate::testing::fixtures::{ago, parsed};
 
 fn store(name: &str, url: &str, is_default: bool) -> StoreRow {
     parsed(json!({
