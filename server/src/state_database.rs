@@ -110,7 +110,7 @@ fn connection_error(error: sqlx::Error) -> anyhow::Error {
             format!("{error}. Check that the PostgreSQL server of DATABASE_URL is running")
         }
         sqlx::Error::PoolTimedOut => format!(
-            "no response within {} s. Check that the PostgreSQL server of DATABASE_URL is running",
+            "no connection within {} s. Check that the PostgreSQL server of DATABASE_URL is running",
             ACQUIRE_TIMEOUT.as_secs()
         ),
         sqlx::Error::Database(error) => {

@@ -5,10 +5,10 @@
 mod toygres;
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
@@ -76,17 +76,19 @@ async fn account_is_created_and_its_password_changed() {
 
 /// Runs a command on a terminal, types `input` as soon as the terminal does not echo, and returns what the terminal shows.
 fn on_terminal(command: &Command, input: &str) -> String {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let side =
-        || -> OwnedFd { std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap().into() };
-    // Makes the terminal the controlling one, which is what /dev/tty opens.
-    let mut child = Command::new("setsid");
-    child.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
-    child.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut child = child.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let side = || rustix::fs::open(&name, flags, Mode::empty()).unwrap();
+    let mut child = {
+        // Makes the terminal the controlling one, which is what /dev/tty opens.
+        let mut session = Command::new("setsid");
+        session.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
+        session.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        session.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap()
+    };
     let deadline = Instant::now() + Duration::from_secs(30);
     while tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO) {
         assert!(child.try_wait().unwrap().is_none(), "the command ended without reading the password");
@@ -188,7 +190,7 @@ fn database_url_errors_name_the_cause_without_the_password() {
     let (_, place) = good.rsplit_once('@').unwrap();
     let (place, _) = place.split_once('/').unwrap();
     for (url, cause) in [
-        ("postgres://toygres:canary-url-password@127.0.0.1:1/toygres".to_owned(), "refused"),
+        ("postgres://toygres:canary-url-password@127.0.0.1:1/toygres".to_owned(), "is running"),
         (format!("postgres://toygres:canary-url-password@{place}/no_such_database"), "does not exist"),
         (format!("postgres://unknown:canary-url-password@{place}/postgres"), "unknown"),
         ("postgres://toygres:canary-url-password@[oops/toygres".to_owned(), "invalid"),
