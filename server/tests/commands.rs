@@ -83,10 +83,12 @@ fn on_terminal(command: &Command, input: &str) -> String {
     let side =
         || -> OwnedFd { std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap().into() };
     // Makes the terminal the controlling one, which is what /dev/tty opens.
-    let mut child = Command::new("setsid");
-    child.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
-    child.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut child = child.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+    let mut setsid = Command::new("setsid");
+    setsid.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
+    setsid.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = setsid.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+    // The command holds this side of the terminal open, and reading would not end.
+    drop(setsid);
     let deadline = Instant::now() + Duration::from_secs(30);
     while tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO) {
         assert!(child.try_wait().unwrap().is_none(), "the command ended without reading the password");
