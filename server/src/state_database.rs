@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use platform::local::account::Account;
 use platform::postgres_server::{EMBEDDED_PORT, EMBEDDED_USER, EmbeddedServer};
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::task::JoinHandle;
 
 use crate::config::StateOptions;
@@ -63,7 +63,11 @@ impl StateDatabase {
         };
         let options = options.options(OPTIONS).application_name("toygres-server");
         let pool = PgPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
-        let db = pool.connect_with(options).await.map_err(connection_error)?;
+        let db = match pool.connect_with(options.clone()).await {
+            // The pool retried until its timeout and does not report why; one attempt does.
+            Err(sqlx::Error::PoolTimedOut) => return Err(connection_error(cause_of_timeout(&options).await)),
+            connected => connected.map_err(connection_error)?,
+        };
         control::migrate(&db).await?;
         let embedded = server.map(|server| {
             let kept = server.clone();
@@ -101,6 +105,14 @@ async fn start_embedded(state: &StateOptions) -> anyhow::Result<EmbeddedServer> 
 /// The URL is not repeated, because it can contain a password.
 fn invalid_url() -> anyhow::Error {
     anyhow::anyhow!("DATABASE_URL is invalid. Use postgres://user:password@host:port/database")
+}
+
+/// The error of one connection attempt, or a timeout if it does not end either.
+async fn cause_of_timeout(options: &PgConnectOptions) -> sqlx::Error {
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(Err(error)) => error,
+        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+    }
 }
 
 /// A connection error with what to do; never with the URL, which can contain a password.

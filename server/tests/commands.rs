@@ -80,15 +80,15 @@ fn on_terminal(command: &Command, input: &str) -> String {
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let side = || rustix::fs::open(&name, flags, Mode::empty()).unwrap();
-    let mut child = {
-        // Makes the terminal the controlling one, which is what /dev/tty opens.
-        let mut session = Command::new("setsid");
-        session.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
-        session.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        session.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap()
-    };
+    let side =
+        || -> OwnedFd { std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap().into() };
+    // Makes the terminal the controlling one, which is what /dev/tty opens.
+    let mut setsid = Command::new("setsid");
+    setsid.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
+    setsid.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = setsid.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+    // The command holds this side of the terminal open, and reading would not end.
+    drop(setsid);
     let deadline = Instant::now() + Duration::from_secs(30);
     while tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO) {
         assert!(child.try_wait().unwrap().is_none(), "the command ended without reading the password");

@@ -26,7 +26,7 @@
 //! let read: AgentResult = serde_json::from_str(&json)?;
 //! let failure = read.failure.expect("the job failed");
 //! assert!(failure.code.is_permanent());
-//! assert_eq!(failure.message(), "An object of the image does not exist in the store.");
+//! assert_eq!(failure.message(), "0/schema.dump: An object of the image does not exist in the store.");
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 

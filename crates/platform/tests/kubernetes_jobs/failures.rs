@@ -37,11 +37,11 @@ async fn fails(
 
 /// The log lines of level `error`.
 fn errors(events: &[EventBody]) -> Vec<&str> {
-    let error = |event| match event {
+    let errors = events.iter().filter_map(|event| match event {
         EventBody::Log { level: Level::Error, message } => Some(message.as_str()),
         _ => None,
-    };
-    events.iter().filter_map(error).collect()
+    });
+    errors.collect()
 }
 
 #[tokio::test]
