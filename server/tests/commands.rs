@@ -80,8 +80,8 @@ fn on_terminal(command: &Command, input: &str) -> String {
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let side =
-        || -> OwnedFd { std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap().into() };
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let side = || rustix::fs::open(name.as_str(), flags, Mode::empty()).unwrap();
     // Makes the terminal the controlling one, which is what /dev/tty opens.
     let mut setsid = Command::new("setsid");
     setsid.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
@@ -190,7 +190,7 @@ fn database_url_errors_name_the_cause_without_the_password() {
     let (_, place) = good.rsplit_once('@').unwrap();
     let (place, _) = place.split_once('/').unwrap();
     for (url, cause) in [
-        ("postgres://toygres:canary-url-password@127.0.0.1:1/toygres".to_owned(), "is running"),
+        ("postgres://toygres:canary-url-password@127.0.0.1:1/toygres".to_owned(), "refused"),
         (format!("postgres://toygres:canary-url-password@{place}/no_such_database"), "does not exist"),
         (format!("postgres://unknown:canary-url-password@{place}/postgres"), "unknown"),
         ("postgres://toygres:canary-url-password@[oops/toygres".to_owned(), "invalid"),
