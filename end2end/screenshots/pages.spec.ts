@@ -6,7 +6,18 @@ import { expect, logIn, test, type Toygres } from '../toygres.ts';
 import type { APIRequestContext, Page } from '@playwright/test';
 
 const OUT = join(import.meta.dirname, '../../target/screenshots');
-const DOCS = join(import.meta.dirname, '../../docs');
+const PICTURES = join(import.meta.dirname, '../../docs/pictures');
+/** The pictures of the documents: page and file. */
+const DOCUMENTED: Record<string, string> = {
+  overview: 'overview',
+  instance: 'instance',
+  image: 'image',
+  'restore-check': 'restore',
+  run: 'receipt',
+  'run-waiting': 'run-live',
+  'run-failed': 'run-failed',
+  'settings-stores': 'stores',
+};
 
 async function post(request: APIRequestContext, toygres: Toygres, path: string, data: object): Promise<{ id: string; run_id: string }> {
   const answer = await request.post(toygres.url + path, { data, headers: { origin: toygres.url } });
@@ -79,8 +90,8 @@ for (const colorScheme of ['light', 'dark'] as const) {
           expect(over, `${path} is wider than the window`).toBeLessThanOrEqual(0);
           const grave = (await new AxeBuilder({ page: page as never }).analyze()).violations.filter((one) => ['serious', 'critical'].includes(one.impact ?? ''));
           expect(grave.map((one) => `${path}: ${one.id} ${one.nodes[0]?.html}`)).toEqual([]);
-          if (name === 'overview' && colorScheme === 'light' && width === 1280 && process.env.README) {
-            await page.screenshot({ path: join(DOCS, 'overview.png') });
+          if (DOCUMENTED[name] && colorScheme === 'light' && width === 1280 && process.env.README) {
+            await page.screenshot({ path: join(PICTURES, `${DOCUMENTED[name]}.png`) });
           }
         }
       });
@@ -107,10 +118,11 @@ async function known(page: Page, toygres: Toygres): Promise<Record<string, strin
     run: `/runs/${runs[0].id}`,
     'restore-change': `/images/${image}/restore?change=1&name=orders-new`,
     'run-waiting': `/runs/${WAITING}`,
-    'run-told': `/runs/${FAILED}`,
+    'run-failed': `/runs/${FAILED}`,
     'run-searched': `/runs/${runs[0].id}?q=restored&level=info`,
     'instance-worker-missing': '/instances/billing',
     settings: '/settings',
+    'settings-stores': '/settings?at=stores',
     'settings-platform': '/settings?at=platform',
     'not-found': '/nothing-here',
   };

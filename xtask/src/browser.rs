@@ -59,7 +59,7 @@ fn counted(playwright: &mut Command) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Writes a screenshot of every page to target/screenshots, and that of README to docs/.
+/// Writes a screenshot of every page to target/screenshots, and those of the documents to docs/pictures.
 pub(crate) fn screenshots() -> anyhow::Result<()> {
     setup::for_test()?;
     build::all()?;
