@@ -39,7 +39,7 @@ struct ErrorDetail {
 #[derive(Debug)]
 pub(crate) struct ErrorResponse {
     status: StatusCode,
-    error: ErrorDetail,
+    error: Box<ErrorDetail>,
     /// Seconds until a repetition of the request may succeed.
     retry_after: Option<i64>,
 }
@@ -62,7 +62,7 @@ impl ErrorResponse {
             field: None,
             correlation_id: None,
         };
-        Self { status, error, retry_after: None }
+        Self { status, error: Box::new(error), retry_after: None }
     }
 
     /// The caller is not logged in.
@@ -188,7 +188,7 @@ fn cause(rejection: &dyn std::error::Error) -> String {
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let summary = ErrorSummary { code: self.error.code, message: self.error.message.clone() };
-        let mut response = (self.status, Json(ErrorBody { error: self.error })).into_response();
+        let mut response = (self.status, Json(ErrorBody { error: *self.error })).into_response();
         response.extensions_mut().insert(summary);
         if let Some(seconds) = self.retry_after
             && let Ok(value) = HeaderValue::from_str(&seconds.max(1).to_string())

@@ -183,7 +183,7 @@ pub async fn get(services: &Services, id: RunId) -> Result<RunDetail> {
     if let Some(step) = step_rows.iter_mut().find(|step| step.position == at) {
         match step.state {
             StepState::Running | StepState::Waiting => {
-                step.waits_for = waits_for(services, id, &step.name).await?
+                step.waits_for = waits_for(services, id, &step.name).await?;
             }
             _ => {}
         }

@@ -201,7 +201,7 @@ async fn sweep(cx: &StepContext<CreateImage>, last: i32) -> Result<(), Failure> 
         return Ok(());
     }
     let store = stores::of_image(&cx.services, cx.input.image).await?;
-    let store = stores::access::open(&cx.services, store).await.map_err(Error::from)?;
+    let store = stores::access::open(&cx.services, store).await?;
     for attempt in 1..=last {
         store.delete_image(&attempt_prefix(cx, attempt)).await.map_err(Error::from)?;
     }
@@ -252,7 +252,7 @@ impl Step for UpdateImageStatus {
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<()>, Failure> {
         let backup = cx.output::<RunBackupJob>()?;
         let store = stores::of_image(&cx.services, cx.input.image).await?;
-        let store = stores::access::open(&cx.services, store).await.map_err(Error::from)?;
+        let store = stores::access::open(&cx.services, store).await?;
         let reader = image::ImageReader::open(store.clone(), &backup.prefix).await.map_err(Error::from)?;
         let source_databases = match backup.outcome {
             // An agent of the version before does not report the number.

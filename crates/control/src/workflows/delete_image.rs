@@ -44,8 +44,7 @@ impl Step for DeleteImageObjects {
             .fetch_optional(cx.services.db())
             .await?;
         if let Some((store, prefix)) = row.and_then(|row| Some((row.store, row.prefix?))) {
-            let store =
-                stores::access::open(&cx.services, model::StoreId(store)).await.map_err(Error::from)?;
+            let store = stores::access::open(&cx.services, model::StoreId(store)).await?;
             store.delete_image(&prefix).await.map_err(Error::from)?;
         }
         Ok(StepOutcome::Done(()))
