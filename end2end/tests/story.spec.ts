@@ -144,7 +144,7 @@ test('every action works without JavaScript', async ({ browser, toygres }) => {
   await page.goto(`${toygres.url}/instances/new`);
   await page.getByLabel('Name', { exact: true }).fill('Not a name');
   await page.getByRole('button', { name: 'Create instance' }).click();
-  await expect(page.getByText('A name has lowercase letters')).toBeVisible();
+  await expect(page.getByText('A name consists of lowercase letters')).toBeVisible();
   await expect(page.getByLabel('Name', { exact: true })).toHaveValue('Not a name');
   // A deletion asks for the password and the name.
   await openNewestImage(page, toygres);
