@@ -200,7 +200,7 @@ test('DNS is down for longer than a connection test waits, and the run can be re
   await ended(page, 'failed', 120_000);
   const trouble = page.locator('section.alert.fail');
   await expect(trouble).toContainText('lost.', { ignoreCase: true });
-  await expect(trouble).toContainText('The host name does not resolve.');
+  await expect(trouble).toContainText('The host name does not resolve');
   await nothingIsLeft(page, cluster, stores);
   const lost = page.url();
   await page.getByRole('button', { name: 'Retry run' }).click();

@@ -185,7 +185,7 @@ test('a damaged image cannot be restored', async ({ page, toygres }) => {
   await page.getByRole('button', { name: 'Verify' }).click();
   await page.waitForURL(/\/runs\//);
   await expect(page.locator('header.head .state')).toHaveText('failed', { timeout: 60_000 });
-  await expect(page.getByText('An object of the image does not match what was written.')).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'An object of the image does not match what was written' })).toBeVisible();
   await page.goto(`${toygres.url}/images/${id}`);
   await expect(page.locator('header.head .state')).toHaveText('corrupt');
   await expect(page.getByRole('link', { name: 'Restore…' })).toHaveCount(0);
