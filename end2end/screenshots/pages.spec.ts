@@ -16,7 +16,6 @@ const DOCUMENTED: Record<string, string> = {
   run: 'receipt',
   'run-waiting': 'run-live',
   'run-failed': 'run-failed',
-  'settings-stores': 'stores',
 };
 
 async function post(request: APIRequestContext, toygres: Toygres, path: string, data: object): Promise<{ id: string; run_id: string }> {
