@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::KubernetesPlatform;
 use super::api_error::{answer, failed};
-use super::job_status::{failed_init, main_container};
+use super::job_status::{failed_init, has_started, main_container};
 use super::log_lines::{Cursor, Lines, unnumbered};
 use super::waiting_report::WaitingReport;
 use super::watch::Changes;
@@ -175,6 +175,16 @@ impl Follower {
             Ok(Ok(stream)) => {
                 self.permanent_errors = 0;
                 Ok(self.pass_on(Lines::new(stream)).await)
+            }
+            // A kubelet refuses the log of a container that waits to start as it reports a failed read, which a busy runtime or a
+            // rotation causes: both have the status 400.
+            Ok(Err(kube::Error::Api(status))) if status.code == 400 && has_started(pod) => {
+                tracing::debug!(
+                    job = self.name,
+                    error = status.message,
+                    "the log could not be read; retrying"
+                );
+                Ok(Read::Broken)
             }
             // The container waits to start, or the pod does not exist.
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 404) => Ok(Read::Absent),

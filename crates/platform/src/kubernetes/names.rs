@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use kube::ResourceExt;
 use model::{InstanceId, name::Name};
 use sha2::{Digest, Sha256};
@@ -39,7 +40,7 @@ pub(super) fn instance_object(name: &str) -> String {
     if name.len() <= LONGEST && Name::parse(name).is_ok_and(|parsed| parsed.as_str() == name) {
         return name.to_owned();
     }
-    let hash = hex::encode(&Sha256::digest(name.as_bytes())[..4]);
+    let hash = HEXLOWER.encode(&Sha256::digest(name.as_bytes())[..4]);
     let usable: String = name
         .chars()
         .map(|c| c.to_ascii_lowercase())

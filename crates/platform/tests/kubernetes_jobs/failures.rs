@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::conformance::{Tested, end_of, until, waiting_job};
 use crate::namespace::in_namespace;
-use crate::{run, talking_job};
+use crate::{log_test_job, run};
 
 /// The template of jobs without a volume.
 const JOB: &str = "backup-job.yaml";
@@ -52,7 +52,7 @@ async fn container_image_cannot_be_pulled() {
         let config = KubernetesConfig { agent_image, ..namespace.config.clone() };
         let platform = namespace.open_with(config).await;
         let (failure, events) =
-            fails(&platform, &talking_job(1), None, FailureCode::ContainerImagePull).await;
+            fails(&platform, &log_test_job(1), None, FailureCode::ContainerImagePull).await;
         assert_eq!(failure.subject.as_deref(), Some("nowhere.invalid/none:1"));
         let is_pull = |event: &EventBody| {
             matches!(event, EventBody::Waiting(failure) if failure.code == FailureCode::ContainerImagePull)
@@ -68,7 +68,7 @@ async fn pod_is_not_admitted() {
     in_namespace(async |namespace| {
         let (from, to) = ("allowPrivilegeEscalation: false", "privileged: true");
         let platform = namespace.open_with_template(JOB, from, to).await;
-        fails(&platform, &talking_job(1), None, FailureCode::AdmissionDenied).await;
+        fails(&platform, &log_test_job(1), None, FailureCode::AdmissionDenied).await;
     })
     .await;
 }
@@ -81,7 +81,7 @@ async fn memory_or_time_limit_is_exceeded() {
         fails(&namespace.open().await, &late, Some(143), FailureCode::JobDeadline).await;
         let greedy = "[sh, -c, 'sleep 1; exec tail /dev/zero']";
         let platform = namespace.open_with_template(JOB, COMMAND, greedy).await;
-        let (failure, _) = fails(&platform, &talking_job(1), Some(137), FailureCode::OutOfMemory).await;
+        let (failure, _) = fails(&platform, &log_test_job(1), Some(137), FailureCode::OutOfMemory).await;
         assert!(failure.detail.contains("512Mi"), "the limit: {failure}");
     })
     .await;
@@ -93,22 +93,22 @@ async fn agent_does_not_start() {
     in_namespace(async |namespace| {
         let (from, to) = ("[cp, /usr/local/bin/toygres-agent", "[cp, /nowhere");
         let platform = namespace.open_with_template(JOB, from, to).await;
-        let (failure, events) = fails(&platform, &talking_job(1), None, FailureCode::AgentNotStarted).await;
+        let (failure, events) = fails(&platform, &log_test_job(1), None, FailureCode::AgentNotStarted).await;
         let subject = failure.subject.as_deref();
         assert!(subject.is_some_and(|image| image.ends_with(&*namespace.config.agent_image)), "{failure:?}");
         assert!(errors(&events).iter().any(|line| line.contains("/nowhere")), "{events:?}");
 
         let platform = namespace.open_with_template(JOB, COMMAND, "[/nowhere]").await;
-        fails(&platform, &talking_job(1), Some(128), FailureCode::AgentNotStarted).await;
+        fails(&platform, &log_test_job(1), Some(128), FailureCode::AgentNotStarted).await;
 
         let silent = "[sh, -c, 'echo last line; exit 11']";
         let platform = namespace.open_with_template(JOB, COMMAND, silent).await;
-        let (_, events) = fails(&platform, &talking_job(1), Some(11), FailureCode::JobWithoutResult).await;
+        let (_, events) = fails(&platform, &log_test_job(1), Some(11), FailureCode::JobWithoutResult).await;
         assert_eq!(errors(&events), ["last line"]);
 
         let to = "valueFrom: { secretKeyRef: { name: nowhere, key: k } } }";
         let platform = namespace.open_with_template(JOB, "value: /tmp }", to).await;
-        fails(&platform, &talking_job(1), None, FailureCode::ContainerNotStarted).await;
+        fails(&platform, &log_test_job(1), None, FailureCode::ContainerNotStarted).await;
     })
     .await;
 }
@@ -143,14 +143,14 @@ async fn job_waits_for_what_may_change() {
         let platform = namespace.open().await;
         let quota = json!({"metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}});
         namespace.create_object::<ResourceQuota>(quota).await;
-        let job = talking_job(1);
+        let job = log_test_job(1);
         waits(&platform, &job, FailureCode::QuotaExceeded).await;
         let quotas = namespace.all::<ResourceQuota>();
         quotas.delete("full", &DeleteParams::default()).await.expect("delete the quota");
         assert_eq!(run(&platform, &job).await.0.code, Some(0), "it starts without the quota");
 
         let log = Some(Location { store: "pvc://nowhere/deep".to_owned(), prefix: "1".to_owned() });
-        let on_claim = talking_job(1);
+        let on_claim = log_test_job(1);
         let on_claim = JobSpec { task: AgentTask { log, ..on_claim.task }, ..on_claim };
         let failure = waits(&platform, &on_claim, FailureCode::ClaimMissing).await;
         assert_eq!(failure.subject.as_deref(), Some("nowhere"));
@@ -163,7 +163,7 @@ async fn job_waits_for_what_may_change() {
 
         let to = "nodeSelector: { no: such }\n      restartPolicy: Never";
         let platform = namespace.open_with_template(JOB, "restartPolicy: Never", to).await;
-        waits(&platform, &talking_job(1), FailureCode::Unschedulable).await;
+        waits(&platform, &log_test_job(1), FailureCode::Unschedulable).await;
     })
     .await;
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::conformance::{self, until};
 use crate::namespace::in_namespace;
-use crate::{pod_of, run, start, talking_job};
+use crate::{log_test_job, pod_of, run, start};
 
 #[tokio::test]
 #[ignore = "needs a cluster"]
@@ -32,7 +32,7 @@ async fn objects_of_a_job_are_deleted_after_its_harvest() {
     in_namespace(async |namespace| {
         let config = KubernetesConfig { job_ttl_seconds: 1, ..namespace.config.clone() };
         let platform = namespace.open_with(config).await;
-        let job = talking_job(3);
+        let job = log_test_job(3);
         let (end, _) = run(&platform, &job).await;
         assert_eq!(end.result.map(|result| (result.class(), result.events)), Some((ExitClass::Ok, 3)));
         let pod = pod_of(namespace, &job).await.expect("the pod is kept until the harvest");
@@ -67,7 +67,7 @@ async fn objects_of_a_job_are_deleted_after_its_harvest() {
 async fn interrupted_launch_is_completed() {
     in_namespace(async |namespace| {
         let platform = namespace.open().await;
-        let job = talking_job(3);
+        let job = log_test_job(3);
         platform.launch(&job).await.expect("launch");
         // The state after a launch that was interrupted when only the Job existed.
         namespace.all::<ConfigMap>().delete(&job.name, &DeleteParams::default()).await.expect("delete");
@@ -100,7 +100,7 @@ async fn restore_mounts_the_volume_of_its_instance() {
     in_namespace(async |namespace| {
         let platform = namespace.open().await;
         let id = InstanceId::from(uuid::Uuid::now_v7());
-        let job = JobSpec { volume: Some(id), ..talking_job(1) };
+        let job = JobSpec { volume: Some(id), ..log_test_job(1) };
         let error = platform.launch(&job).await.expect_err("the volume does not exist");
         assert_eq!(error.code(), FailureCode::VolumeLost);
         let labels =
@@ -130,7 +130,7 @@ async fn restore_mounts_the_volume_of_its_instance() {
 async fn version_without_a_container_image_is_refused() {
     in_namespace(async |namespace| {
         let platform = namespace.open().await;
-        let job = JobSpec { major: Some(8), ..talking_job(1) };
+        let job = JobSpec { major: Some(8), ..log_test_job(1) };
         let error = platform.launch(&job).await.expect_err("version 8");
         assert_eq!(error.code(), FailureCode::ProgramsMissing);
         assert_eq!(error.failure().subject.as_deref(), Some("PostgreSQL 8"));

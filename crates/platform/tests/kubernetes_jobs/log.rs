@@ -11,7 +11,7 @@ use model::{AgentEvent, EventBody, FailureCode};
 use crate::conformance::{end_of, until};
 use crate::namespace::{client_config, in_namespace};
 use crate::proxy::Proxy;
-use crate::{pod_of, start, talking_job};
+use crate::{log_test_job, pod_of, start};
 
 /// The number of lines of a large log.
 fn many() -> u64 {
@@ -23,7 +23,7 @@ fn many() -> u64 {
 async fn large_log_is_followed_by_eleven_requests() {
     in_namespace(async |namespace| {
         let platform = namespace.open().await;
-        let job = talking_job(many());
+        let job = log_test_job(many());
         platform.launch(&job).await.expect("launch");
         let (mut last, mut got, mut lost, began) = (0, 0, 0, Instant::now());
         for part in 1..=11 {
@@ -60,7 +60,7 @@ async fn large_log_is_followed_over_an_interrupted_connection() {
         let mut config = client_config().await;
         let proxy = Proxy::start(&mut config).await;
         let platform = namespace.open_through(config).await;
-        let job = talking_job(many());
+        let job = log_test_job(many());
         platform.launch(&job).await.expect("launch");
         let mut events = platform.events(&job.name, 0).await.expect("follow");
         let (mut last, mut lost, mut cuts) = (0, 0, 0);
@@ -124,7 +124,7 @@ async fn log_of_a_deleted_pod_is_complete() {
 async fn end_is_reported_within_a_second() {
     in_namespace(async |namespace| {
         let platform = namespace.open().await;
-        let job = talking_job(1);
+        let job = log_test_job(1);
         platform.launch(&job).await.expect("launch");
         let admin = namespace.all::<Pod>();
         let ended = until("the kubelet reports the end", async || {

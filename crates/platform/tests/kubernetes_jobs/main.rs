@@ -20,9 +20,9 @@ use namespace::TestNamespace;
 use platform::{JobEnd, JobSpec};
 
 /// A job that logs this many lines.
-fn talking_job(lines: u64) -> JobSpec {
+fn log_test_job(lines: u64) -> JobSpec {
     let job = waiting_job(0);
-    JobSpec { task: AgentTask { work: Work::Talk { lines }, ..job.task }, ..job }
+    JobSpec { task: AgentTask { work: Work::EmitLines { lines }, ..job.task }, ..job }
 }
 
 /// Launches a job and waits for its end. Returns the events without a number too.

@@ -9,7 +9,7 @@ mod tests;
 
 use model::FailureCode;
 
-pub(super) use pod::{failed_init, is_over, main_container};
+pub(super) use pod::{failed_init, has_started, is_over, main_container};
 pub(super) use snapshot::{END, HARVESTED, JobSnapshot, STOPPED, is_finished};
 
 use crate::{JobEnd, JobState};

@@ -34,6 +34,14 @@ pub(super) fn main_state(pod: &Pod) -> Option<&ContainerState> {
     containers.find(|container| container.name == name)?.state.as_ref()
 }
 
+/// Whether the agent's container was started, so that it has a log. A container that could not be started has the time 0.
+pub(in crate::kubernetes) fn has_started(pod: &Pod) -> bool {
+    main_state(pod).is_some_and(|state| {
+        let ended = state.terminated.as_ref().and_then(|terminated| terminated.started_at.as_ref());
+        state.running.is_some() || ended.is_some_and(|started| started.0.as_second() > 0)
+    })
+}
+
 /// The name of the pod's node.
 pub(super) fn node(pod: &Pod) -> &str {
     pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("(none)")

@@ -341,3 +341,18 @@ fn job_without_a_pod_waits_or_is_rejected() {
         "Error creating: pods \"t-1-x\" is forbidden: failed quota: q: must specify limits.memory for: agent";
     assert_failed(rejected(limits), None, FailureCode::QuotaUnspecified);
 }
+
+#[test]
+fn container_that_was_never_started_has_no_log() {
+    let ended = |started: &str| json!({"terminated": {"exitCode": 128, "reason": "StartError", "startedAt": started}});
+    for (state, expected) in [
+        (json!({"waiting": {"reason": "ContainerCreating"}}), false),
+        (json!({"running": {"startedAt": "2026-11-22T07:59:00Z"}}), true),
+        (ended("2026-11-22T07:59:00Z"), true),
+        (ended("1970-01-01T00:00:00Z"), false),
+        (json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}), false),
+    ] {
+        assert_eq!(has_started(&pod(main_is(state.clone()))), expected, "{state}");
+    }
+    assert!(!has_started(&pod(json!({}))));
+}

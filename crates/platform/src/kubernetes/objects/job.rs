@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::HEXLOWER;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaimVolumeSource, PodSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -107,7 +108,7 @@ fn claims(spec: &JobSpec) -> BTreeSet<&str> {
         | Work::Restore { from: Location { store, .. }, .. }
         | Work::Verify { from: Location { store, .. } }
         | Work::ProbeStore { store } => Some(store),
-        Work::Probe { .. } | Work::Talk { .. } => None,
+        Work::Probe { .. } | Work::EmitLines { .. } => None,
     };
     let stores = work.into_iter().chain(spec.task.log.as_ref().map(|log| &log.store));
     let rests = stores.filter_map(|store| store.strip_prefix("pvc://"));
@@ -158,7 +159,7 @@ pub(in crate::kubernetes) fn has_task(job: &Job, spec: &JobSpec) -> Result<bool>
 }
 
 fn hash(text: &str) -> String {
-    hex::encode(Sha256::digest(text.as_bytes()))
+    HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, PodSpec, Secret, Service};
@@ -191,7 +192,7 @@ fn hash(config_map: &ConfigMap) -> String {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
-    hex::encode(&hash.finalize()[..16])
+    HEXLOWER.encode(&hash.finalize()[..16])
 }
 
 #[cfg(test)]
