@@ -19,6 +19,8 @@ pub(crate) enum Need {
     Curl,
     Shellcheck,
     Openssl,
+    /// What the script in an image's RESTORE.md runs.
+    Guide,
     Python,
     /// The source of the standard library, its compiler and a linker for WebAssembly.
     WasmSource,
@@ -36,6 +38,7 @@ impl Need {
             Self::Curl => find("curl").is_some(),
             Self::Shellcheck => find("shellcheck").is_some(),
             Self::Openssl => find("openssl").is_some(),
+            Self::Guide => find("jq").is_some() && find("zstd").is_some(),
             Self::Python => command::succeeds(Command::new("python3").args(["-m", "ensurepip", "--version"])),
             Self::WasmSource => ["/usr/bin/rustc", "/usr/lib/rustlib/src/rust", "/usr/bin/wasm-ld"]
                 .iter()
@@ -55,6 +58,7 @@ impl Need {
             Self::Curl => &["curl"],
             Self::Shellcheck => &["shellcheck"],
             Self::Openssl => &["openssl"],
+            Self::Guide => &["jq", "zstd"],
             Self::Python => &["python3", "python3-venv"],
             Self::WasmSource => &["rustc-web", "rust-web-src", "lld"],
         };

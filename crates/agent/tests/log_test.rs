@@ -18,9 +18,9 @@ fn assert_complete(job: &JobDir, events: &[AgentEvent]) {
 
 #[test]
 fn store_has_each_of_many_lines_once() {
-    let job = JobDir::new(Work::Talk { lines: 200_000 }, "canary");
+    let job = JobDir::new(Work::EmitLines { lines: 200_000 }, "canary");
     assert_eq!(job.run(), 0);
-    assert_eq!(job.result().outcome, Some(Outcome::Talk { lines: 200_000 }));
+    assert_eq!(job.result().outcome, Some(Outcome::EmitLines { lines: 200_000 }));
     let kept = job.segments();
     assert_eq!(kept.len(), 200_001);
     assert_complete(&job, &kept);
@@ -29,7 +29,7 @@ fn store_has_each_of_many_lines_once() {
 
 #[test]
 fn failing_store_blocks_the_job_and_loses_no_line() {
-    let job = JobDir::new(Work::Talk { lines: 50_000 }, "canary");
+    let job = JobDir::new(Work::EmitLines { lines: 50_000 }, "canary");
     // A file in the place of a directory: nothing can be written below it.
     let blocked = job.path("store/images");
     std::fs::write(&blocked, "").expect("written");
@@ -43,7 +43,7 @@ fn failing_store_blocks_the_job_and_loses_no_line() {
 
 #[test]
 fn cancellation_between_lines_loses_no_line() {
-    let job = JobDir::new(Work::Talk { lines: u64::MAX }, "canary");
+    let job = JobDir::new(Work::EmitLines { lines: u64::MAX }, "canary");
     let mut agent = job.start();
     until("a segment", || job.path("store/images/a/1/log-3.jsonl").exists());
     signal(&agent, Signal::TERM);
