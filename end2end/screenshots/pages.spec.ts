@@ -72,7 +72,7 @@ function stage(toygres: Toygres): void {
 }
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  for (const width of [1280, 360]) {
+  for (const width of [1360, 390]) {
     test.describe(`${colorScheme} ${width}`, () => {
       test.use({ colorScheme, viewport: { width, height: 900 } });
       test('every page', async ({ page, toygres }) => {
@@ -89,7 +89,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
           expect(over, `${path} is wider than the window`).toBeLessThanOrEqual(0);
           const grave = (await new AxeBuilder({ page: page as never }).analyze()).violations.filter((one) => ['serious', 'critical'].includes(one.impact ?? ''));
           expect(grave.map((one) => `${path}: ${one.id} ${one.nodes[0]?.html}`)).toEqual([]);
-          if (DOCUMENTED[name] && colorScheme === 'light' && width === 1280 && process.env.README) {
+          if (DOCUMENTED[name] && colorScheme === 'light' && width === 1360 && process.env.README) {
             await page.screenshot({ path: join(PICTURES, `${DOCUMENTED[name]}.png`) });
           }
         }
