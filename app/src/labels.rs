@@ -5,7 +5,7 @@ use model::{Image, ImageType};
 use crate::format;
 
 /// The label of an image type, in a sentence.
-pub(super) fn image_type(image_type: ImageType) -> &'static str {
+pub(crate) fn image_type(image_type: ImageType) -> &'static str {
     match image_type {
         ImageType::Stock => "standard",
         ImageType::PgDurable => "pg_durable",
@@ -13,7 +13,7 @@ pub(super) fn image_type(image_type: ImageType) -> &'static str {
 }
 
 /// The values and labels of a select field for image types.
-pub(super) fn image_type_options() -> Vec<(String, String)> {
+pub(crate) fn image_type_options() -> Vec<(String, String)> {
     let label = |image_type| match image_type {
         ImageType::Stock => "Standard PostgreSQL",
         ImageType::PgDurable => "PostgreSQL with pg_durable (durable functions inside the database)",
@@ -22,11 +22,11 @@ pub(super) fn image_type_options() -> Vec<(String, String)> {
 }
 
 /// `1 of 6 databases` if the image holds fewer databases than its source had.
-pub(super) fn partial(image: &Image) -> Option<String> {
+pub(crate) fn partial(image: &Image) -> Option<String> {
     image.partial().map(|(held, existing)| format!("{held} of {existing} databases"))
 }
 
 /// `3 failed or cancelled backups`.
-pub(super) fn failed_backups(count: i64) -> String {
+pub(crate) fn failed_backups(count: i64) -> String {
     format::quantity(count, "failed or cancelled backup", "failed or cancelled backups")
 }

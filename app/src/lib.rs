@@ -6,6 +6,7 @@ mod color_scheme;
 pub mod components;
 pub mod error;
 pub mod format;
+mod labels;
 pub mod live;
 pub mod pages;
 #[cfg(all(test, feature = "ssr"))]

@@ -30,7 +30,7 @@ pub(crate) fn announce(name: &str, password: &Secret, data_dir: &Path) -> anyhow
 }
 
 /// Deletes the file after the password was changed.
-pub(crate) fn forget(data_dir: &Path) {
+pub(crate) fn delete(data_dir: &Path) {
     match std::fs::remove_file(data_dir.join(FILE)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             tracing::warn!(%error, file = FILE, "cannot delete the file of the one-time password");

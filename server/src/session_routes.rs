@@ -203,7 +203,7 @@ pub(crate) async fn password(
             session.cycle_id().await?;
             session.insert(EPOCH, epoch).await?;
             let cookie = [(SET_COOKIE, session::save(&session, app.https).await?)];
-            app.data_dir.as_deref().map(first_password::forget);
+            app.data_dir.as_deref().map(first_password::delete);
             let to = if next == "/password" { "/" } else { next };
             Ok((cookie, Redirect::to(to)).into_response())
         }

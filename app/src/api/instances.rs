@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 #[cfg(feature = "ssr")]
-use {crate::error::UiError, model::overview::OverviewInstance, model::run::RunState};
+use {crate::error::UiError, model::overview::OverviewInstance};
 
 /// The number of days in the backup history.
 pub const DAYS: i32 = 14;
@@ -45,7 +45,7 @@ pub struct InstanceView {
     pub failed_attempts: i64,
     /// Its newest runs.
     pub runs: Vec<Run>,
-    /// Whether a backup of it is running.
+    /// Whether a backup of it makes progress.
     pub backing_up: bool,
     /// The name of the image that it was restored from.
     pub source_image: Option<String>,
@@ -56,19 +56,12 @@ pub struct InstanceView {
 pub async fn list_instances() -> Result<Vec<InstanceRow>> {
     let (services, _) = super::caller(model::Role::Viewer)?;
     let overview = control::overview::get(&services).await?;
-    let backing_up = |id| {
-        overview.running.iter().any(|run| {
-            run.state == RunState::Running
-                && run.instance == Some(id)
-                && run.workflow == model::WorkflowName::CreateImage
-        })
+    let row = |row: &OverviewInstance| InstanceRow {
+        backing_up: overview.is_backing_up(row.instance.id),
+        instance: row.instance.clone(),
+        days: row.days.clone(),
     };
-    let row = |row: OverviewInstance| InstanceRow {
-        backing_up: backing_up(row.instance.id),
-        instance: row.instance,
-        days: row.days,
-    };
-    Ok(overview.instances.into_iter().map(row).collect())
+    Ok(overview.instances.iter().map(row).collect())
 }
 
 /// One instance, by name or id.
@@ -88,7 +81,7 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
         Some(image) => control::images::get(&services, image).await.ok().map(|detail| detail.image.name),
         None => None,
     };
-    let backing_up = images.rows.iter().any(|image| image.status == model::ImageStatus::Creating);
+    let backing_up = images.rows.iter().any(model::Image::is_in_progress);
     let connection = instance.host.is_some().then(|| control::instances::connection_string(&instance));
     let problem = instance.health_detail.as_ref();
     Ok(InstanceView {

@@ -18,7 +18,7 @@ pub struct LayoutData {
     /// The number of images.
     pub images: i64,
     /// The number of runs that need attention.
-    pub needs_you: i64,
+    pub needs_attention: i64,
     /// The active runs.
     pub running: Vec<Run>,
 }
@@ -38,7 +38,7 @@ pub async fn get_layout() -> Result<LayoutData> {
         actor,
         instances: overview.counts.instances,
         images: overview.counts.images,
-        needs_you: overview.counts.runs_needing_you,
+        needs_attention: overview.counts.runs_needing_attention,
         running: overview.running,
     })
 }

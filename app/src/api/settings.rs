@@ -1,34 +1,14 @@
 //! Server functions of the settings: accounts, tokens, audit log, appearance.
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use leptos::prelude::*;
 use model::page::Page;
 use model::user::{AuditRow, User};
-use model::{Role, TokenId, UserId};
-use serde::{Deserialize, Serialize};
+use model::{Role, Token, TokenId, UserId};
 
 use crate::error::Result;
 #[cfg(feature = "ssr")]
 use crate::error::UiError;
-
-/// A bearer token without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenRow {
-    /// Its id.
-    pub id: TokenId,
-    /// Its name.
-    pub name: String,
-    /// Its role.
-    pub role: Role,
-    /// Whether it may perform actions that require sudo mode.
-    pub sudo: bool,
-    /// When it was created.
-    pub created_at: DateTime<Utc>,
-    /// When it expires.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// When it was last used.
-    pub last_used_at: Option<DateTime<Utc>>,
-}
 
 /// All accounts.
 #[server(prefix = "/api/fn", endpoint = "users")]
@@ -76,21 +56,9 @@ pub async fn disable_user(user: UserId, disabled: bool) -> Result<()> {
 
 /// All tokens.
 #[server(prefix = "/api/fn", endpoint = "tokens")]
-pub async fn list_tokens() -> Result<Vec<TokenRow>> {
+pub async fn list_tokens() -> Result<Vec<Token>> {
     let (services, _) = super::caller(Role::Admin)?;
-    let tokens = control::tokens::list(&services).await?;
-    Ok(tokens
-        .into_iter()
-        .map(|token| TokenRow {
-            id: token.id,
-            name: token.name,
-            role: token.role,
-            sudo: token.sudo,
-            created_at: token.created_at,
-            expires_at: token.expires_at,
-            last_used_at: token.last_used_at,
-        })
-        .collect())
+    Ok(control::tokens::list(&services).await?)
 }
 
 /// Creates a token and returns it. It cannot be read again.

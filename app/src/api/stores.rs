@@ -1,7 +1,7 @@
 //! Server functions of stores: list, add, set access, test, set default, remove.
 
 use leptos::prelude::*;
-use model::{StoreAccess, StoreId};
+use model::{Store, StoreAccess, StoreId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -9,25 +9,6 @@ use crate::error::Result;
 use crate::error::UiError;
 #[cfg(feature = "ssr")]
 use model::{Role, StoreAuth, StoreAuthKind};
-
-/// A store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreRow {
-    /// Its id.
-    pub id: StoreId,
-    /// Its name.
-    pub name: String,
-    /// Its address.
-    pub url: String,
-    /// How it is accessed.
-    pub access: StoreAccess,
-    /// Whether new images are stored in it.
-    pub is_default: bool,
-    /// The number of its images.
-    pub images: i64,
-    /// Bytes of its images.
-    pub stored_bytes: i64,
-}
 
 /// The access form of a store: the fields of all kinds of authentication. Its `Debug` output is redacted, because some
 /// fields are secret.
@@ -139,18 +120,9 @@ impl AccessForm {
 
 /// All stores.
 #[server(prefix = "/api/fn", endpoint = "stores")]
-pub async fn list_stores() -> Result<Vec<StoreRow>> {
+pub async fn list_stores() -> Result<Vec<Store>> {
     let (services, _) = super::caller(Role::Viewer)?;
-    let row = |store: control::stores::Store| StoreRow {
-        id: store.id,
-        name: store.name,
-        url: store.url,
-        access: store.access,
-        is_default: store.is_default,
-        images: store.images,
-        stored_bytes: store.stored_bytes,
-    };
-    Ok(control::stores::list(&services).await?.into_iter().map(row).collect())
+    Ok(control::stores::list(&services).await?)
 }
 
 /// Tests a store: writes, reads, lists and deletes an object, from the server and from a job.
@@ -209,8 +181,8 @@ pub async fn default_store(store: StoreId) -> Result<()> {
 }
 
 /// Removes a store that contains no images.
-#[server(prefix = "/api/fn", endpoint = "forget-store")]
-pub async fn forget_store(store: StoreId) -> Result<()> {
+#[server(prefix = "/api/fn", endpoint = "remove-store")]
+pub async fn remove_store(store: StoreId) -> Result<()> {
     let (services, actor) = super::caller(Role::Admin)?;
     super::redirect_to_sudo(control::commands::remove_store(&services, &actor, store).await)?;
     Ok(())

@@ -29,7 +29,7 @@ enum Severity {
 /// The items of the overview that need attention, the most severe first.
 #[must_use]
 pub fn attention_items(overview: &Overview) -> Vec<AttentionItem> {
-    let runs = overview.needs_you.iter().map(of_run);
+    let runs = overview.needs_attention.iter().map(of_run);
     let instances = overview.instances.iter().filter_map(|row| of_instance(&row.instance));
     let mut items: Vec<AttentionItem> = runs.chain(instances).collect();
     items.sort_by_key(|item| item.severity);

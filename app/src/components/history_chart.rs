@@ -33,7 +33,7 @@ impl DayStatus {
     fn of(day: Option<&DayOfImages>) -> Self {
         match day {
             Some(day) if day.proven > 0 => Self::Proven,
-            Some(day) if day.made > 0 => Self::Created,
+            Some(day) if day.created > 0 => Self::Created,
             Some(day) if day.failed > 0 => Self::Failed,
             _ => Self::None,
         }
@@ -247,10 +247,10 @@ mod tests {
 
     const TODAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 3, 12).expect("a valid date");
 
-    fn day(back: u64, made: i32, proven: i32, failed: i32) -> DayOfImages {
+    fn day(back: u64, created: i32, proven: i32, failed: i32) -> DayOfImages {
         DayOfImages {
             day: TODAY - Days::new(back),
-            made,
+            created,
             failed,
             proven,
             stored_bytes: None,

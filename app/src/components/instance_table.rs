@@ -10,6 +10,7 @@ use super::history_chart::HistoryStrip;
 use super::status_badge::{self, StatusBadge};
 use super::time::AgoOr;
 use crate::format;
+use crate::labels;
 
 /// Instances with their backup history.
 #[component]
@@ -78,7 +79,7 @@ fn Row(instance: Instance, days: Vec<DayOfImages>, backing_up: bool, role: Role)
     .into_any()
 }
 
-/// `PG 15.20 · stock · managed`.
+/// `PG 15.20 · standard · managed`.
 #[must_use]
 pub fn kind(instance: &Instance) -> String {
     let version = instance
@@ -91,5 +92,5 @@ pub fn kind(instance: &Instance) -> String {
         Origin::Managed => "managed",
         Origin::External => "external",
     };
-    format!("{version}{} · {origin}", instance.image_type)
+    format!("{version}{} · {origin}", labels::image_type(instance.image_type))
 }

@@ -148,7 +148,8 @@ fn LiveNote() -> impl IntoView {
 
 #[component]
 fn Side(data: Option<LayoutData>) -> impl IntoView {
-    let counts = data.as_ref().map(|data| (data.instances, data.images, data.needs_you)).unwrap_or_default();
+    let counts =
+        data.as_ref().map(|data| (data.instances, data.images, data.needs_attention)).unwrap_or_default();
     let mut active = data.as_ref().map(|data| data.running.clone()).unwrap_or_default();
     // A stuck run is counted among those that need attention.
     active.retain(|run| run.state != RunState::Stuck);

@@ -84,7 +84,10 @@ pub fn image(image: &Image) -> StatusStyle {
     let (tone, icon, label) = match image.status {
         ImageStatus::Available if image.proven_at.is_some() => ("ok", "s-proven", "proven"),
         ImageStatus::Available => ("off", "s-made", "available"),
-        ImageStatus::Creating => ("run", "s-making", "creating"),
+        ImageStatus::Creating => match image.run_state {
+            Some(state @ (RunState::Stuck | RunState::Undoing)) => return run(state),
+            _ => ("run", "s-making", "creating"),
+        },
         ImageStatus::Failed if image.was_cancelled() => ("off", "s-cancel", "cancelled"),
         ImageStatus::Failed => ("fail", "s-fail", "failed"),
         ImageStatus::Corrupt => ("fail", "s-fail", "corrupt"),

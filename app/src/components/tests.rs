@@ -53,6 +53,12 @@ fn status_badges_of_images() {
     images.push(model::Image { proven_at: Some(fixtures::ago(60)), ..fixtures::image() });
     let error = Some(Failure::new(FailureCode::Cancelled, "cancelled"));
     images.push(model::Image { status: ImageStatus::Failed, error, ..fixtures::image() });
+    for state in [RunState::Running, RunState::Undoing, RunState::Stuck] {
+        let image =
+            model::Image { status: ImageStatus::Creating, run_state: Some(state), ..fixtures::image() };
+        assert_eq!(image.is_in_progress(), state == RunState::Running);
+        images.push(image);
+    }
     assert_text("status_badge_image", move || badges(images.iter().map(status_badge::image).collect()));
 }
 
@@ -161,8 +167,8 @@ fn attention_list_is_sorted_by_severity() {
             serde_json::json!({ "instance": instance, "newest": null, "days": [] })
         }).collect::<Vec<_>>(),
         "running": [], "ended": [],
-        "needs_you": [fixtures::run(RunState::Failed), fixtures::run(RunState::Stuck)],
-        "counts": { "instances": 4, "images": 1, "runs_needing_you": 2 },
+        "needs_attention": [fixtures::run(RunState::Failed), fixtures::run(RunState::Stuck)],
+        "counts": { "instances": 4, "images": 1, "runs_needing_attention": 2 },
         "store_free_bytes": null, "stored_bytes": 0,
     }))
     .expect("an overview");

@@ -3,7 +3,6 @@
 use leptos::prelude::*;
 use model::{Role, TlsMode};
 
-use super::labels;
 use crate::api::instances::AddInstance as Add;
 use crate::components::field::{ActionError, SelectField, TextField, action_error};
 use crate::components::form_error::FormError;
@@ -13,6 +12,7 @@ use crate::components::page_header::PageHeader;
 use crate::components::panel::Panel;
 use crate::components::platform_context::use_platform;
 use crate::components::result_view::view_or_error;
+use crate::labels;
 
 /// The fields that show their own errors.
 const FIELDS: [&str; 9] =

@@ -94,11 +94,11 @@ pub(super) fn stopped(name: &str) -> OverviewInstance {
 
 /// The overview of these instances and active runs; stuck runs are among both the active ones and those that need attention.
 pub(super) fn overview(instances: Vec<OverviewInstance>, active: Vec<Run>) -> OverviewPage {
-    let needs_you: Vec<_> = active.iter().filter(|run| run.state == RunState::Stuck).collect();
+    let needs_attention: Vec<_> = active.iter().filter(|run| run.state == RunState::Stuck).collect();
     parsed(json!({
         "overview": {
-            "instances": instances, "running": active, "needs_you": needs_you, "ended": [run(RunState::Succeeded)],
-            "counts": { "instances": instances.len(), "images": 4, "runs_needing_you": needs_you.len() },
+            "instances": instances, "running": active, "needs_attention": needs_attention, "ended": [run(RunState::Succeeded)],
+            "counts": { "instances": instances.len(), "images": 4, "runs_needing_attention": needs_attention.len() },
             "store_free_bytes": 112_000_000_000_i64, "stored_bytes": 932_000_000,
         },
         "place": place::<serde_json::Value>(false), "has_store": true, "versions": ["15.20", "17.10"],

@@ -10,7 +10,6 @@ pub mod image;
 pub mod images;
 pub mod instance;
 pub mod instances;
-mod labels;
 pub mod login;
 pub mod new_instance;
 pub mod overview;

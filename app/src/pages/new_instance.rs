@@ -4,7 +4,6 @@ use leptos::either::Either;
 use leptos::prelude::*;
 use model::{PlatformInfo, Role};
 
-use super::labels;
 use crate::api::instances::{CreateInstance, get_versions};
 use crate::components::field::{ActionError, CheckField, SelectField, TextField, action_error};
 use crate::components::form_error::FormError;
@@ -15,6 +14,7 @@ use crate::components::panel::Panel;
 use crate::components::platform_context::use_platform;
 use crate::components::result_view::view_or_error;
 use crate::components::target_fields::{ClusterFields, VersionField};
+use crate::labels;
 
 /// The page of a new instance.
 #[component]

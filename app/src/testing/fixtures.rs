@@ -113,13 +113,13 @@ pub(crate) fn receipt(differences: u64) -> Receipt {
 
 /// The last three days of `orders`: a failed backup, a proven image, an image that is not proven.
 pub(crate) fn days() -> Vec<DayOfImages> {
-    let day = |back, made, failed, proven| DayOfImages {
+    let day = |back, created, failed, proven| DayOfImages {
         day: now().date_naive() - chrono::Days::new(back),
-        made,
+        created,
         failed,
         proven,
-        stored_bytes: (made > 0).then_some(233_000_000),
-        duration_ms: (made > 0).then_some(12_500),
+        stored_bytes: (created > 0).then_some(233_000_000),
+        duration_ms: (created > 0).then_some(12_500),
     };
     vec![day(2, 0, 1, 0), day(1, 1, 0, 1), day(0, 2, 0, 0)]
 }

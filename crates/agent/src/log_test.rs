@@ -17,5 +17,5 @@ pub(crate) async fn emit_lines(job: &Job, lines: u64) -> Result<Outcome> {
             tokio::task::yield_now().await;
         }
     }
-    Ok(Outcome::Talk { lines })
+    Ok(Outcome::EmitLines { lines })
 }

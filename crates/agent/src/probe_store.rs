@@ -9,11 +9,11 @@ use model::{Level, Outcome};
 use crate::job::Job;
 
 /// How long requests are retried: a user waits for the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RETRY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Tests a store.
 pub(crate) async fn probe(job: &Job, store: &str) -> Result<Outcome> {
-    let options = job.store_options().clone().with_patience(PATIENCE);
+    let options = job.store_options().clone().with_retry_limit(RETRY_LIMIT);
     Store::open(store, &options)?.probe().await?;
     job.log(Level::Info, format!("{store}: wrote, read, listed and deleted an object"));
     Ok(Outcome::ProbeStore)

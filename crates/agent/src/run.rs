@@ -124,7 +124,7 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
         Work::Probe { target, dns_seconds } => {
             or_cancelled(job, probe::probe(job, &target, dns_seconds)).await
         }
-        Work::Talk { lines } => or_cancelled(job, log_test::emit_lines(job, lines)).await,
+        Work::EmitLines { lines } => or_cancelled(job, log_test::emit_lines(job, lines)).await,
         Work::ProbeStore { store } => or_cancelled(job, probe_store::probe(job, &store)).await,
     }
 }
@@ -134,7 +134,7 @@ fn unspecific_code(work: &Work) -> FailureCode {
     match work {
         Work::Backup { .. } => FailureCode::DumpFailed,
         Work::Restore { .. } => FailureCode::RestoreFailed,
-        Work::Verify { .. } | Work::Probe { .. } | Work::Talk { .. } | Work::ProbeStore { .. } => {
+        Work::Verify { .. } | Work::Probe { .. } | Work::EmitLines { .. } | Work::ProbeStore { .. } => {
             FailureCode::Other
         }
     }

@@ -19,7 +19,7 @@ const SEGMENT: usize = 256 * 1024;
 /// The maximum number of pending bytes. Writers of the log wait while there are more.
 const CAPACITY: usize = 1024 * 1024;
 /// How long writers wait. If the store accepted nothing for this time, the oldest lines are lost, which the numbers show as a gap.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STALLED: Duration = Duration::from_secs(60);
 /// The time limit of one attempt to write a segment.
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// The pause after a failed attempt.
@@ -79,7 +79,7 @@ impl Segments {
         let Some(inner) = &self.0 else { return };
         let mut state = inner.state();
         while state.pending.len() + line.len() > CAPACITY {
-            if state.writing.is_some_and(|since| since.elapsed() > PATIENCE) {
+            if state.writing.is_some_and(|since| since.elapsed() > STALLED) {
                 state.drop_oldest();
                 break;
             }

@@ -99,7 +99,7 @@ fn summary(outcome: &Outcome) -> String {
             "Restored: PostgreSQL {version}, {} tables with {} rows, {} sequences, {} large objects. The content is identical to the image.",
             receipt.tables, receipt.rows, receipt.sequences, receipt.large_objects
         ),
-        Outcome::Backup { .. } | Outcome::Probe { .. } | Outcome::ProbeStore | Outcome::Talk { .. } => {
+        Outcome::Backup { .. } | Outcome::Probe { .. } | Outcome::ProbeStore | Outcome::EmitLines { .. } => {
             String::new()
         }
     }

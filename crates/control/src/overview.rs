@@ -37,7 +37,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
         &ids
     );
     let mut complete = by_instance(complete.fetch_all(services.db()).await?);
-    let needs_you = runs::needing_attention(services).await?;
+    let needs_attention = runs::needing_attention(services).await?;
     let running =
         runs::list(services, RunQuery { active: true, per_page: 50, ..RunQuery::default() }).await?.rows;
     let ended = runs::list(services, RunQuery { per_page: 20, ..RunQuery::default() }).await?.rows;
@@ -61,10 +61,10 @@ pub async fn get(services: &Services) -> Result<Overview> {
         counts: Counts {
             instances: i64::try_from(ids.len()).unwrap_or(i64::MAX),
             images: totals.images,
-            runs_needing_you: i64::try_from(needs_you.len()).unwrap_or(0),
+            runs_needing_attention: i64::try_from(needs_attention.len()).unwrap_or(0),
         },
         running,
-        needs_you,
+        needs_attention,
         ended: ended.into_iter().filter(|run| run.state.has_ended()).take(8).collect(),
         store_free_bytes: free.and_then(|bytes| i64::try_from(bytes).ok()),
         stored_bytes: totals.stored_bytes,

@@ -148,7 +148,7 @@ impl Keyring {
     ///
     /// # Errors
     /// The state database is unavailable.
-    pub async fn keep(
+    pub async fn save(
         &self,
         db: &mut PgConnection,
         kind: Kind,
@@ -191,7 +191,7 @@ impl Keyring {
     ///
     /// # Errors
     /// The state database is unavailable.
-    pub async fn forget(db: &mut PgConnection, kind: Kind, owner: Uuid) -> sqlx::Result<()> {
+    pub async fn delete(db: &mut PgConnection, kind: Kind, owner: Uuid) -> sqlx::Result<()> {
         let delete =
             sqlx::query!("delete from toygres.secret where kind = $1 and owner = $2", kind.as_str(), owner);
         delete.execute(db).await.map(drop)

@@ -5,31 +5,12 @@ pub(crate) mod validate;
 
 use std::collections::BTreeMap;
 
-use model::{StoreAccess, StoreAuth, StoreId, Transfer};
+use model::{Store, StoreAccess, StoreAuth, StoreId, Transfer};
 
 use crate::error::{Error, Result};
 use crate::services::Services;
 
 pub use self::access::KEYS;
-
-/// A store and how much it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Store {
-    /// Its id.
-    pub id: StoreId,
-    /// Its name.
-    pub name: String,
-    /// Its address.
-    pub url: String,
-    /// How it is accessed.
-    pub access: StoreAccess,
-    /// Whether new images are written to it.
-    pub is_default: bool,
-    /// The number of available images.
-    pub images: i64,
-    /// The size of its images in bytes.
-    pub stored_bytes: i64,
-}
 
 /// Access keys from a form, by the names in [`KEYS`]; other names are ignored. There is no `Debug` output.
 #[derive(Clone, Default)]

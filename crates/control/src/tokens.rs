@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
-use model::{Actor, Role, TokenId, UserId};
+use model::{Actor, Role, Token, TokenId, UserId};
 use rand::RngExt;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -11,25 +11,6 @@ use crate::audit;
 use crate::error::{Error, Result};
 use crate::services::Services;
 use crate::users::require_admin_sudo;
-
-/// A token, without its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// Its id.
-    pub id: TokenId,
-    /// Its name.
-    pub name: String,
-    /// Its role.
-    pub role: Role,
-    /// Whether destructive actions need no confirmation of a password.
-    pub sudo: bool,
-    /// When it was created.
-    pub created_at: DateTime<Utc>,
-    /// When it expires.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// When it was last used.
-    pub last_used_at: Option<DateTime<Utc>>,
-}
 
 /// All tokens that are not revoked, newest first.
 ///

@@ -73,7 +73,7 @@ async fn sweep(services: Services, worker: String, stop: CancellationToken) {
     loop {
         let swept = [
             remove_orphaned_jobs(&services).await,
-            login::forget_old_failures(services.db()).await,
+            login::delete_old_failures(services.db()).await,
             apply_log_retention(&services, &worker).await,
         ];
         for error in swept.into_iter().filter_map(Result::err) {

@@ -92,7 +92,7 @@ async fn directory_is_added_tested_and_removed(db: PgPool) {
     remove_store(&services, &actor, store).await.unwrap();
     assert!(matches!(test_store(&services, &actor, store).await, Err(Error::NotFound(_))));
     let outcomes: Vec<String> =
-        sqlx::query_scalar("select outcome from toygres.audit where action = 'store.forget' order by id")
+        sqlx::query_scalar("select outcome from toygres.audit where action = 'store.remove' order by id")
             .fetch_all(&db)
             .await
             .unwrap();

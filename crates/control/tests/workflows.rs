@@ -93,7 +93,7 @@ async fn create_instance_survives_every_fault(db: PgPool) {
     meet_all_faults::<CreateInstance, _, _, _, _>(&db, world.services.clone(), &world.pool(), begin, check)
         .await
         .unwrap();
-    let attention = async || control::overview::get(&world.services).await.unwrap().needs_you.len();
+    let attention = async || control::overview::get(&world.services).await.unwrap().needs_attention.len();
     assert!(attention().await > 0, "a failed run needs attention");
     sqlx::query("delete from toygres.instance").execute(&db).await.unwrap();
     assert_eq!(attention().await, 0, "the failed run of a deleted instance needs no attention");
@@ -345,7 +345,7 @@ async fn secret_opens_only_with_its_key_and_in_its_row(db: PgPool) {
     let (one, other) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     let kind = control::secrets::Kind::InstancePassword;
     let mut connection = db.acquire().await.unwrap();
-    keys.keep(&mut connection, kind, one, &Secret::from("canary")).await.unwrap();
+    keys.save(&mut connection, kind, one, &Secret::from("canary")).await.unwrap();
     assert_eq!(keys.read(&db, kind, one).await.unwrap().unwrap().expose_secret(), "canary");
     // A sealed value cannot be opened in another row.
     sqlx::query("insert into toygres.secret (kind, owner, key_id, sealed) select kind, $2, key_id, sealed from toygres.secret where owner = $1")

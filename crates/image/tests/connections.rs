@@ -14,7 +14,7 @@ use model::{Failure, FailureCode};
 /// The failure of a request to the bucket `images` at an endpoint.
 async fn failure_at(endpoint: &str, more: &[(&str, &str)]) -> Failure {
     let keys = [("endpoint", endpoint), ("access_key_id", "a"), ("secret_access_key", "b")];
-    let options = options(&[&keys[..], more].concat()).with_patience(Duration::from_millis(100));
+    let options = options(&[&keys[..], more].concat()).with_retry_limit(Duration::from_millis(100));
     let store = Store::open("s3://images", &options).expect("opened");
     store.get("images/a/1/x").await.expect_err(endpoint).failure()
 }

@@ -192,7 +192,9 @@ async fn busy_store_is_retried_until_the_time_limit() {
     let azurite = servers.azurite(false).await;
     let proxy = Proxy::start(azurite.url(false), servers.client()).await;
     let url = format!("az://{ACCOUNT}/images");
-    let given = |patience| options(&[("endpoint", &proxy.url), ("account_key", KEY)]).with_patience(patience);
+    let given = |retry_limit| {
+        options(&[("endpoint", &proxy.url), ("account_key", KEY)]).with_retry_limit(retry_limit)
+    };
     let store = Store::open(&url, &given(Duration::from_secs(180))).expect("opened");
     let began = Instant::now();
     for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS] {

@@ -115,7 +115,8 @@ pub enum Work {
         dns_seconds: u64,
     },
     /// Writes log lines, to test the platform.
-    Talk {
+    #[serde(alias = "talk")]
+    EmitLines {
         /// The number of lines.
         lines: u64,
     },
@@ -260,7 +261,8 @@ pub enum Outcome {
         superuser: bool,
     },
     /// Of a log test: all lines were written.
-    Talk {
+    #[serde(alias = "talk")]
+    EmitLines {
         /// The number of lines.
         lines: u64,
     },

@@ -93,6 +93,13 @@ impl Image {
             && self.error.as_ref().is_some_and(|failure| failure.code == FailureCode::Cancelled)
     }
 
+    /// Whether its backup makes progress. The image of a run that is stuck or rolls back has the status of one that is created.
+    #[must_use]
+    pub fn is_in_progress(&self) -> bool {
+        self.status == ImageStatus::Creating
+            && !matches!(self.run_state, Some(RunState::Stuck | RunState::Undoing))
+    }
+
     /// The numbers of copied and of existing databases, if the image holds fewer than the source had.
     #[must_use]
     pub fn partial(&self) -> Option<(i32, i32)> {
@@ -127,7 +134,7 @@ pub struct DayOfImages {
     /// The day, in UTC.
     pub day: NaiveDate,
     /// The number of available images.
-    pub made: i32,
+    pub created: i32,
     /// The number of failed backups.
     pub failed: i32,
     /// The number of images of that day that were proven by a restore.

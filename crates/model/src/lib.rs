@@ -68,5 +68,5 @@ pub use name::{Name, NameError};
 pub use page::Page;
 pub use platform::{PlatformInfo, PlatformKind};
 pub use run::{Progress, Receipt, Run, RunState, StepRow, StepState, WorkflowName};
-pub use store::{StoreAccess, StoreAuth, StoreAuthKind, Transfer};
-pub use user::{Actor, Role};
+pub use store::{Store, StoreAccess, StoreAuth, StoreAuthKind, Transfer};
+pub use user::{Actor, Role, Token};

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::InstanceId;
 use crate::image::{DayOfImages, Image};
 use crate::instance::Instance;
-use crate::run::Run;
+use crate::run::{Run, RunState, WorkflowName};
 
 /// An instance with its newest images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub struct Counts {
     /// The number of images in all states.
     pub images: i64,
     /// The number of runs that need attention: stuck, or failed recently without a later run that succeeded.
-    pub runs_needing_you: i64,
+    pub runs_needing_attention: i64,
 }
 
 /// The data of the overview page.
@@ -42,7 +43,7 @@ pub struct Overview {
     /// The active runs.
     pub running: Vec<Run>,
     /// The runs that need attention, stuck runs before failed ones.
-    pub needs_you: Vec<Run>,
+    pub needs_attention: Vec<Run>,
     /// The runs that ended most recently.
     pub ended: Vec<Run>,
     /// The counts.
@@ -51,4 +52,16 @@ pub struct Overview {
     pub store_free_bytes: Option<i64>,
     /// The size of all available images in their stores, in bytes.
     pub stored_bytes: i64,
+}
+
+impl Overview {
+    /// Whether a backup of the instance is running. Stuck runs and those that roll back are not.
+    #[must_use]
+    pub fn is_backing_up(&self, instance: InstanceId) -> bool {
+        self.running.iter().any(|run| {
+            run.state == RunState::Running
+                && run.instance == Some(instance)
+                && run.workflow == WorkflowName::CreateImage
+        })
+    }
 }

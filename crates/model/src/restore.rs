@@ -76,7 +76,7 @@ pub struct RestorePlan {
 impl RestorePlan {
     /// Whether no check failed.
     #[must_use]
-    pub fn may_go(&self) -> bool {
+    pub fn can_start(&self) -> bool {
         self.checks.iter().all(|c| c.verdict != Verdict::Fail)
     }
 }

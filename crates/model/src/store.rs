@@ -1,8 +1,28 @@
-//! The access settings of a store. They contain no secrets: secrets are references, or encrypted in the state database.
+//! Stores and their access settings. They contain no secrets: secrets are references, or encrypted in the state database.
 
 use serde::{Deserialize, Serialize};
 
+use crate::StoreId;
 use crate::text_enum::text_enum;
+
+/// A store as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// Its id.
+    pub id: StoreId,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub url: String,
+    /// How it is accessed.
+    pub access: StoreAccess,
+    /// Whether new images are written to it.
+    pub is_default: bool,
+    /// The number of available images.
+    pub images: i64,
+    /// The size of its images in bytes.
+    pub stored_bytes: i64,
+}
 
 /// The authentication method of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

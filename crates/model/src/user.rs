@@ -1,8 +1,9 @@
 //! Users, their roles, and the audit log.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::UserId;
+use crate::id::{TokenId, UserId};
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -15,6 +16,25 @@ text_enum! {
         /// Deletes, reveals passwords, and changes stores, accounts and settings.
         Admin = "admin",
     }
+}
+
+/// A bearer token, without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Its id.
+    pub id: TokenId,
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// Whether destructive actions need no confirmation of a password.
+    pub sudo: bool,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 /// The authenticated user of a request, from its session or bearer token.

@@ -8,7 +8,7 @@ use crate::components::code::CopyButton;
 use crate::components::panel::Panel;
 use crate::components::time::AgoOr;
 use crate::format;
-use crate::pages::labels;
+use crate::labels;
 
 /// The most important numbers.
 #[component]

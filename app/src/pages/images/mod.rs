@@ -19,8 +19,8 @@ use crate::components::pager::Pager;
 use crate::components::panel::Panel;
 use crate::components::result_view::view_or_error;
 use crate::format;
+use crate::labels;
 use crate::live::use_live;
-use crate::pages::labels;
 
 /// The page of all images.
 #[component]

@@ -10,7 +10,7 @@ use crate::components::icon::Icon;
 use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::{Ago, AgoOr};
 use crate::format;
-use crate::pages::labels;
+use crate::labels;
 
 /// The table.
 #[component]

@@ -10,7 +10,7 @@ use crate::components::panel::Panel;
 use crate::components::status_badge::{self, StatusBadge, StatusStyle};
 use crate::components::time::AgoOr;
 use crate::format;
-use crate::pages::labels;
+use crate::labels;
 
 /// The most important numbers.
 #[component]

@@ -12,7 +12,7 @@ use crate::components::page_header::PageHeader;
 use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::Ago;
 use crate::format;
-use crate::pages::labels;
+use crate::labels;
 
 /// The header.
 #[component]

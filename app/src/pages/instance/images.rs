@@ -12,7 +12,7 @@ use crate::components::panel::Panel;
 use crate::components::status_badge::{self, StatusBadge};
 use crate::components::time::Ago;
 use crate::format;
-use crate::pages::labels;
+use crate::labels;
 
 /// The panel of the newest images.
 #[component]

@@ -11,7 +11,7 @@ mod tests;
 
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
-use model::{Actor, Instance, Run, RunState};
+use model::{Actor, Instance};
 
 use self::connect::ConnectPanel;
 use self::details::{DatabasesPanel, DetailsPanel, Facts, ProcessesPanel};
@@ -106,7 +106,7 @@ pub fn InstanceDetailView(
     start: ServerAction<StartInstance>,
 ) -> impl IntoView {
     let instance = view.instance.clone();
-    let (chart_name, days, backing_up) = (instance.name.clone(), view.days.clone(), is_backing_up(&view));
+    let (chart_name, days, backing_up) = (instance.name.clone(), view.days.clone(), view.backing_up);
     view! {
         <InstanceHeader view=view.clone() actor=actor.clone() start/>
         <FormError error=action_error(start)/>
@@ -129,15 +129,6 @@ pub fn InstanceDetailView(
         </div>
     }
     .into_any()
-}
-
-/// Whether a backup makes progress: that of a stuck or rolling back run leaves an image that is still being created.
-fn is_backing_up(view: &InstanceView) -> bool {
-    let is_stalled = |run: &Run| {
-        run.workflow == model::WorkflowName::CreateImage
-            && matches!(run.state, RunState::Stuck | RunState::Undoing)
-    };
-    view.backing_up && !view.runs.iter().any(is_stalled)
 }
 
 #[component]

@@ -1,12 +1,12 @@
 //! Snapshots of an instance's page and its dialogs.
 
 use leptos::prelude::*;
-use model::{Health, ImageStatus, Instance, InstanceStatus, Origin, Role, RunState};
+use model::{Health, Instance, InstanceStatus, Origin, Role, RunState};
 
-use super::{InstanceDetailView, InstanceDialog, is_backing_up};
+use super::{InstanceDetailView, InstanceDialog};
 use crate::pages::fixtures::{actor, instance_view, named, partial, proven};
 use crate::testing::assert_text;
-use crate::testing::fixtures::{failure, image, instance, run};
+use crate::testing::fixtures::{failure, instance, run};
 
 #[test]
 fn instance_page() {
@@ -38,16 +38,6 @@ fn instance_page_after_a_failed_creation() {
     assert_text("page_instance_failed", move || {
         view! { <InstanceDetailView view actor=Some(actor(Role::Operator, false)) start=ServerAction::new()/> }
     });
-}
-
-#[test]
-fn stuck_backup_is_not_in_progress() {
-    let creating = model::Image { status: ImageStatus::Creating, ..image() };
-    let backs_up =
-        |state| is_backing_up(&instance_view(instance(), vec![creating.clone()], vec![run(state)]));
-    assert!(backs_up(RunState::Running));
-    assert!(!backs_up(RunState::Undoing));
-    assert!(!backs_up(RunState::Stuck));
 }
 
 #[test]

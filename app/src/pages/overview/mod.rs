@@ -131,20 +131,10 @@ fn SummaryLine(summary: Summary) -> impl IntoView {
 #[component]
 fn InstancesPanel(overview: Data, role: Role) -> impl IntoView {
     let count = overview.instances.len();
-    let backing_up = |id| {
-        overview.running.iter().any(|run| {
-            run.instance == Some(id)
-                && run.workflow == model::WorkflowName::CreateImage
-                && run.state == RunState::Running
-        })
-    };
     let rows = overview
         .instances
-        .into_iter()
-        .map(|row| {
-            let backing_up = backing_up(row.instance.id);
-            (row.instance, row.days, backing_up)
-        })
+        .iter()
+        .map(|row| (row.instance.clone(), row.days.clone(), overview.is_backing_up(row.instance.id)))
         .collect();
     view! {
         <Panel id="instances" title="Instances" note=move || count end=|| view! { <Legend/> }>

@@ -12,7 +12,7 @@ use crate::components::icon::Icon;
 use crate::components::panel::Panel;
 use crate::components::status_badge::{StatusBadge, StatusStyle};
 use crate::format;
-use crate::pages::labels;
+use crate::labels;
 
 /// The panel with the results of the checks.
 #[component]
@@ -69,7 +69,7 @@ pub(super) fn PlanPanel(
 ) -> impl IntoView {
     let request = view.request;
     let image = view.image.image;
-    let can_start = plan.may_go();
+    let can_start = plan.can_start();
     let back = format!("/images/{}/restore?{}", image.id, edit_query(&request));
     let (id, name) = (image.id.to_string(), plan.target.clone());
     view! {

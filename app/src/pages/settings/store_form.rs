@@ -2,9 +2,9 @@
 //! those of the selected kind, and the server ignores the others.
 
 use leptos::prelude::*;
-use model::{StoreAccess, StoreAuth, StoreAuthKind, Transfer};
+use model::{Store, StoreAccess, StoreAuth, StoreAuthKind, Transfer};
 
-use crate::api::stores::{AddStore, SetStoreAccess, StoreRow};
+use crate::api::stores::{AddStore, SetStoreAccess};
 use crate::components::field::{ActionError, AreaField, SelectField, TextField, action_error};
 use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
@@ -73,7 +73,7 @@ pub(super) fn NewStore(add: ServerAction<AddStore>) -> impl IntoView {
 
 /// The form that changes the authentication and the endpoint of a store.
 #[component]
-pub(super) fn EditAccess(store: StoreRow, edit: ServerAction<SetStoreAccess>) -> impl IntoView {
+pub(super) fn EditAccess(store: Store, edit: ServerAction<SetStoreAccess>) -> impl IntoView {
     let error = action_error(edit);
     view! {
         <ActionForm action=edit attr:class="body form two by-kind">

@@ -1,9 +1,9 @@
 //! The table of stores, with the actions on each.
 
 use leptos::prelude::*;
-use model::{Role, StoreAuth, Transfer};
+use model::{Role, Store, StoreAuth, Transfer};
 
-use crate::api::stores::{DefaultStore, ForgetStore, StoreRow, TestStore};
+use crate::api::stores::{DefaultStore, RemoveStore, TestStore};
 use crate::components::empty_state::EmptyState;
 use crate::components::icon::Icon;
 use crate::components::menu::Menu;
@@ -15,7 +15,7 @@ use crate::format;
 pub struct StoreActions {
     pub(super) test: ServerAction<TestStore>,
     pub(super) make_default: ServerAction<DefaultStore>,
-    pub(super) remove: ServerAction<ForgetStore>,
+    pub(super) remove: ServerAction<RemoveStore>,
 }
 
 impl StoreActions {
@@ -31,7 +31,7 @@ impl StoreActions {
 #[component]
 pub fn StoresView(
     /// The stores.
-    stores: Vec<StoreRow>,
+    stores: Vec<Store>,
     /// The user's role.
     role: Role,
     /// The actions on a store.
@@ -65,7 +65,7 @@ pub fn StoresView(
 }
 
 /// The label of a store's authentication, and the identity or Secret that it uses.
-fn authentication(store: &StoreRow) -> (String, Option<String>) {
+fn authentication(store: &Store) -> (String, Option<String>) {
     let is_directory = store.url.starts_with("file:") || store.url.starts_with("pvc:");
     let (label, identity) = match &store.access.auth {
         StoreAuth::Environment if is_directory => ("Local directory", None),
@@ -80,7 +80,7 @@ fn authentication(store: &StoreRow) -> (String, Option<String>) {
 }
 
 #[component]
-fn StoreTableRow(store: StoreRow, role: Role, actions: StoreActions) -> impl IntoView {
+fn StoreTableRow(store: Store, role: Role, actions: StoreActions) -> impl IntoView {
     let (style, explanation) = if store.is_default {
         (StatusStyle::new("off", "s-proven", "default"), "New images are written to this store")
     } else {
@@ -112,7 +112,7 @@ fn StoreTableRow(store: StoreRow, role: Role, actions: StoreActions) -> impl Int
 }
 
 #[component]
-fn TestButton(store: StoreRow, test: ServerAction<TestStore>) -> impl IntoView {
+fn TestButton(store: Store, test: ServerAction<TestStore>) -> impl IntoView {
     view! {
         <ActionForm action=test>
             <input type="hidden" name="store" value=store.id.to_string()/>
@@ -126,7 +126,7 @@ fn TestButton(store: StoreRow, test: ServerAction<TestStore>) -> impl IntoView {
 
 /// The menu of a store, for admins.
 #[component]
-fn StoreMenu(store: StoreRow, actions: StoreActions) -> impl IntoView {
+fn StoreMenu(store: Store, actions: StoreActions) -> impl IntoView {
     let id = store.id;
     let edit = format!("/settings?at=stores&edit={id}#access");
     let change = (!store.is_default).then(|| {

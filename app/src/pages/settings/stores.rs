@@ -3,11 +3,11 @@
 use leptos::either::Either;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use model::{Actor, Role};
+use model::{Actor, Role, Store};
 
 use super::store_form::{EditAccess, NewStore};
 use super::store_table::{StoreActions, StoresView};
-use crate::api::stores::{AddStore, SetStoreAccess, StoreRow, TestStore, list_stores};
+use crate::api::stores::{AddStore, SetStoreAccess, TestStore, list_stores};
 use crate::components::confirm::SudoGate;
 use crate::components::field::action_error;
 use crate::components::form_error::FormError;
@@ -81,7 +81,7 @@ fn TestResult(test: ServerAction<TestStore>) -> impl IntoView {
 }
 
 #[component]
-fn EditPanel(store: StoreRow, sudo: bool, edit: ServerAction<SetStoreAccess>) -> impl IntoView {
+fn EditPanel(store: Store, sudo: bool, edit: ServerAction<SetStoreAccess>) -> impl IntoView {
     view! {
         <Panel id="access" title=format!("Access to {}", store.name)>
             {if sudo {

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use model::user::{AuditRow, User};
-use model::{Role, StoreAccess};
+use model::{Role, Store, StoreAccess};
 use serde_json::json;
 
 use super::store_form::{EditAccess, NewStore};
@@ -12,12 +12,11 @@ use super::{
     AccountView, AuditView, PlatformView, SectionTabs, StoreActions, StoresView, TokensView, UserActions,
     UsersView,
 };
-use crate::api::stores::StoreRow;
 use crate::pages::fixtures::{actor, page, place};
 use crate::testing::assert_text;
 use crate::testing::fixtures::{ago, parsed};
 
-fn store(name: &str, url: &str, is_default: bool) -> StoreRow {
+fn store(name: &str, url: &str, is_default: bool) -> Store {
     parsed(json!({
         "id": uuid::Uuid::from_u128(4), "name": name, "url": url, "access": StoreAccess::default(),
         "is_default": is_default, "images": 4, "stored_bytes": 932_000_000,

@@ -2,9 +2,10 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
+use model::Token;
 
 use super::roles;
-use crate::api::settings::{CreateToken, RevokeToken, TokenRow, fresh_token, list_tokens};
+use crate::api::settings::{CreateToken, RevokeToken, fresh_token, list_tokens};
 use crate::components::code::CodeBlock;
 use crate::components::confirm::SudoGate;
 use crate::components::empty_state::EmptyState;
@@ -80,7 +81,7 @@ pub(super) fn NewTokenValue(token: String) -> impl IntoView {
 #[component]
 pub fn TokensView(
     /// The tokens.
-    tokens: Vec<TokenRow>,
+    tokens: Vec<Token>,
     /// The action that revokes a token.
     revoke: ServerAction<RevokeToken>,
 ) -> impl IntoView {
@@ -112,7 +113,7 @@ pub fn TokensView(
 }
 
 #[component]
-fn TokenTableRow(token: TokenRow, revoke: ServerAction<RevokeToken>) -> impl IntoView {
+fn TokenTableRow(token: Token, revoke: ServerAction<RevokeToken>) -> impl IntoView {
     let rights = if token.sudo { " · destructive actions" } else { "" };
     view! {
         <tr role="row">

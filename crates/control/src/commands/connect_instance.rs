@@ -68,7 +68,7 @@ pub async fn connect_instance(services: &Services, actor: &Actor, new: ExternalI
         .await
         .map_err(|error| name_in_use(error, &name))?;
         if given.reference().is_none() {
-            services.keys().keep(&mut tx, Kind::InstancePassword, id.0, &password).await?;
+            services.keys().save(&mut tx, Kind::InstancePassword, id.0, &password).await?;
         }
         tx.commit().await?;
         by_id(db, id).await

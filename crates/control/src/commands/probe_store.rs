@@ -11,7 +11,7 @@ use crate::services::Services;
 use crate::stores::access::Opening;
 
 /// How long requests are retried: a user waits for the result.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RETRY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Writes, reads, lists and deletes an object from the server and from a job.
 ///
@@ -38,7 +38,7 @@ pub(super) async fn probe_store(services: &Services, opening: &Opening) -> Resul
 }
 
 async fn from_server(opening: &Opening) -> Result<()> {
-    let options = opening.options.clone().with_patience(PATIENCE);
+    let options = opening.options.clone().with_retry_limit(RETRY_LIMIT);
     Ok(image::Store::existing(&opening.url, &options)?.probe().await?)
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn reserve_and_start<W: Workflow>(
     .await
     .map_err(|error| name_in_use(error, reserved.name))?;
     if let Some(password) = &reserved.password {
-        services.keys().keep(&mut tx, Kind::InstancePassword, id.0, password).await?;
+        services.keys().save(&mut tx, Kind::InstancePassword, id.0, password).await?;
     }
     // The request without its secret, so that a failed run can be repeated.
     let request = NewInstance { password: None, ..new.clone() };

@@ -122,9 +122,9 @@ async fn record_access(
     .await?;
     if access.auth == StoreAuth::Sealed {
         let text = Secret::from(serde_json::json!(keys).to_string());
-        services.keys().keep(tx, Kind::StoreCredential, store.0, &text).await?;
+        services.keys().save(tx, Kind::StoreCredential, store.0, &text).await?;
     } else {
-        Keyring::forget(tx, Kind::StoreCredential, store.0).await?;
+        Keyring::delete(tx, Kind::StoreCredential, store.0).await?;
     }
     Ok(())
 }
@@ -135,7 +135,7 @@ async fn record_access(
 /// The user is not an admin in sudo mode, the store does not exist, contains images, or is the default.
 pub async fn remove_store(services: &Services, actor: &Actor, store: StoreId) -> Result<()> {
     let db = services.db();
-    audit::audited(db, actor, "store.forget", &store.to_string(), |()| None, async {
+    audit::audited(db, actor, "store.remove", &store.to_string(), |()| None, async {
         require_admin_sudo(actor)?;
         access::row(services, store).await?;
         let mut tx = db.begin().await?;
@@ -151,7 +151,7 @@ pub async fn remove_store(services: &Services, actor: &Actor, store: StoreId) ->
                 "The store is the default or contains images. Make another store the default and delete the store's images first.".to_owned(),
             ));
         }
-        Keyring::forget(&mut tx, Kind::StoreCredential, store.0).await?;
+        Keyring::delete(&mut tx, Kind::StoreCredential, store.0).await?;
         tx.commit().await?;
         Ok(())
     })

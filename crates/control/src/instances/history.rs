@@ -23,7 +23,7 @@ pub(crate) async fn history_of(
 ) -> Result<Vec<(InstanceId, DayOfImages)>> {
     let rows = sqlx::query!(
         r#"select o.instance as "instance!: InstanceId", d.day::date as "day!",
-               count(i.id) filter (where i.status in ('available', 'corrupt'))::int as "made!",
+               count(i.id) filter (where i.status in ('available', 'corrupt'))::int as "created!",
                count(i.id) filter (where i.status = 'failed')::int as "failed!",
                count(i.id) filter (where i.status = 'available' and i.proven_at is not null)::int as "proven!",
                (array_agg(i.stored_bytes order by i.created_at desc) filter (where i.status = 'available'))[1] as stored_bytes,
@@ -45,7 +45,7 @@ pub(crate) async fn history_of(
         .map(|row| {
             let day = DayOfImages {
                 day: row.day,
-                made: row.made,
+                created: row.created,
                 failed: row.failed,
                 proven: row.proven,
                 stored_bytes: row.stored_bytes,

@@ -17,7 +17,7 @@ pub const KEYS: [&str; 5] =
     ["account_key", "sas_token", "access_key_id", "secret_access_key", "session_token"];
 
 /// How long the server retries a request: less than the time limit of one call of a step.
-const PATIENCE: Duration = Duration::from_secs(45);
+const RETRY_LIMIT: Duration = Duration::from_secs(45);
 
 /// What is needed to open a store.
 pub(crate) struct Opening {
@@ -48,7 +48,7 @@ pub(crate) async fn existing(services: &Services, store: StoreId) -> Result<imag
 
 async fn url_and_options(services: &Services, store: StoreId) -> Result<(String, StoreOptions)> {
     let opening = opening(services, store).await?;
-    Ok((opening.url, opening.options.with_patience(PATIENCE)))
+    Ok((opening.url, opening.options.with_retry_limit(RETRY_LIMIT)))
 }
 
 /// What is needed to open a store. Its credentials are read now.

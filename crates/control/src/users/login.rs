@@ -47,7 +47,7 @@ pub async fn authenticate(services: &Services, name: &str, password: &str, peer:
         audit::record(db, &name, "login", "session", "unauthenticated", None).await?;
         return Err(Error::Unauthenticated);
     };
-    forget_failures(db, &keys).await?;
+    delete_failures(db, &keys).await?;
     sqlx::query!("update toygres.account set last_login_at = clock_timestamp() where id = $1", row.id.0)
         .execute(db)
         .await?;
@@ -78,7 +78,7 @@ pub async fn verify_password(services: &Services, user: UserId, password: &str) 
     let outcome = if matches { "ok" } else { "unauthenticated" };
     audit::record(db, &row.name, "sudo", "session", outcome, None).await?;
     if matches {
-        return forget_failures(db, &keys).await;
+        return delete_failures(db, &keys).await;
     }
     count_failure(db, &keys).await?;
     Err(Error::Unauthenticated)
@@ -121,13 +121,13 @@ async fn count_failure(db: &PgPool, keys: &[String]) -> Result<()> {
     Ok(())
 }
 
-async fn forget_failures(db: &PgPool, keys: &[String]) -> Result<()> {
+async fn delete_failures(db: &PgPool, keys: &[String]) -> Result<()> {
     sqlx::query!("delete from toygres.login_guess where key = any($1)", keys).execute(db).await?;
     Ok(())
 }
 
 /// Deletes the counts of failed attempts that are older than a day.
-pub(crate) async fn forget_old_failures(db: &PgPool) -> Result<()> {
+pub(crate) async fn delete_old_failures(db: &PgPool) -> Result<()> {
     sqlx::query!("delete from toygres.login_guess where last_at < clock_timestamp() - interval '1 day'")
         .execute(db)
         .await?;

@@ -75,7 +75,7 @@ impl Step for CreateImageRecord {
         let mut tx = cx.fenced().await?;
         cx.services
             .keys()
-            .keep(&mut tx, Kind::ImagePassword, cx.input.image.0, &password)
+            .save(&mut tx, Kind::ImagePassword, cx.input.image.0, &password)
             .await
             .map_err(Error::from)?;
         let row = sqlx::query!(
@@ -110,7 +110,7 @@ impl Step for CreateImageRecord {
         )
         .execute(&mut *tx)
         .await?;
-        Keyring::forget(&mut tx, Kind::ImagePassword, cx.input.image.0).await?;
+        Keyring::delete(&mut tx, Kind::ImagePassword, cx.input.image.0).await?;
         tx.commit().await?;
         Ok(())
     }

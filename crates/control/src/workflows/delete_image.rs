@@ -76,7 +76,7 @@ impl Step for DeleteImageRecord {
 
     async fn run(cx: &StepContext<DeleteImage>) -> Result<StepOutcome<()>, Failure> {
         let mut tx = cx.fenced().await?;
-        Keyring::forget(&mut tx, Kind::ImagePassword, cx.input.image.0).await?;
+        Keyring::delete(&mut tx, Kind::ImagePassword, cx.input.image.0).await?;
         sqlx::query!("delete from toygres.image where id = $1", cx.input.image.0).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(StepOutcome::Done(()))

@@ -101,7 +101,7 @@ impl Step for DeleteInstanceRecord {
 
     async fn run(cx: &StepContext<DeleteInstance>) -> Result<StepOutcome<()>, Failure> {
         let mut tx = cx.fenced().await?;
-        Keyring::forget(&mut tx, Kind::InstancePassword, cx.input.instance.0).await?;
+        Keyring::delete(&mut tx, Kind::InstancePassword, cx.input.instance.0).await?;
         sqlx::query!("delete from toygres.instance where id = $1", cx.input.instance.0)
             .execute(&mut *tx)
             .await?;

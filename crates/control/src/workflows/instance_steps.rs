@@ -271,9 +271,9 @@ impl<W: ForInstance> Step for UpdateInstanceStatus<W> {
 }
 
 /// Deletes the password of an instance whose creation failed.
-pub(super) async fn forget_password<W: ForInstance>(cx: &StepContext<W>) -> Result<(), Failure> {
+pub(super) async fn delete_password<W: ForInstance>(cx: &StepContext<W>) -> Result<(), Failure> {
     let mut tx = cx.fenced().await?;
-    Keyring::forget(&mut tx, Kind::InstancePassword, cx.input.instance().0).await?;
+    Keyring::delete(&mut tx, Kind::InstancePassword, cx.input.instance().0).await?;
     tx.commit().await?;
     Ok(())
 }

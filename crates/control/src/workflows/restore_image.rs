@@ -12,7 +12,7 @@ use super::create_image::location;
 use super::damaged_image::mark_corrupt;
 use super::instance_steps::{
     CreateInstanceRecord, CreatePvc, DeployPostgresFromPvc, ForInstance, TestConnection,
-    UpdateInstanceStatus, forget_password, row,
+    UpdateInstanceStatus, delete_password, row,
 };
 use crate::error::Error;
 use crate::jobs::{self, JobRequest};
@@ -77,7 +77,7 @@ impl Step for GetSourcePassword {
             Failure::fatal(FailureCode::PasswordMissing.as_str(), "no password is stored with the image")
         })?;
         let mut tx = cx.fenced().await?;
-        keys.keep(&mut tx, Kind::InstancePassword, cx.input.instance.0, &password)
+        keys.save(&mut tx, Kind::InstancePassword, cx.input.instance.0, &password)
             .await
             .map_err(Error::from)?;
         tx.commit().await?;
@@ -85,7 +85,7 @@ impl Step for GetSourcePassword {
     }
 
     async fn undo(cx: &StepContext<RestoreImage>) -> Result<(), Failure> {
-        forget_password(cx).await
+        delete_password(cx).await
     }
 }
 

@@ -44,7 +44,7 @@ impl Step for RunTestJob {
     async fn run(cx: &StepContext<TestPlatform>) -> Result<StepOutcome<Outcome>, workflow::Failure> {
         jobs::run(cx, async || {
             Ok(JobRequest {
-                work: Work::Talk { lines: cx.input.lines },
+                work: Work::EmitLines { lines: cx.input.lines },
                 password: None,
                 // With a default store the log is kept there too; a test does not require one.
                 store: stores::default(&cx.services).await.ok(),

@@ -11,7 +11,7 @@ pub const ROOT_CERTIFICATE: &str = "root_certificate";
 pub const TRANSFER: &str = "transfer";
 
 /// The time limit for retries of one request. The request's signature must be valid for longer.
-const PATIENCE: Duration = Duration::from_secs(180);
+const RETRY_LIMIT: Duration = Duration::from_secs(180);
 
 /// The names of the options whose values are secret.
 const SECRET: [&str; 7] = [
@@ -29,7 +29,7 @@ const SECRET: [&str; 7] = [
 #[derive(Clone)]
 pub struct StoreOptions {
     values: BTreeMap<String, String>,
-    pub(crate) patience: Duration,
+    pub(crate) retry_limit: Duration,
 }
 
 impl StoreOptions {
@@ -60,8 +60,8 @@ impl StoreOptions {
 
     /// Sets the time limit for retries of one request (180 seconds by default).
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_retry_limit(mut self, retry_limit: Duration) -> Self {
+        self.retry_limit = retry_limit;
         self
     }
 
@@ -96,7 +96,7 @@ impl StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { values: BTreeMap::new(), patience: PATIENCE }
+        Self { values: BTreeMap::new(), retry_limit: RETRY_LIMIT }
     }
 }
 

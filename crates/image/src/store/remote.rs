@@ -139,14 +139,14 @@ fn retries(options: &StoreOptions) -> RetryConfig {
         max_backoff: Duration::from_secs(5),
         base: 2.,
     };
-    RetryConfig { backoff, max_retries: 1000, retry_timeout: options.patience }
+    RetryConfig { backoff, max_retries: 1000, retry_timeout: options.retry_limit }
 }
 
 fn client(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOptions> {
     // Fails if the process has a provider already, which is then used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // A part has at most 20 MiB: 120 s are enough at 1.4 Mbit/s.
-    let timeout = options.patience.clamp(Duration::from_secs(15), Duration::from_secs(120));
+    let timeout = options.retry_limit.clamp(Duration::from_secs(15), Duration::from_secs(120));
     let mut client = ClientOptions::new()
         .with_timeout(timeout)
         .with_connect_timeout(Duration::from_secs(5))

@@ -226,7 +226,7 @@ impl Program {
 
 /// Options with a short time limit for retries.
 pub(crate) fn options(pairs: &[(&str, &str)]) -> StoreOptions {
-    StoreOptions::from_iter(pairs.iter().copied()).with_patience(Duration::from_secs(5))
+    StoreOptions::from_iter(pairs.iter().copied()).with_retry_limit(Duration::from_secs(5))
 }
 
 /// A shared access signature for the container. (Azurite rejects one for the whole account in bulk deletions.)
