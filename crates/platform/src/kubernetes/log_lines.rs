@@ -46,6 +46,20 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 }
 
+impl<R> Lines<R> {
+    /// Whether the stream ended with a failure that the kubelet wrote into it, as it does if the file is missing during a rotation:
+    /// a last line without line feed and without the timestamp that each line of a container has.
+    pub(super) fn failed(&self) -> bool {
+        !self.line.is_empty() && split_timestamp(&String::from_utf8_lossy(&self.line)).is_none()
+    }
+}
+
+/// The timestamp that the kubelet puts before each line of a container, and the line.
+fn split_timestamp(line: &str) -> Option<(DateTime<Utc>, &str)> {
+    let (stamp, text) = line.split_once(' ')?;
+    Some((DateTime::parse_from_rfc3339(stamp).ok()?.with_timezone(&Utc), text))
+}
+
 /// How far a log was read: by the agent's event numbers, and by the kubelet's timestamps.
 #[derive(Debug)]
 pub(super) struct Cursor {
@@ -68,13 +82,7 @@ impl Cursor {
 
     /// The event of a line, unless it was passed on before. A line without an event is the output of a crash.
     pub(super) fn take(&mut self, line: &str) -> Option<AgentEvent> {
-        let (at, text) = match line.split_once(' ') {
-            Some((stamp, text)) => match DateTime::parse_from_rfc3339(stamp) {
-                Ok(at) => (at.with_timezone(&Utc), text),
-                Err(_) => (self.at.unwrap_or_else(Utc::now), line),
-            },
-            None => (self.at.unwrap_or_else(Utc::now), line),
-        };
+        let (at, text) = split_timestamp(line).unwrap_or_else(|| (self.at.unwrap_or_else(Utc::now), line));
         self.at = self.at.max(Some(at));
         if let Ok(event) = serde_json::from_str::<AgentEvent>(text)
             && event.seq > 0
@@ -126,6 +134,20 @@ mod tests {
         assert_eq!(lines(b"one\n\ntw\xffo\nthe end of a str").await, ["one", "", "tw\u{fffd}o"]);
         let long = lines(&[vec![b'a'; LONGEST * 2 + 5], vec![b'\n']].concat()).await;
         assert_eq!(long.iter().map(String::len).collect::<Vec<_>>(), [LONGEST, LONGEST, 5]);
+    }
+
+    #[tokio::test]
+    async fn failure_of_the_kubelet_is_told_apart_from_an_interrupted_line() {
+        const REPORT: &str =
+            "failed to try resolving symlinks in path \"/var/log/pods/x/0.log\": no such file or directory";
+        for (end, failed) in
+            [(REPORT, true), ("", false), ("2026-11-22T07:52:53.700000001Z the start of a li", false)]
+        {
+            let text = format!("2026-11-22T07:52:53.600000001Z a line\n{end}");
+            let mut lines = Lines::new(text.as_bytes());
+            assert!(lines.next().await.expect("read").is_some());
+            assert_eq!((lines.next().await.expect("read"), lines.failed()), (None, failed), "{end}");
+        }
     }
 
     #[test]

@@ -216,7 +216,7 @@ impl Follower {
                         self.send(event).await;
                     }
                 }
-                Ok(Ok(None)) => return read,
+                Ok(Ok(None)) if !lines.failed() => return read,
                 broken => {
                     if broken.is_err() {
                         // Silence alone does not delay the next request.
