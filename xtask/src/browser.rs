@@ -11,10 +11,8 @@ use crate::{build, cluster, packages, setup};
 
 const KUBERNETES_CONFIG: &str = "kubernetes.config.ts";
 
-/// Runs the stories of `end2end/`.
+/// Runs the stories of `end2end/`. It builds nothing.
 pub(crate) fn test() -> anyhow::Result<Report> {
-    // `cargo test` leaves programs with the features of tests in their place.
-    build::programs()?;
     step("Stories in the browser");
     let mut playwright = playwright(Command::new(Tool::NodeModules.install()?))?;
     // The screenshots too: the accessibility checker examines each page.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use crate::command::{self, cargo, find, root, step};
+use crate::command::{self, find, root, step};
 use crate::report::Report;
 use crate::{browser, build, cluster, rust_tests, setup};
 
@@ -73,10 +73,21 @@ fn data_dir(context: &str) -> anyhow::Result<PathBuf> {
     Ok(parent.join(format!("toygres-{name}")))
 }
 
-/// Runs the platform's tests, then the stories in the browser, on the cluster.
-pub(crate) fn test() -> anyhow::Result<Report> {
+/// What the tests on a cluster run: everything that has to be built first.
+pub(crate) struct Prepared {
+    /// The container image, which the cluster has.
+    image: String,
+    /// The test programs of the platform.
+    tests: Vec<PathBuf>,
+}
+
+/// Builds what the tests on a cluster run; none if no cluster was named.
+///
+/// # Errors
+/// The cluster does not answer or already has Toygres, or a build failed.
+pub(crate) fn prepare_tests() -> anyhow::Result<Option<Prepared>> {
     if !cluster::for_tests()? {
-        return Ok(Report::left_out(NO_CLUSTER));
+        return Ok(None);
     }
     let namespaces =
         ["get", "namespace", "toygres-system", "toygres-managed", "--ignore-not-found", "-o", "name"];
@@ -85,19 +96,25 @@ pub(crate) fn test() -> anyhow::Result<Report> {
             "This cluster already has Toygres, in toygres-system or toygres-managed, and the tests would delete it. Name another cluster, or delete these namespaces."
         );
     }
+    Ok(Some(Prepared { image: cluster::image()?, tests: rust_tests::programs("kubernetes*")? }))
+}
+
+/// Runs the platform's tests, then the stories in the browser, on the cluster. It builds nothing.
+pub(crate) fn test(prepared: Option<&Prepared>) -> anyhow::Result<Report> {
+    let Some(Prepared { image, tests }) = prepared else { return Ok(Report::left_out(NO_CLUSTER)) };
     let mut report = Report::default();
-    let image = report.phase("container image", cluster::image)?;
     step("The Kubernetes platform against a real cluster");
-    // The whole workspace: another selection compiles the dependencies again, with other features.
-    let tests = ["test", "--workspace", "--test", "kubernetes*"];
-    // Compiled here: where the cluster is reachable, nothing else may be.
-    command::run(cargo().args(tests).arg("--no-run").env("SQLX_OFFLINE", "true"))?;
-    let mut run = cluster::program(command::cargo_program());
-    run.args(tests).args(["--no-fail-fast", "--", "--ignored"]);
-    run.env("CARGO_NET_OFFLINE", "true").env("TOYGRES_TEST_IMAGE", &image);
-    let platform = report.phase("platform", || rust_tests::counted(&mut run))?;
+    let platform = report.phase("platform", || {
+        let mut platform = Report::default();
+        for program in tests {
+            let mut run = cluster::program(program);
+            run.current_dir(root().join("crates/platform")).arg("--ignored");
+            platform.add(rust_tests::counted(run.env("TOYGRES_TEST_IMAGE", image))?);
+        }
+        anyhow::Ok(platform)
+    })?;
     report.add(platform);
-    let stories = report.phase("stories", || browser::kubernetes(&image))?;
+    let stories = report.phase("stories", || browser::kubernetes(image))?;
     report.add(stories);
     Ok(report)
 }

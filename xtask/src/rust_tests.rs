@@ -1,6 +1,7 @@
 //! The Rust tests, by `cargo test`.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
@@ -15,10 +16,27 @@ const WITH_EMULATORS: [&str; 4] = ["--test", "remote", "--test", "stores"];
 /// The test program whose ignored tests mount file systems.
 const WITH_MOUNTS: [&str; 2] = ["--test", "mounts"];
 
+/// How many tests of a program run concurrently. Most of them wait: for servers, jobs and pauses between attempts.
+const CONCURRENT_TESTS: &str = "8";
+
 /// Compiles all tests, so that the time for it is not counted as theirs.
 pub(crate) fn compile() -> anyhow::Result<()> {
     step("Building the tests");
     command::run(cargo().args(["test", "--workspace", "--no-run"]).env("SQLX_OFFLINE", "true"))
+}
+
+/// Compiles the integration tests whose names match, and returns their programs.
+pub(crate) fn programs(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
+    // The whole workspace: another selection compiles the dependencies again, with other features.
+    let mut compile = cargo();
+    compile.args(["test", "--workspace", "--test", pattern, "--no-run", "--message-format", "json"]);
+    let messages = command::output(compile.env("SQLX_OFFLINE", "true"))?;
+    let program = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_test = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "test");
+        message["executable"].as_str().filter(|_| is_test).map(PathBuf::from)
+    };
+    Ok(messages.lines().filter_map(program).collect())
 }
 
 /// Runs the tests of all crates against a scratch PostgreSQL, then the ignored ones whose needs are met. Tests that need a cluster
@@ -56,11 +74,14 @@ pub(crate) fn run_some(args: &[String]) -> anyhow::Result<Report> {
 fn cargo_test(scratch: &Scratch) -> Command {
     let mut tests = cargo();
     tests.arg("test").env("DATABASE_URL", scratch.url());
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        tests.env("RUST_TEST_THREADS", CONCURRENT_TESTS);
+    }
     tests.env("TOYGRES_AZURITE", Tool::Azurite.path()).env("TOYGRES_MOTO", Tool::Moto.path());
     tests
 }
 
-/// Runs `cargo test`, shows its output, and counts by the last line of each test program.
+/// Runs `cargo test` or a test program, shows its output, and counts by the last line of each test program.
 pub(crate) fn counted(tests: &mut Command) -> anyhow::Result<Report> {
     let mut child = tests.env("SQLX_OFFLINE", "true").stdout(Stdio::piped()).spawn()?;
     let mut report = Report::default();
@@ -71,7 +92,7 @@ pub(crate) fn counted(tests: &mut Command) -> anyhow::Result<Report> {
     }
     let status = child.wait()?;
     if !status.success() && report.failed == 0 {
-        anyhow::bail!("cargo test failed: {status}");
+        anyhow::bail!("{} failed: {status}", tests.get_program().to_string_lossy());
     }
     Ok(report)
 }

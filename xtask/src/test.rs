@@ -20,17 +20,6 @@ pub(crate) enum Part {
     Kubernetes,
 }
 
-impl Part {
-    fn run(self) -> anyhow::Result<Report> {
-        match self {
-            Self::Lint => Ok(lint::run(&[])),
-            Self::Rust => rust_tests::run(),
-            Self::Browser => browser::test(),
-            Self::Kubernetes => kubernetes::test(),
-        }
-    }
-}
-
 /// Runs the parts that are named, or all. With arguments for `cargo test`, only the Rust tests that they choose.
 pub(crate) fn run(only: &[Part], cargo_args: &[String]) -> anyhow::Result<()> {
     let mut summary = Summary::start();
@@ -45,34 +34,40 @@ pub(crate) fn run(only: &[Part], cargo_args: &[String]) -> anyhow::Result<()> {
         return summary.finish();
     }
     let parts = if only.is_empty() { Part::value_variants() } else { only };
-    let set_up = Timed::run("Set-up", || prepare(parts));
+    let mut cluster = None;
+    let set_up = Timed::run("Set-up", || prepare(parts, &mut cluster));
     anyhow::ensure!(set_up.report.failed == 0, set_up.report.failures.join("\n"));
     summary.add(set_up);
-    let lint_beside_browser = parts.contains(&Part::Lint) && parts.contains(&Part::Browser);
-    for part in parts {
-        match part {
-            Part::Lint if lint_beside_browser => {}
-            Part::Browser if lint_beside_browser => {
-                browser_beside_lint().into_iter().for_each(|one| summary.add(one));
-            }
-            part => summary.add(Timed::run(&format!("{part:?}"), || part.run())),
-        }
+    if parts.contains(&Part::Rust) {
+        summary.add(Timed::run("Rust", rust_tests::run));
+        // `cargo test` leaves programs with the features of tests in the place of those that the stories run.
+        build::programs()?;
     }
+    at_the_same_time(parts, cluster.as_ref()).into_iter().for_each(|part| summary.add(part));
     summary.finish()
 }
 
-/// Runs Lint while the stories run. They leave the processors idle most of the time and build nothing, so that no cargo waits for
-/// another one. Lint has the lowest priority.
-fn browser_beside_lint() -> [Timed; 2] {
+/// Runs the parts other than Rust at the same time. The stories leave the processors idle most of the time and build nothing, so
+/// that no cargo waits for another one; Lint has the lowest priority.
+fn at_the_same_time(parts: &[Part], cluster: Option<&kubernetes::Prepared>) -> Vec<Timed> {
     std::thread::scope(|scope| {
-        let lint = scope.spawn(|| {
-            // On Linux the priority is that of this thread and of the processes that it starts.
-            let _ = rustix::process::nice(19);
-            Timed::run("Lint", || Part::Lint.run())
-        });
-        let browser = Timed::run("Browser", || Part::Browser.run());
-        let lint = lint.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        [lint, browser]
+        let run = |part: Part| {
+            scope.spawn(move || match part {
+                Part::Lint => {
+                    // On Linux the priority is that of this thread and of the processes that it starts.
+                    let _ = rustix::process::nice(19);
+                    Timed::run("Lint", || Ok(lint::run(&[])))
+                }
+                Part::Browser => Timed::run("Browser", browser::test),
+                _ => Timed::run("Kubernetes", || kubernetes::test(cluster)),
+            })
+        };
+        let running: Vec<_> =
+            parts.iter().filter(|part| **part != Part::Rust).map(|part| run(*part)).collect();
+        let join = |part: std::thread::ScopedJoinHandle<'_, Timed>| {
+            part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        running.into_iter().map(join).collect()
     })
 }
 
@@ -129,9 +124,9 @@ impl Summary {
     }
 }
 
-/// Installs and builds what the parts need. Programs are compiled while packages are downloaded, and the site beside the tests: a
-/// build's last crates leave a processor idle.
-fn prepare(parts: &[Part]) -> anyhow::Result<Report> {
+/// Installs and builds what the parts need; `cluster` is what those on Kubernetes run. Programs are compiled while packages are
+/// downloaded, and the site beside the tests: a build's last crates leave a processor idle.
+fn prepare(parts: &[Part], cluster: &mut Option<kubernetes::Prepared>) -> anyhow::Result<Report> {
     let mut report = Report::default();
     match parts {
         [Part::Lint] => {}
@@ -154,6 +149,11 @@ fn prepare(parts: &[Part]) -> anyhow::Result<Report> {
             report.add(site.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
             anyhow::Ok(())
         })?,
+    }
+    if parts.contains(&Part::Kubernetes) {
+        *cluster = report.phase("container image", kubernetes::prepare_tests)?;
+        // The static agent of the container image is in the place of that which the stories run.
+        build::programs()?;
     }
     Ok(report)
 }
