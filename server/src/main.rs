@@ -41,8 +41,17 @@ fn main() -> std::process::ExitCode {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
+            explain(&error);
             std::process::ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints cause and fix of an error of the platform, such as a setting that it refuses.
+fn explain(error: &anyhow::Error) {
+    let platform = error.chain().find_map(|cause| cause.downcast_ref::<platform::Error>());
+    if let Some(explanation) = platform.and_then(|error| error.code().explanation()) {
+        eprintln!("Cause: {}\nFix: {}", explanation.cause, explanation.fix);
     }
 }
 

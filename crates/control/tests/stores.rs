@@ -23,7 +23,9 @@ fn agent() -> PathBuf {
     let target = std::env::current_exe().unwrap();
     let agent = target.ancestors().nth(2).unwrap().join("toygres-agent");
     if !agent.exists() {
-        let built = std::process::Command::new(env!("CARGO")).args(["build", "-p", "agent"]).status();
+        let built = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--workspace", "--bin", "toygres-agent"])
+            .status();
         assert!(built.unwrap().success());
     }
     agent

@@ -59,8 +59,10 @@ fn agent() -> PathBuf {
     let agent = exe.ancestors().nth(2).expect("the target directory").join("toygres-agent");
     if !agent.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = std::process::Command::new(cargo).args(["build", "-p", "agent"]).status();
-        assert!(built.expect("start cargo").success(), "cargo build -p agent failed");
+        let built = std::process::Command::new(cargo)
+            .args(["build", "--workspace", "--bin", "toygres-agent"])
+            .status();
+        assert!(built.expect("start cargo").success(), "cargo build failed");
     }
     agent
 }

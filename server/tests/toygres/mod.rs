@@ -175,7 +175,10 @@ fn spawn(port: u16, dir: &Path, database: &str, change: impl Fn(&mut Command)) -
 pub fn agent() -> PathBuf {
     let agent = Path::new(env!("CARGO_BIN_EXE_toygres-server")).with_file_name("toygres-agent");
     if !agent.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "-p", "agent"]).status().unwrap();
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--workspace", "--bin", "toygres-agent"])
+            .status()
+            .unwrap();
         assert!(built.success());
     }
     agent

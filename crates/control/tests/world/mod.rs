@@ -163,7 +163,7 @@ fn agent() -> PathBuf {
     if !agent.exists() {
         assert!(
             std::process::Command::new(env!("CARGO"))
-                .args(["build", "-p", "agent"])
+                .args(["build", "--workspace", "--bin", "toygres-agent"])
                 .status()
                 .unwrap()
                 .success()
