@@ -104,8 +104,15 @@ struct MaintenanceContext {
 }
 
 impl MaintenanceContext {
+    /// Opens the state database of an installation. A mistyped data directory does not become a new one.
     async fn open(state: &StateOptions) -> anyhow::Result<Self> {
-        let lock = platform::local::lock(&state.data_dir()?).ok();
+        let data_dir = state.data_dir()?;
+        anyhow::ensure!(
+            state.database_url.is_some() || StateDatabase::exists(&data_dir),
+            "There is no state database in {}. Name the data directory of the server with --data-dir or TOYGRES_DATA_DIR; the first start of the server creates the state database.",
+            data_dir.display()
+        );
+        let lock = platform::local::lock(&data_dir).ok();
         Ok(Self { database: StateDatabase::open(state).await?, lock })
     }
 

@@ -50,6 +50,14 @@ pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
     let listener = if parts.http || options.has_listen() { Some(listen(&options).await?) } else { None };
     let stop = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(stop.clone()));
+    let site = options.site_root.join(&options.site_pkg_dir);
+    if parts.http && !site.is_dir() {
+        let error = format!("{} does not exist", site.display());
+        tracing::warn!(
+            error,
+            "the pages have no style and no script; set LEPTOS_SITE_ROOT to the built site"
+        );
+    }
     let database = StateDatabase::open(&options.state).await?;
     let server = Server { options: &options, parts, data_dir: &data_dir, stop };
     let served = server.serve(&database, listener, lock.is_some()).await;
@@ -61,6 +69,7 @@ pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
 /// Rejects missing and invalid options before anything is opened.
 fn check(options: &Serve, parts: Parts) -> anyhow::Result<()> {
     options.public_url(options.listen())?;
+    options.store()?;
     let has_database = options.state.database_url.is_some();
     anyhow::ensure!(
         parts.is_standalone() || has_database,
@@ -134,7 +143,7 @@ impl Server<'_> {
             db: database.db.clone(),
             platform: platform.platform(),
             keys,
-            default_store_url: self.options.store().or_else(|| platform.store_url()),
+            default_store_url: self.options.store()?.or_else(|| platform.store_url()),
             log_retention_days: self.options.log_retention_days,
             app_version: env!("CARGO_PKG_VERSION"),
         })

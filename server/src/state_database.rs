@@ -1,5 +1,6 @@
 //! The state database: the one of DATABASE_URL, or an embedded PostgreSQL server in the data directory.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -44,6 +45,11 @@ struct Embedded {
 }
 
 impl StateDatabase {
+    /// Whether the data directory has the data of an embedded server.
+    pub(crate) fn exists(data_dir: &Path) -> bool {
+        data_dir.join(DIRECTORY).is_dir()
+    }
+
     /// Starts the embedded server if DATABASE_URL is not set, connects and migrates.
     ///
     /// # Errors

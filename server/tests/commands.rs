@@ -208,3 +208,27 @@ fn database_url_errors_name_the_cause_without_the_password() {
         assert!(!message.contains("canary-url-password"), "{message}");
     }
 }
+
+#[test]
+fn mistyped_settings_create_no_installation() {
+    let dir = tempfile::tempdir().unwrap();
+    let mistyped = dir.path().join("mistyped");
+    for arguments in [&["migrate"][..], &["token", "add", "deploy"]] {
+        let mut tool = Command::new(command(0, dir.path(), "unused").get_program());
+        let refused = tool
+            .env_remove("DATABASE_URL")
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(&mistyped)
+            .output()
+            .unwrap();
+        assert!(!refused.status.success(), "{arguments:?}: {}", printed(&refused));
+        assert!(!mistyped.exists(), "{arguments:?}");
+    }
+    let refused = command(0, dir.path(), "unused").env("TOYGRES_STORE", "ftp://x").output().unwrap();
+    assert!(
+        !refused.status.success() && printed(&refused).contains("TOYGRES_STORE ftp://x"),
+        "{}",
+        printed(&refused)
+    );
+}

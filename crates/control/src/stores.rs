@@ -16,6 +16,14 @@ pub use self::access::KEYS;
 #[derive(Clone, Default)]
 pub struct TypedKeys(pub BTreeMap<String, String>);
 
+/// The address of a store as it is stored, without surrounding spaces and trailing slashes.
+///
+/// # Errors
+/// The address has no scheme of a store.
+pub fn address(typed: &str) -> Result<String> {
+    validate::url(typed)
+}
+
 /// All stores, the default first.
 ///
 /// # Errors

@@ -50,7 +50,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "TOYGRES_LOG_RETENTION_DAYS", default_value = "90", value_name = "DAYS",
         value_parser = clap::value_parser!(i32).range(1..=36500))]
     pub(crate) log_retention_days: i32,
-    /// The directory of the built site.
+    /// The directory of the built site. `worker` does not need it.
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "DIR")]
     pub(crate) site_root: PathBuf,
     /// The directory of scripts and styles in the site.
@@ -84,8 +84,14 @@ impl Serve {
     }
 
     /// The given default store of a new state database.
-    pub(crate) fn store(&self) -> Option<String> {
-        self.store.clone().filter(|url| !url.is_empty())
+    ///
+    /// # Errors
+    /// The address has no scheme of a store.
+    pub(crate) fn store(&self) -> anyhow::Result<Option<String>> {
+        let given = self.store.as_ref().filter(|url| !url.is_empty());
+        given
+            .map(|url| control::stores::address(url).with_context(|| format!("TOYGRES_STORE {url}")))
+            .transpose()
     }
 
     /// The URL that users open, without a trailing slash, of a server that listens on `address`.

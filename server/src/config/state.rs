@@ -9,7 +9,7 @@ use platform::Secret;
 /// The state database, the data directory and the encryption key.
 #[derive(Args, Clone)]
 pub(crate) struct StateOptions {
-    /// The state database [default: an embedded PostgreSQL server in the data directory].
+    /// The state database [default: an embedded PostgreSQL server in the data directory; `api` and `worker` have no default].
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
     /// The directory of everything that this machine stores [default: ~/.local/share/toygres, as root /var/lib/toygres].
