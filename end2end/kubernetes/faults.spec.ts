@@ -53,7 +53,7 @@ async function slowRestore(page: Page, cluster: Cluster, stores: Emulators, name
 async function endsWell(page: Page, cluster: Cluster, stores: Emulators): Promise<void> {
   stores.s3Is('open');
   await ended(page, 'succeeded', 180_000);
-  await expect(page.locator('.log .end')).toContainText('no gap');
+  await expect(page.locator('.log .end')).toContainText('complete');
   await isGapless(page, page.url());
   await nothingIsLeft(page, cluster, stores);
 }
@@ -109,7 +109,7 @@ test('prepare the source', async ({ page, cluster, stores }) => {
 test('the api pods are deleted during a backup', async ({ page, cluster, stores }) => {
   await slowBackup(page, cluster, stores);
   destroy(SYSTEM, 'pods', '-l', 'app.kubernetes.io/name=toygres-api');
-  await expect(page.locator('.log .end')).toContainText('the connection dropped');
+  await expect(page.locator('.log .end')).toContainText('connection lost');
   await expect(page.locator('.log .end')).toContainText('live', { timeout: 90_000 });
   await endsWell(page, cluster, stores);
 });

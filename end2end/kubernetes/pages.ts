@@ -47,10 +47,10 @@ export async function addStore(
   const row = page.getByRole('row').filter({ hasText: url });
   await expect(row).toBeVisible({ timeout: 120_000 });
   // The first store becomes the default automatically.
-  const isDefault = row.locator('.state', { hasText: /^default$/ });
+  const isDefault = row.locator('.state', { hasText: /^default store$/ });
   if ((await isDefault.count()) === 0) {
     await row.locator('summary').click();
-    await row.getByRole('button', { name: 'Make default' }).click({ timeout: 15_000 });
+    await row.getByRole('button', { name: 'Set as default store' }).click({ timeout: 15_000 });
   }
   await expect(isDefault).toBeVisible();
 }
@@ -91,11 +91,11 @@ export async function openNewestImage(page: Page, cluster: Cluster): Promise<voi
 }
 
 export async function startRestore(page: Page, name: string): Promise<void> {
-  await page.getByRole('link', { name: 'Restore…' }).click();
+  await page.getByRole('link', { name: 'Restore image…' }).click();
   await page.getByLabel('Name', { exact: true }).fill(name);
-  await page.getByRole('button', { name: 'Check' }).click();
-  await expect(page.getByRole('button', { name: 'Restore', exact: true })).toBeVisible();
-  await page.getByRole('button', { name: 'Restore', exact: true }).click();
+  await page.getByRole('button', { name: 'Run checks' }).click();
+  await expect(page.getByRole('button', { name: 'Restore image', exact: true })).toBeVisible();
+  await page.getByRole('button', { name: 'Restore image', exact: true }).click();
   await page.waitForURL(/\/runs\//);
 }
 

@@ -33,11 +33,11 @@ test.afterEach(({ cluster }) => {
 /** Backs an instance up, restores it under another name and compares both. */
 async function roundTrip(page: Page, cluster: Cluster, source: string, target: string, server = source): Promise<void> {
   await backUp(page, cluster, source);
-  await expect(page.getByRole('log')).toContainText('Step started');
+  await expect(page.getByRole('log')).toContainText('Copy data: started');
   // The agent's lines arrive while it works.
   await expect(page.getByRole('log')).toContainText('copied with pg_dump');
   await ended(page, 'succeeded');
-  await expect(page.locator('.log .end')).toContainText('no gap');
+  await expect(page.locator('.log .end')).toContainText('complete');
   await isGapless(page, page.url());
   await openNewestImage(page, cluster);
   await startRestore(page, target);
@@ -119,7 +119,7 @@ test('an existing server with its password in a Secret, into Azure with a key in
   await page.locator('[name="host"]').fill(`orders.${MANAGED}.svc`);
   await page.locator('[name="username"]').fill('postgres');
   await page.locator('[name="secret_ref"]').fill(`${ELSEWHERE}/orders-password/password`);
-  await page.getByRole('button', { name: 'Test and add' }).click();
+  await page.getByRole('button', { name: 'Connect server' }).click();
   await page.waitForURL(`${cluster.url}/instances/existing`, { timeout: 60_000 });
   await expect(page.getByText(`${ELSEWHERE}/orders-password/password`).first()).toBeVisible();
   await roundTrip(page, cluster, 'existing', 'existing-restored', 'orders');
@@ -164,7 +164,7 @@ test('a log of 200,000 lines is complete although its worker is killed repeatedl
   kubectl(['delete', 'pods', '-n', MANAGED, '-l', 'toygres.io/job', '--wait=false']);
   expect(await isGapless(page, run)).toBeGreaterThan(LINES);
   await page.goto(run);
-  await expect(page.locator('.log .end')).toContainText('complete');
+  await expect(page.locator('.log .end')).toContainText('ended');
   await expect(page.locator('.log .end')).toContainText(/of 200,0\d\d/);
   cluster.settled();
   for (const worker of workers()) {
@@ -185,7 +185,7 @@ test('a run with a million log lines can be cancelled, and a dismantled instance
   expect(objects(MANAGED, 'pods').filter((pod) => pod.metadata.name.includes('runtestjob') && pod.status?.phase === 'Running')).toEqual([]);
 
   await page.goto(`${cluster.url}/instances/orders`);
-  await page.getByRole('link', { name: 'Stop…' }).click();
+  await page.getByRole('link', { name: 'Stop instance…' }).click();
   await page.getByRole('button', { name: 'Stop instance' }).click();
   await page.waitForURL(/\/runs\//);
   await ended(page, 'succeeded');
@@ -193,7 +193,7 @@ test('a run with a million log lines can be cancelled, and a dismantled instance
   // A start recreates all deleted parts but the volume.
   kubectl(['delete', '-n', MANAGED, 'statefulset/orders', 'secret/orders', 'configmap/orders', 'service/orders']);
   await page.goto(`${cluster.url}/instances/orders`);
-  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.getByRole('button', { name: 'Start instance' }).click();
   await page.waitForURL(/\/runs\//);
   await ended(page, 'succeeded');
   expect(psql(cluster, 'orders', ['-Atc', 'select 1'])).toBe('1\n');
@@ -205,7 +205,7 @@ test('changes made outside of Toygres are detected, and repaired where possible'
   kubectl(['delete', '-n', MANAGED, 'pvc/durable', '--wait=false']);
   await page.goto(`${cluster.url}/instances/orders`);
   await expect(page.getByRole('alert')).toContainText('scaled to 0');
-  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.getByRole('button', { name: 'Start instance' }).click();
   await page.waitForURL(/\/runs\//);
   await ended(page, 'succeeded');
   expect(psql(cluster, 'orders', ['-Atc', 'select 1'])).toBe('1\n');
@@ -213,9 +213,9 @@ test('changes made outside of Toygres are detected, and repaired where possible'
   // The data exist as long as the pod.
   await page.goto(cluster.url);
   await expect(page.locator('.need')).toContainText('durable is at risk of data loss');
-  await page.getByRole('link', { name: 'Open: durable is at risk of data loss' }).click();
+  await page.getByRole('link', { name: 'View instance: durable is at risk of data loss' }).click();
   await expect(page.getByRole('alert')).toContainText('The claim of the instance\'s volume was deleted.');
-  await page.getByRole('link', { name: 'Stop…' }).click();
+  await page.getByRole('link', { name: 'Stop instance…' }).click();
   await page.getByRole('button', { name: 'Stop instance' }).click();
   await page.waitForURL(/\/runs\//);
   await ended(page, 'failed');

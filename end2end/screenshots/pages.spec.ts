@@ -49,26 +49,31 @@ const FAILED = '0190d0b8-6d5f-7000-8000-000000000002';
 
 /** Writes the rows of states that occur only in a cluster. */
 function stage(toygres: Toygres): void {
-  const step = (run: string, position: number, name: string, state: string, error = 'null') =>
-    `insert into toygres.step (run_id, position, name, state, attempt, attempts, allowed, started_at, finished_at, output, error)
-       values ('${run}', ${position}, '${name}', '${state}', ${state === 'todo' ? '0, 5' : '1, 5'}, '1 day',
-         ${state === 'todo' ? 'null' : "now() - interval '40 s'"}, ${['done', 'failed'].includes(state) ? 'now()' : 'null'},
-         ${state === 'done' ? "'{}'" : 'null'}, ${error});`;
+  const step = (run: string, position: number, name: string, state: string, attempts = '1, 5', error = 'null') => {
+    const started = state === 'todo' ? 'null' : "now() - interval '40 s'";
+    const finished = ['done', 'undone'].includes(state) ? "now() - interval '2 s'" : 'null';
+    const undone = state === 'undone' ? "now() - interval '2 s', now()" : 'null, null';
+    return `insert into toygres.step (run_id, position, name, state, attempt, attempts, allowed, started_at, finished_at,
+        undo_started_at, undo_finished_at, output, error)
+      values ('${run}', ${position}, '${name}', '${state}', ${state === 'todo' ? '0, 5' : attempts}, '1 day',
+        ${started}, ${finished}, ${undone}, ${finished === 'null' || error !== 'null' ? 'null' : "'{}'"}, ${error});`;
+  };
   toygres.cms(`
     insert into toygres.run (id, name, version, pool, input, labels, position, created_at)
-      values ('${WAITING}', 'create-image', 1, 'none', '{}', '{"title": "Back up billing", "started_by": "admin", "instance_name": "billing"}', 2, now() - interval '41 s');
+      select '${WAITING}', 'create-image', 1, 'none', '{}', jsonb_build_object('title', 'Back up billing', 'started_by', 'admin',
+        'instance', id, 'instance_name', name), 2, now() - interval '41 s' from toygres.instance where name = 'billing';
     ${step(WAITING, 0, 'CreateImageRecord', 'done')} ${step(WAITING, 1, 'GetInstanceByK8sName', 'done')}
     ${step(WAITING, 2, 'RunBackupJob', 'waiting')} ${step(WAITING, 3, 'VerifyImage', 'todo')} ${step(WAITING, 4, 'UpdateImageStatus', 'todo')}
     select toygres.log_event('${WAITING}', 'info', 'RunBackupJob', 'step_started', '{}');
-    insert into toygres.job (name, platform, run_id, step, attempt, position, waiting)
-      select 't-1-runbackupjob-1', id, '${WAITING}', 'RunBackupJob', 1, 2,
+    insert into toygres.job (name, platform, run_id, step, attempt, position, worker, lease_until, waiting)
+      select 't-1-runbackupjob-1', id, '${WAITING}', 'RunBackupJob', 1, 2, 'screenshots', now() + interval '1 day',
         '{"code": "unschedulable", "subject": "t-1-runbackupjob-1-x2x9k", "detail": "0/3 nodes are available: 3 Insufficient memory."}'
       from toygres.platform;
     insert into toygres.run (id, name, version, pool, input, labels, state, error, error_code, error_subject, due_at, finished_at, created_at)
       values ('${FAILED}', 'restore-image', 1, 'none', '{}', '{"title": "Restore orders-nightly into orders-eu", "started_by": "admin"}', 'failed',
         'OOMKilled, memory limit 2Gi', 'out_of_memory', 't-2-runrestorejob-1-k7m2p', null, now(), now() - interval '4 min');
-    ${step(FAILED, 0, 'CreatePvc', 'done')} ${step(FAILED, 1, 'RunRestoreJob', 'failed', "'OOMKilled, memory limit 2Gi'")}
-    update toygres.instance set image_type = 'pg_durable', volume_bytes = 20 * 1024 ^ 3, dns_label = 'billing-eu' where name = 'billing';`);
+    ${step(FAILED, 0, 'CreatePvc', 'undone')} ${step(FAILED, 1, 'RunRestoreJob', 'undone', '3, 3', "'OOMKilled, memory limit 2Gi'")}
+    update toygres.instance set image_type = 'pg_durable' where name = 'billing';`);
 }
 
 for (const colorScheme of ['light', 'dark'] as const) {

@@ -56,11 +56,11 @@ async function openNewestImage(page: Page, toygres: Toygres): Promise<void> {
 }
 
 async function startRestore(page: Page, name: string): Promise<void> {
-  await page.getByRole('link', { name: 'Restore…' }).click();
+  await page.getByRole('link', { name: 'Restore image…' }).click();
   await page.getByLabel('Name', { exact: true }).fill(name);
-  await page.getByRole('button', { name: 'Check' }).click();
+  await page.getByRole('button', { name: 'Run checks' }).click();
   await expect(page.getByText('Ready to restore')).toBeVisible();
-  await page.getByRole('button', { name: 'Restore', exact: true }).click();
+  await page.getByRole('button', { name: 'Restore image', exact: true }).click();
   await page.waitForURL(/\/runs\//);
 }
 
@@ -82,10 +82,10 @@ test('backup and restore reproduce the instance', async ({ page, toygres }) => {
 
   await backUp(page, toygres, 'orders');
   // Steps and log lines arrive without a reload.
-  await expect(page.getByRole('log')).toContainText('Step started');
+  await expect(page.getByRole('log')).toContainText('Copy data: started');
   await succeeded(page);
-  await expect(page.getByRole('log')).toContainText('Step succeeded');
-  await expect(page.locator('.log .end')).toContainText('no gap');
+  await expect(page.getByRole('log')).toContainText('Publish image: succeeded');
+  await expect(page.locator('.log .end')).toContainText('complete');
 
   await openNewestImage(page, toygres);
   await expect(page.locator('header.head .state')).toHaveText('available');
@@ -110,7 +110,7 @@ test('backup and restore survive SIGKILL of the server', async ({ page, toygres 
   await expect(page.getByRole('log')).toContainText('copied with pg_dump');
   const run = page.url();
   await toygres.kill();
-  await expect(page.locator('.log .end')).toContainText('dropped');
+  await expect(page.locator('.log .end')).toContainText('connection lost');
   await toygres.up();
   await page.goto(run);
   await succeeded(page);
@@ -149,7 +149,7 @@ test('every action works without JavaScript', async ({ browser, toygres }) => {
   // A deletion asks for the password and the name.
   await openNewestImage(page, toygres);
   const name = await page.locator('h1').evaluate((h1) => h1.firstChild!.textContent!.trim());
-  await page.getByRole('link', { name: 'Delete…' }).click();
+  await page.getByRole('link', { name: 'Delete image…' }).click();
   await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
   await page.locator('main button.primary').click();
   await page.getByLabel(`Type ${name} to confirm`).fill(name);
@@ -161,14 +161,14 @@ test('every action works without JavaScript', async ({ browser, toygres }) => {
 test('an instance can be stopped and started', async ({ page, toygres }) => {
   await logIn(page, toygres);
   await page.goto(`${toygres.url}/instances/orders-again`);
-  await page.getByRole('link', { name: 'Stop…' }).click();
+  await page.getByRole('link', { name: 'Stop instance…' }).click();
   await page.getByRole('button', { name: 'Stop instance' }).click();
   await page.waitForURL(/\/runs\//);
   await succeeded(page);
   await page.goto(`${toygres.url}/instances/orders-again`);
   await expect(page.locator('header.head .state').first()).toHaveText('stopped');
   await expect(page.getByRole('button', { name: 'Back up', exact: true })).toHaveCount(0);
-  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.getByRole('button', { name: 'Start instance' }).click();
   await page.waitForURL(/\/runs\//);
   await succeeded(page);
   expect(psql(await port(page, toygres, 'orders-again'), ['-Atc', 'select 1'])).toBe('1\n');
@@ -182,11 +182,11 @@ test('a damaged image cannot be restored', async ({ page, toygres }) => {
   const object = detail.manifest.objects.find((object: { format: string }) => object.format === 'copy-text');
   const file = join(toygres.dataDir, 'store', detail.prefix, object.key);
   spawnSync('sh', ['-c', `printf X | dd of="$1" bs=1 seek=${Math.floor(object.bytes / 2)} conv=notrunc`, 'sh', file]);
-  await page.getByRole('button', { name: 'Verify' }).click();
+  await page.getByRole('button', { name: 'Verify image' }).click();
   await page.waitForURL(/\/runs\//);
   await expect(page.locator('header.head .state')).toHaveText('failed', { timeout: 60_000 });
   await expect(page.getByRole('heading', { name: 'An object of the image does not match what was written' })).toBeVisible();
   await page.goto(`${toygres.url}/images/${id}`);
   await expect(page.locator('header.head .state')).toHaveText('corrupt');
-  await expect(page.getByRole('link', { name: 'Restore…' })).toHaveCount(0);
+  await expect(page.getByRole('link', { name: 'Restore image…' })).toHaveCount(0);
 });

@@ -1,4 +1,4 @@
-//! What needs attention, the most severe first: stuck and failed runs, instances that are down or at risk.
+//! What needs attention, the most severe first: stuck and failed runs, instances that are not responding or at risk.
 
 use leptos::prelude::*;
 use model::overview::Overview;
@@ -6,6 +6,7 @@ use model::run::RunState;
 use model::{Health, Instance, InstanceStatus, Role, Run};
 
 use super::status_badge::{self, StatusBadge, StatusStyle};
+use crate::{format, labels};
 
 /// Something that needs attention.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,19 +38,30 @@ pub fn attention_items(overview: &Overview) -> Vec<AttentionItem> {
 }
 
 fn of_instance(instance: &Instance) -> Option<AttentionItem> {
-    let (severity, title) = match (instance.status, instance.health, &instance.health_detail) {
-        (InstanceStatus::Running, Health::Down, _) => (Severity::Major, "is unreachable"),
-        (InstanceStatus::Running, Health::Ok, Some(_)) => (Severity::Critical, "is at risk of data loss"),
-        _ => return None,
-    };
+    let name = &instance.name;
     let reason = instance.health_detail.as_ref().map(model::Failure::message);
+    let (severity, title, reason) = match (instance.status, instance.health, reason) {
+        (InstanceStatus::Running, Health::Down, reason) => (
+            Severity::Major,
+            format!("{name} is not responding"),
+            reason.unwrap_or_else(|| "The last health check got no response.".to_owned()),
+        ),
+        (InstanceStatus::Running, Health::Ok, Some(reason)) => {
+            (Severity::Critical, format!("{name} is at risk of data loss"), reason)
+        }
+        _ => {
+            let worker = labels::missing_worker(instance)?;
+            let title = format!("{name}: the {worker} background worker is not running");
+            (Severity::Major, title, labels::MISSING_WORKER_EFFECT.to_owned())
+        }
+    };
     Some(AttentionItem {
         severity,
         style: status_badge::instance(instance),
-        title: format!("{} {title}", instance.name),
-        reason: reason.unwrap_or_else(|| "The last health check got no response.".to_owned()),
-        href: format!("/instances/{}", instance.name),
-        action: "Open",
+        title,
+        reason,
+        href: format!("/instances/{name}"),
+        action: "View instance",
     })
 }
 
@@ -59,7 +71,7 @@ fn of_run(run: &Run) -> AttentionItem {
             Severity::Critical,
             format!("Rollback failed: {}", run.title),
             "The run still holds its locks. Fix the cause, then retry.",
-            "Resolve",
+            "View run",
         ),
         _ => (Severity::Minor, run.title.clone(), "The run failed and was rolled back.", "View error"),
     };
@@ -81,9 +93,10 @@ pub fn AttentionList(
     /// The user's role.
     role: Role,
 ) -> impl IntoView {
+    let count = format::count(items.len() as u64);
     let note = match role {
-        Role::Viewer => format!("{}, for an operator", items.len()),
-        _ => items.len().to_string(),
+        Role::Viewer => format!("{count} (requires the role operator)"),
+        _ => count,
     };
     view! {
         <section class="panel" aria-labelledby="attention-h">

@@ -17,11 +17,17 @@ pub fn CodeBlock(
 ) -> impl IntoView {
     view! {
         <div class="code">
-            <pre tabindex="0"><code>{text.clone()}</code></pre>
+            <pre tabindex="0"><code>{breakable(&text)}</code></pre>
             <CopyButton text what/>
         </div>
     }
     .into_any()
+}
+
+/// The text with a possible line break after each `/` and `@`, so that a port is not split.
+fn breakable(text: &str) -> impl IntoView + use<> {
+    let parts = text.split_inclusive(['/', '@']).map(|part| view! { {part.to_owned()} <wbr/> });
+    parts.collect_view()
 }
 
 /// A button that copies a text to the clipboard. It is hidden until WASM is loaded.
@@ -30,7 +36,7 @@ pub fn CopyButton(
     /// The text.
     #[prop(into)]
     text: String,
-    /// What the text is, such as "the id".
+    /// What the text is, such as "the ID".
     #[prop(default = "the text")]
     what: &'static str,
 ) -> impl IntoView {

@@ -39,7 +39,7 @@ pub fn ConfirmDialog(
 pub fn SudoGate(
     /// The address of the form.
     next: &'static str,
-    /// What the form does, such as "Creating an account".
+    /// What the form does, such as "Creating a user".
     what: &'static str,
 ) -> impl IntoView {
     view! {

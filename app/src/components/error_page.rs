@@ -34,7 +34,7 @@ fn ErrorBody(title: &'static str, message: String, code: String) -> impl IntoVie
                 <p class="sub mono">{code}</p>
                 <div class="actions">
                     <a class="btn" href="/">"Go to overview"</a>
-                    <a class="btn" href="" rel="external">"Reload"</a>
+                    <a class="btn" href="" rel="external">"Reload page"</a>
                 </div>
             </div>
         </section>
@@ -81,8 +81,8 @@ fn title(status: u16) -> &'static str {
     match status {
         404 => "Page not found",
         403 => "Access denied",
-        401 => "Not logged in",
-        503 => "Not available now",
-        _ => "Something went wrong",
+        401 => "Login required",
+        503 => "Service unavailable",
+        _ => "Internal error",
     }
 }

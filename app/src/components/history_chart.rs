@@ -236,7 +236,7 @@ fn draw_day(x: usize, status: DayStatus) -> String {
         ),
         DayStatus::Failed => format!(r#"<path class="x" d="M{x} 0m1.5 3.5l6 6.5m0-6.500l-6 6.500"/>"#),
         DayStatus::None => {
-            format!(r#"<rect class="g" x="{}.5" y="11" width="4" height="2" rx="1"/>"#, x + 2)
+            format!(r#"<rect class="g" x="{}" y="10.5" width="7" height="2.5" rx="1"/>"#, x + 1)
         }
     }
 }

@@ -16,8 +16,8 @@ use super::step_strip::{StepStrip, blocks_of_run};
 use super::toast::ToastRegion;
 use crate::api::layout::{LayoutData, get_current_user, get_layout};
 use crate::error::{Result, UiError};
-use crate::format;
 use crate::live::{Connection, use_live};
+use crate::{format, labels};
 
 /// The current user. It is fetched once a visit, not with each live update.
 #[derive(Clone, Copy)]
@@ -87,7 +87,7 @@ pub fn Layout(
                 {children()}
                 <footer class="foot">
                     <span>{concat!("Toygres ", env!("CARGO_PKG_VERSION"))}</span>
-                    <span><PlatformName/></span>
+                    <span>"Platform: " <PlatformName/></span>
                     <span>"Times in UTC"</span>
                 </footer>
             </main>
@@ -184,10 +184,11 @@ fn NavLink(
             {(count > 0).then(|| view! { <span class="n">{format::count(count)}</span> })}
             {(needs > 0)
                 .then(|| {
+                    let label = labels::needing_attention(needs);
                     view! {
-                        <span class="n fail" title=format!("{needs} need attention")>
-                            {needs}
-                            <span class="vh">" need attention"</span>
+                        <span class="n fail" role="img" title=label.clone() aria-label=label>
+                            <Icon name="s-warn"/>
+                            {format::count(needs)}
                         </span>
                     }
                 })}
@@ -207,9 +208,9 @@ fn ActiveRuns(runs: Vec<Run>) -> impl IntoView {
         };
         view! {
             <section class="running-now" aria-labelledby="running-h">
-                <h2 id="running-h">"Running now"</h2>
+                <h2 id="running-h">"Active runs"</h2>
                 <a class="chip btn small" href=href>
-                    <StatusBadge style=StatusStyle::new("run", "s-run", format!("{count} running"))/>
+                    <StatusBadge style=StatusStyle::new("run", "s-run", format!("{count} active"))/>
                 </a>
                 <ul>{runs.into_iter().take(5).map(|run| view! { <ActiveRun run/> }).collect_view()}</ul>
             </section>
@@ -226,7 +227,7 @@ fn ActiveRun(run: Run) -> impl IntoView {
         .filter(|_| run.state == RunState::Running)
         .and_then(|progress| format::fraction(progress.bytes, progress.bytes_total));
     let progress =
-        fraction.map_or_else(|| style.label.clone(), |fraction| format!("{:.0} %", fraction * 100.0));
+        fraction.map_or_else(|| style.label.clone(), |fraction| format!("{:.0}%", fraction * 100.0));
     let label = format!("Step {} of {}, {}", run.position + 1, run.steps, style.label);
     let blocks = blocks_of_run(&run);
     view! {
@@ -247,10 +248,10 @@ fn ActiveRun(run: Run) -> impl IntoView {
 /// The account menu.
 #[component]
 fn Account(name: String, role: &'static str) -> impl IntoView {
-    let label = format!("Account: {name}, {role}");
+    let label = format!("Account: {name} (role: {role})");
     view! {
         <div class="account">
-            <Menu label button=move || view! { <Icon name="user"/><span>{format!("{name} · {role}")}</span> }>
+            <Menu label button=move || view! { <Icon name="user"/><span>{format!("{name} (role: {role})")}</span> }>
                 <li><a href="/password"><Icon name="lock"/>"Change password"</a></li>
                 <li><a href="/settings"><Icon name="settings"/>"Appearance"</a></li>
                 <li>

@@ -84,9 +84,9 @@ pub fn LogBar(
                 </select>
             </label>
             <noscript><button class="btn small">"Search"</button></noscript>
-            <label class="check"><input type="checkbox" prop:checked=window.follow checked on:change=on_follow/>" Follow"</label>
-            <label class="check"><input type="checkbox" id="log-wrap" class="wraps"/>" Wrap"</label>
-            <a class="btn small push" href=format!("/api/runs/{id}/log?format=text") download rel="external"><Icon name="download"/>"Download"</a>
+            <label class="check"><input type="checkbox" prop:checked=window.follow checked on:change=on_follow/>" Follow log"</label>
+            <label class="check"><input type="checkbox" id="log-wrap" class="wraps"/>" Wrap lines"</label>
+            <a class="btn small push" href=format!("/api/runs/{id}/log?format=text") download rel="external"><Icon name="download"/>"Download log"</a>
         </form>
     }
     .into_any()
@@ -99,18 +99,17 @@ pub fn LogStatus(
     run: RunSignals,
 ) -> impl IntoView {
     let window = run.log;
-    let style = move || match (run.detail.with(|detail| detail.run.state.has_ended()), run.connection.get()) {
-        (true, _) => StatusStyle::new("off", "s-ok", "complete"),
+    let has_ended = Memo::new(move |_| run.detail.with(|detail| detail.run.state.has_ended()));
+    let style = move || match (has_ended.get(), run.connection.get()) {
+        (true, _) => StatusStyle::new("off", "s-ok", "ended"),
         (false, Connection::Open) => StatusStyle::new("run", "s-run", "live"),
-        (false, Connection::Lost) => {
-            StatusStyle::new("warn", "s-warn", "the connection dropped, reconnecting…")
-        }
-        (false, Connection::None) => StatusStyle::new("todo", "s-todo", "as of page load"),
+        (false, Connection::Lost) => StatusStyle::new("warn", "s-warn", "connection lost; reconnecting"),
+        (false, Connection::None) => StatusStyle::new("todo", "s-todo", "not live"),
     };
     let last = move || window.lines.with(|lines| lines.last().map(|line| line.at));
     view! {
         {move || view! { <StatusBadge style=style()/> }}
-        <span>{move || shown_lines(window)}</span>
+        <span>{move || shown_lines(window, has_ended.get())}</span>
         <span class="push">
             {move || match last() {
                 Some(at) => Either::Left(view! { "last line " <Ago at/> }),
@@ -122,12 +121,12 @@ pub fn LogStatus(
 }
 
 /// Which lines are shown, out of how many.
-fn shown_lines(window: LogWindow) -> String {
+fn shown_lines(window: LogWindow, has_ended: bool) -> String {
     let newest = window.newest.get();
     let total = format::quantity(newest, "line", "lines");
     let filtered = window.filter.with(|filter| !filter.is_empty());
     window.lines.with(|lines| match (lines.first(), lines.last()) {
-        _ if newest == 0 => "no lines yet".to_owned(),
+        _ if newest == 0 => if has_ended { "no lines" } else { "no lines yet" }.to_owned(),
         (None, _) if filtered => format!("no matches in {total}"),
         _ if filtered => {
             let matches = format::quantity(window.matches.get(), "match", "matches");
@@ -144,6 +143,6 @@ fn shown_lines(window: LogWindow) -> String {
             format::count(last.n),
             format::count(newest)
         ),
-        _ => format!("{total}, no gaps"),
+        _ => format!("{total}, complete"),
     })
 }

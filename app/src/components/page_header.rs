@@ -40,7 +40,7 @@ pub fn PageHeader(
                             </nav>
                         }
                     })}
-                <h1>{title}{states.map(|states| states.run())}</h1>
+                <h1>{title}{states.map(|states| view! { " " {states.run()} })}</h1>
                 {sub.map(|sub| view! { <p class="sub">{sub.run()}</p> })}
             </div>
             {children.map(|children| view! { <div class="actions">{children()}</div> })}

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use model::Run;
 use model::run::{Progress, RunState};
 
-use crate::format;
+use crate::{format, labels};
 
 /// The current step of a run that is running or rolling back.
 #[component]
@@ -65,13 +65,13 @@ fn StepProgress(run: Run, waits_for: Option<String>) -> impl IntoView {
     view! {
         <section class="run-progress big" aria-labelledby="progress-h">
             <h2 id="progress-h" class="row">
-                {measured.map(|_| view! { <output class="pct">{format!("{percent} %")}</output> " " })}
+                {measured.map(|_| view! { <output class="pct">{format!("{percent}%")}</output> " " })}
                 <span title=name>{title}</span>
             </h2>
-            <progress max=total.to_string() value=done.to_string() aria-labelledby="progress-h">{format!("{percent} %")}</progress>
+            <progress max=total.to_string() value=done.to_string() aria-labelledby="progress-h">{format!("{percent}%")}</progress>
             <dl>
                 {waits_for.map(|what| view! { <div class="waits"><dt>"Waiting for"</dt><dd>{what}</dd></div> })}
-                {(!progress.phase.is_empty()).then(|| view! { <div><dt>"Phase"</dt><dd>{progress.phase.clone()}</dd></div> })}
+                {(!progress.phase.is_empty()).then(|| view! { <div><dt>"Phase"</dt><dd>{labels::phase(&progress.phase)}</dd></div> })}
                 {bytes.map(|(done, total)| view! { <div><dt>"Done"</dt><dd>{format::bytes_of(done, total)}</dd></div> })}
                 {objects.map(|(done, total)| view! { <div><dt>"Objects"</dt><dd>{format!("{} of {}", format::count(done), format::count(total))}</dd></div> })}
                 {rate.map(|rate| view! { <div><dt>"Rate"</dt><dd>{format::rate(rate)}</dd></div> })}

@@ -9,7 +9,7 @@ use super::run_progress::Measures;
 use super::status_badge::{self, StatusBadge};
 use super::step_strip::{StepStrip, blocks_of_run};
 use super::time::{Ago, Elapsed};
-use crate::format;
+use crate::{format, labels};
 
 /// Active runs: step, phase, progress, rate, remaining time.
 #[component]
@@ -50,27 +50,33 @@ fn LiveRun(run: Run) -> impl IntoView {
     let phase = if progress.phase.is_empty() {
         Either::Left(view! { <StatusBadge style=status_badge::run(run.state)/> })
     } else {
-        Either::Right(progress.phase)
+        Either::Right(labels::phase(&progress.phase))
     };
     let blocks = blocks_of_run(&run);
     let name = run.step.clone().unwrap_or_default();
     let position = format!("{} of {}", run.position + 1, run.steps);
     let label = format!("Step {position}");
+    let dash = || format::DASH.to_owned();
     let step = format!("{position}, {}", run.step_title().unwrap_or_default());
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">
                 <a class="name" href=format!("/runs/{}", run.id) title=run.title.clone()>{run.title.clone()}</a>
-                <span class="sub">"by " {run.started_by} ", " <Ago at=run.created_at/></span>
+                <span class="sub">"started by " {run.started_by} " " <Ago at=run.created_at/></span>
             </th>
             <td role="cell" data-k="Step" class="full">
                 <StepStrip blocks label/>
                 <span class="sub" title=name>{step}</span>
             </td>
             <td role="cell" data-k="Phase">{phase}</td>
-            <td role="cell" class="num" data-k="Done">{done}</td>
-            <td role="cell" class="num" data-k="Rate">{rate.map(format::rate)}</td>
-            <td role="cell" class="num" data-k="Remaining">{remaining.map(|remaining| view! { <b>{remaining}</b> })}</td>
+            <td role="cell" class="num" data-k="Done">{done.unwrap_or_else(dash)}</td>
+            <td role="cell" class="num" data-k="Rate">{rate.map_or_else(dash, format::rate)}</td>
+            <td role="cell" class="num" data-k="Remaining">
+                {match remaining {
+                    Some(remaining) => Either::Left(view! { <b>{remaining}</b> }),
+                    None => Either::Right(format::DASH),
+                }}
+            </td>
         </tr>
     }
     .into_any()
@@ -92,6 +98,7 @@ pub fn EndedRuns(
                     <tr role="row">
                         <th scope="col" role="columnheader">"Run"</th>
                         <th scope="col" role="columnheader">"State"</th>
+                        <th scope="col" role="columnheader" class="extra">"Started"</th>
                         <th scope="col" role="columnheader" class="num">"Duration"</th>
                         <th scope="col" role="columnheader">"Ended"</th>
                     </tr>
@@ -121,8 +128,13 @@ fn EndedRun(run: Run) -> impl IntoView {
                 <span class="sub two-lines">{details}</span>
             </th>
             <td role="cell" data-k="State"><StatusBadge style/></td>
+            <td role="cell" class="extra" data-k="Started"><Ago at=run.created_at/></td>
             <td role="cell" class="num" data-k="Duration">
-                {timed.then(|| view! { <Elapsed from=run.created_at to=run.finished_at/> })}
+                {if timed {
+                    Either::Left(view! { <Elapsed from=run.created_at to=run.finished_at/> })
+                } else {
+                    Either::Right(view! { <span class="dim">{format::DASH}</span> })
+                }}
             </td>
             <td role="cell" data-k="Ended">
                 {match run.finished_at {

@@ -5,6 +5,7 @@ use model::run::StepState;
 use model::{Health, Image, ImageStatus, Instance, InstanceStatus, RunState};
 
 use super::icon::Icon;
+use crate::labels;
 
 /// How a state is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,11 +101,13 @@ pub fn image(image: &Image) -> StatusStyle {
 #[must_use]
 pub fn instance(instance: &Instance) -> StatusStyle {
     let (tone, icon, label) = match (instance.status, instance.health) {
-        (InstanceStatus::Running, Health::Ok) if instance.health_detail.is_some() => {
+        (InstanceStatus::Running, Health::Ok)
+            if instance.health_detail.is_some() || labels::missing_worker(instance).is_some() =>
+        {
             ("warn", "s-up", "at risk")
         }
         (InstanceStatus::Running, Health::Ok) => ("ok", "s-up", "running"),
-        (InstanceStatus::Running, Health::Down) => ("fail", "s-fail", "down"),
+        (InstanceStatus::Running, Health::Down) => ("fail", "s-fail", "not responding"),
         (InstanceStatus::Running, Health::Unknown) => ("wait", "s-down", "unknown"),
         (InstanceStatus::Creating, _) if instance.source_image.is_some() => ("run", "s-run", "restoring"),
         (InstanceStatus::Creating, _) => ("run", "s-run", "creating"),

@@ -51,7 +51,7 @@ pub fn StepStrip(
     let width = (blocks.len() * 18).saturating_sub(2).max(1);
     let inner: String = blocks.iter().enumerate().map(|(i, block)| draw(i * 18, *block)).collect();
     view! {
-        <svg class="blocks strip" viewBox=format!("0 0 {width} 10") role="img" aria-label=label inner_html=inner></svg>
+        <svg class="blocks strip" viewBox=format!("0 0 {width} 10") preserveAspectRatio="xMinYMid" role="img" aria-label=label inner_html=inner></svg>
     }
 }
 

@@ -7,7 +7,7 @@ use model::{Failure, StepRow};
 
 use super::status_badge::{self, StatusBadge, StatusStyle};
 use super::time::{Due, Elapsed, use_clock};
-use crate::format;
+use crate::{format, labels};
 
 /// The steps, in running order.
 #[component]
@@ -100,10 +100,10 @@ fn Row(step: StepRow, span: Memo<Span>) -> impl IntoView {
             <th scope="row" role="rowheader" title=step.name.clone()>{step.title.clone()}</th>
             <td role="cell" data-k="State"><StatusBadge style/></td>
             <td role="cell" class="what full">{result(&step)}</td>
-            <td role="cell" class="num drop" data-k="Attempt">
+            <td role="cell" class="num" data-k="Attempt">
                 {(step.attempt > 0).then(|| format!("{} of {}", step.attempt, step.attempts))}
             </td>
-            <td role="cell" class="num drop" data-k="Duration">
+            <td role="cell" class="num" data-k="Duration">
                 {step.started_at.map(|from| view! { <Elapsed from to=finished_at/> })}
                 {rollback.map(|(from, to)| view! { <span class="sub">"rollback " <Elapsed from to/></span> })}
             </td>
@@ -142,7 +142,7 @@ fn Timeline(step: Period, rollback: Option<Period>, span: Memo<Span>, bad: bool)
 fn result(step: &StepRow) -> AnyView {
     let progress = step.progress.as_ref().and_then(|progress| match step.state {
         StepState::Running | StepState::Waiting => Some(progress_so_far(progress)),
-        StepState::Done => Some(final_amounts(progress)),
+        StepState::Done => Some(final_amounts(progress)).filter(|amounts| !amounts.is_empty()),
         // What an ended attempt reported is neither a result nor progress.
         _ => None,
     });
@@ -162,7 +162,7 @@ fn result(step: &StepRow) -> AnyView {
     .into_any()
 }
 
-/// `rows, 3 of 7, 120 of 298 MB`.
+/// `copying rows, 3 of 7, 120 of 298 MB`.
 fn progress_so_far(progress: &Progress) -> String {
     let objects =
         progress.total.map(|total| format!("{} of {}", format::count(progress.done), format::count(total)));
@@ -170,7 +170,7 @@ fn progress_so_far(progress: &Progress) -> String {
         Some(total) if total >= progress.bytes && total > 0 => Some(format::bytes_of(progress.bytes, total)),
         _ => (progress.bytes > 0).then(|| format::bytes(progress.bytes)),
     };
-    let phase = Some(progress.phase.clone()).filter(|phase| !phase.is_empty());
+    let phase = Some(labels::phase(&progress.phase)).filter(|phase| !phase.is_empty());
     [phase, objects, bytes].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

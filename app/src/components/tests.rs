@@ -73,14 +73,17 @@ fn status_badges_of_instances() {
     });
 }
 
-/// Running instances: healthy, down, unknown, at risk.
+/// Running instances: healthy, not responding, unknown, at risk of data loss, without its background worker.
 fn instances_of_each_health() -> Vec<model::Instance> {
     let with = |health, health_detail| model::Instance { health, health_detail, ..fixtures::instance() };
+    let without_worker =
+        model::Instance { image_type: model::ImageType::PgDurable, ..with(Health::Ok, None) };
     vec![
         with(Health::Ok, None),
         with(Health::Down, Some(Failure::new(FailureCode::ConnectionRefused, "connection refused"))),
         with(Health::Unknown, None),
         with(Health::Ok, Some(Failure::new(FailureCode::VolumeTerminating, "orders-data"))),
+        without_worker,
     ]
 }
 
@@ -230,7 +233,7 @@ fn dialogs_and_gates() {
         };
         view! {
             <ConfirmDialog title="Delete orders?" danger=true><p>"The data will be deleted."</p></ConfirmDialog>
-            <SudoGate next="/settings?at=users" what="Creating an account"/>
+            <SudoGate next="/settings?at=users" what="Creating a user"/>
             {fields(place("local"))}
             {fields(place("kubernetes"))}
         }

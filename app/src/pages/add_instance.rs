@@ -50,14 +50,14 @@ pub fn AddInstanceView(
         <PageHeader
             title="Existing server"
             crumbs=vec![("/instances".into(), "Instances".into())]
-            sub=|| "Toygres tests the connection now. Later it only reads from the server."
+            sub=|| "Toygres tests the connection when you add the server. Afterwards, it only reads from the server."
         >
             <a class="btn" href="/instances/new"><Icon name="plus"/>"New instance"</a>
         </PageHeader>
         <Panel id="add" title="Connection">
             <ActionForm action=action attr:class="body form two">
                 <FormError error fields=&FIELDS/>
-                <TextField name="name" label="Display name" error required=true autofocus=true mono=true placeholder="orders-prod" hint="Lowercase letters, digits and hyphens; starts with a letter."/>
+                <TextField name="name" label="Name" error required=true autofocus=true mono=true placeholder="orders-prod" hint="Lowercase letters, digits and hyphens; starts with a letter."/>
                 <SelectField name="image_type" label="Type" error options=labels::image_type_options() value="stock" hint="Backups and restores keep the type."/>
                 <ServerFields kubernetes error/>
                 <TextField name="database" label="Initial database" error mono=true value="postgres" hint="The database of the first connection; backups include all databases."/>
@@ -65,7 +65,7 @@ pub fn AddInstanceView(
                 <div class="actions">
                     <button class="btn primary" disabled=move || action.pending().get()>
                         <Icon name="link"/>
-                        {move || if action.pending().get() { "Connecting…" } else { "Test and add" }}
+                        {move || if action.pending().get() { "Connecting…" } else { "Connect server" }}
                     </button>
                     <a class="btn" href="/instances">"Cancel"</a>
                 </div>

@@ -3,7 +3,7 @@
 use model::image::{ImageStatus, Manifest};
 use model::overview::OverviewInstance;
 use model::page::Page;
-use model::{Actor, Health, Image, ImageDetail, Instance, InstanceStatus, Role, Run, RunState};
+use model::{Actor, Health, Image, ImageDetail, ImageType, Instance, InstanceStatus, Role, Run, RunState};
 use serde_json::json;
 
 use crate::api::instances::{InstanceRow, InstanceView};
@@ -87,6 +87,11 @@ pub(super) fn down(name: &str) -> OverviewInstance {
     row(Instance { health: Health::Down, ..named(name) }, Some(proven()))
 }
 
+/// An instance of type pg_durable whose background worker does not run.
+pub(super) fn without_worker(name: &str) -> OverviewInstance {
+    row(Instance { image_type: ImageType::PgDurable, ..named(name) }, Some(proven()))
+}
+
 /// A stopped instance.
 pub(super) fn stopped(name: &str) -> OverviewInstance {
     row(Instance { status: InstanceStatus::Stopped, health: Health::Unknown, ..named(name) }, Some(proven()))
@@ -129,13 +134,22 @@ pub(super) fn instance_view(instance: Instance, images: Vec<Image>, runs: Vec<Ru
     }))
 }
 
-/// The page of an image with its manifest.
+/// The page of an image with its manifest, which has as many databases as the image. Only an available image has contents.
 pub(super) fn image_detail(image: Image) -> ImageDetail {
+    let mut manifest = manifest(2);
+    let databases = image.databases.and_then(|count| usize::try_from(count).ok()).unwrap_or(2);
+    manifest.databases.drain(..manifest.databases.len().saturating_sub(databases));
+    let is_available = image.status == ImageStatus::Available;
     let mut detail = serde_json::to_value(image).expect("an image");
-    detail["manifest"] = json!(manifest(2));
+    if is_available {
+        let tables = || manifest.databases.iter().flat_map(|database| &database.tables);
+        detail["tables"] = json!(tables().count());
+        detail["rows"] = json!(tables().map(|table| table.rows).sum::<u64>());
+    }
+    detail["manifest"] = json!(is_available.then_some(manifest));
     detail["store_name"] = json!("local");
     detail["prefix"] = json!("images/3/1");
-    detail["restored_to"] = json!(["orders-restored"]);
+    detail["restored_to"] = if is_available { json!(["orders-restored"]) } else { json!([]) };
     detail["in_use_by"] = json!([]);
     parsed(detail)
 }
@@ -173,7 +187,7 @@ pub(super) fn manifest(tables: u64) -> Manifest {
 /// The wizard on the local platform: the form, or the plan with checks of these verdicts.
 pub(super) fn restore_view(verdicts: Option<&[&str]>) -> RestoreView {
     let checks = |verdicts: &[&str]| -> Vec<serde_json::Value> {
-        let check = |verdict: &&str| json!({ "subject": "name", "verdict": verdict, "found": format!("A check with the verdict {verdict}"), "fix": null });
+        let check = |verdict: &&str| json!({ "subject": "name", "verdict": verdict, "found": format!("A check with the verdict {verdict}."), "fix": null });
         verdicts.iter().map(check).collect()
     };
     let plan = verdicts.map(|verdicts| {

@@ -40,7 +40,7 @@ pub fn InstancesView(
     /// The user's role.
     role: Role,
 ) -> impl IntoView {
-    rows.sort_by_key(|row| condition(row) != Condition::Down);
+    rows.sort_by_key(|row| !matches!(condition(row), Condition::NotResponding | Condition::Failed));
     let sub = summary(&rows);
     let count = rows.len();
     let rows: Vec<_> = rows.into_iter().map(|row| (row.instance, row.days, row.backing_up)).collect();
@@ -54,7 +54,7 @@ pub fn InstancesView(
                     }
                 })}
         </PageHeader>
-        <Panel id="instances" title="All" note=move || count end=move || (count > 0).then(|| view! { <Legend/> })>
+        <Panel id="instances" title="All instances" note=move || count end=move || (count > 0).then(|| view! { <Legend/> })>
             {if rows.is_empty() {
                 Either::Left(
                     view! {
@@ -76,26 +76,29 @@ pub fn InstancesView(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
     Running,
-    Down,
+    NotResponding,
+    Failed,
     Stopped,
     Other,
 }
 
 fn condition(row: &InstanceRow) -> Condition {
     match (row.instance.status, row.instance.health) {
-        (InstanceStatus::Running, Health::Down) | (InstanceStatus::Failed, _) => Condition::Down,
+        (InstanceStatus::Running, Health::Down) => Condition::NotResponding,
+        (InstanceStatus::Failed, _) => Condition::Failed,
         (InstanceStatus::Running, _) => Condition::Running,
         (InstanceStatus::Stopped, _) => Condition::Stopped,
         _ => Condition::Other,
     }
 }
 
-/// `2 running, 1 down; 2 without a proven image`.
+/// `2 running, 1 not responding; 2 without a proven image`.
 fn summary(rows: &[InstanceRow]) -> String {
     let count = |of: Condition| rows.iter().filter(|row| condition(row) == of).count();
     let counts = [
         (count(Condition::Running), "running"),
-        (count(Condition::Down), "down or failed"),
+        (count(Condition::NotResponding), "not responding"),
+        (count(Condition::Failed), "failed"),
         (count(Condition::Stopped), "stopped"),
         (count(Condition::Other), "changing"),
     ];

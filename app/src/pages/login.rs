@@ -49,7 +49,7 @@ pub fn LoginView(
                 <summary class="sub">"First login?"</summary>
                 <p class="sub">
                     "At its first start, the server printed a one-time password for the user " <b>"admin"</b>
-                    " in its terminal. Without a terminal, the password is in the file that the log names. After the login, you choose a new password."
+                    " in its terminal. If the server has no terminal, its log names the file that contains the password. After the login, you choose a new password."
                 </p>
             </details>
         </AuthLayout>

@@ -100,7 +100,7 @@ fn NewForm(
 fn MoreOptions(on_kubernetes: bool, error: ActionError) -> impl IntoView {
     // A pod always trusts loopback, because only the pod itself can connect over it.
     let trust_hint = (!on_kubernetes).then_some(
-        "Every account on this machine can then connect without a password. Always on for pg_durable, whose background worker connects over loopback.",
+        "Every account on the Toygres host can then connect without a password. Always on for pg_durable, whose background worker connects over loopback.",
     );
     view! {
         <details class="more-options">
@@ -128,9 +128,9 @@ fn NoPostgres(place: PlatformInfo) -> impl IntoView {
                 .into_any(),
         ),
         false => (
-            "PostgreSQL is not installed on this machine",
-            "PATH, pg_config and /usr/lib/postgresql name no PostgreSQL server.",
-            view! { "Install PostgreSQL, on Debian with " <code>"apt install postgresql"</code> ", then reload this page." }
+            "PostgreSQL is not installed on the Toygres host",
+            "No PostgreSQL server was found in PATH, through pg_config, or in /usr/lib/postgresql.",
+            view! { "Install PostgreSQL (Debian: " <code>"apt install postgresql"</code> "), then reload this page." }
                 .into_any(),
         ),
     };

@@ -44,7 +44,7 @@ pub fn PasswordView(
         }
     };
     view! {
-        <PageHeader title="Change password" sub=move || sub/>
+        <PageHeader title="Password" sub=move || sub/>
         <Panel id="password" title="New password">
             <form class="body form" method="post" action="/password">
                 <input type="hidden" name="next" value=move || next.get()/>

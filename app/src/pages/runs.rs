@@ -17,7 +17,7 @@ use crate::components::result_view::view_or_error;
 use crate::components::run_rows::EndedRuns;
 use crate::components::status_badge;
 use crate::live::use_live;
-use crate::url;
+use crate::{format, url};
 
 /// The page of all runs.
 #[component]
@@ -67,8 +67,8 @@ pub fn RunsView(
         <Filters filter/>
         <Panel
             id="runs"
-            title=if is_filtered { "Matching" } else { "All" }
-            note=move || total
+            title=if is_filtered { "Matching runs" } else { "All runs" }
+            note=move || format::count(total)
             end=move || {
                 subject
                     .clone()
@@ -137,7 +137,7 @@ fn Filters(filter: RunFilter) -> impl IntoView {
         WorkflowName::ALL.iter().filter_map(|name| Some((name.as_str(), label(*name)?.to_owned())));
     view! {
         <form class="filters" method="get" action="/runs" role="search" aria-label="Filter runs">
-            <p class="field">
+            <p class="field grow">
                 <label for="q">"Search"</label>
                 <input id="q" name="q" type="search" value=filter.search placeholder="Title, instance, image or error"/>
             </p>
@@ -161,7 +161,7 @@ fn Filters(filter: RunFilter) -> impl IntoView {
 fn label(workflow: WorkflowName) -> Option<&'static str> {
     Some(match workflow {
         WorkflowName::CreateImage => "Back up",
-        WorkflowName::RestoreImage => "Restore",
+        WorkflowName::RestoreImage => "Restore image",
         WorkflowName::CreateInstance => "Create instance",
         WorkflowName::VerifyImage => "Verify image",
         WorkflowName::DeleteImage => "Delete image",

@@ -26,10 +26,10 @@ pub fn SudoView(
     let back = move || next.get().split('?').next().unwrap_or("/").to_owned();
     view! {
         <AuthLayout
-            title="Confirm your password"
-            sub="The next action is destructive or reveals a secret. You will not be asked again for 5 minutes. This action is recorded in the audit log."
+            title="Password confirmation"
+            sub="The next action requires your password. You will not be asked again for 5 minutes. This action is recorded in the audit log."
         >
-            <form method="post" action="/sudo" aria-label="Confirm your password">
+            <form method="post" action="/sudo" aria-label="Password confirmation">
                 <input type="hidden" name="next" value=move || next.get()/>
                 {children()}
                 <PasswordField label="Password" error autofocus=true/>

@@ -105,7 +105,7 @@ pub(crate) fn receipt(differences: u64) -> Receipt {
         sequences: 12,
         large_objects: 0,
         differences: (1..=differences.min(20))
-            .map(|n| format!("shop: app.orders_{n}: 3 rows instead of 4"))
+            .map(|n| format!("shop: app.orders_{n}: 3 rows, expected 4"))
             .collect(),
         difference_count: differences,
     }

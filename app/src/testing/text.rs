@@ -9,7 +9,7 @@ const BLOCKS: [&str; 26] = [
 /// Elements with spaces around them.
 const INLINE: [&str; 8] = ["a", "b", "button", "output", "select", "span", "svg", "time"];
 /// Elements without an end tag.
-const VOID: [&str; 6] = ["br", "hr", "img", "input", "link", "meta"];
+const VOID: [&str; 7] = ["br", "hr", "img", "input", "link", "meta", "wbr"];
 
 /// The visible text of an HTML fragment.
 ///
@@ -147,7 +147,7 @@ fn prefix(name: &str, tag: &str) -> String {
         "progress" if attribute(tag, "value").is_none() => "[progress]".to_owned(),
         "progress" => {
             let number = |key| value(key).parse::<f64>().unwrap_or_default();
-            format!("[progress {:.0} %]", number("value") / number("max") * 100.0)
+            format!("[progress {:.0}%]", number("value") / number("max") * 100.0)
         }
         "input" => match value("type").as_str() {
             "hidden" => String::new(),

@@ -1,15 +1,18 @@
 //! What a failure means to the user: its cause and fix by its code, and the consequence by what the run was doing.
 
 use model::run::Diagnosis;
-use model::{Failure, RunState, WorkflowName};
+use model::{Failure, FailureCode, RunState, WorkflowName};
 
-/// The diagnosis of a failed or waiting run; none if the code explains nothing.
+/// The diagnosis of a failed or waiting run; none if the run waits and the cause is not known.
 pub(crate) fn of_run(
     workflow: WorkflowName,
     state: RunState,
     waits: bool,
     failure: &Failure,
 ) -> Option<Diagnosis> {
+    if waits && failure.code == FailureCode::Other {
+        return None;
+    }
     diagnosis(failure, consequence(workflow, state, waits))
 }
 
@@ -37,13 +40,11 @@ fn consequence(workflow: WorkflowName, state: RunState, waits: bool) -> &'static
         (RunState::Undoing, _) => "The run is rolling back.",
         (RunState::Stuck, _) => "The rollback is incomplete. The run still holds its locks.",
         (_, WorkflowName::CreateImage) => {
-            "No image was created. The source was only read, and earlier images are unchanged."
+            "The image is not usable. The source was only read, and earlier images are unchanged."
         }
-        (_, WorkflowName::RestoreImage) => {
-            "No instance was created, and everything that the run created was removed. The image is unchanged."
-        }
+        (_, WorkflowName::RestoreImage) => "The completed steps were rolled back. The image is unchanged.",
         (_, WorkflowName::CreateInstance) => {
-            "No instance was created, and everything that the run created was removed."
+            "The instance is not usable. Its entry remains with the state failed."
         }
         (_, WorkflowName::VerifyImage) => "Do not rely on the image until a verification succeeds.",
         (_, WorkflowName::DeleteImage | WorkflowName::DeleteInstance) => {
@@ -61,8 +62,6 @@ fn consequence(workflow: WorkflowName, state: RunState, waits: bool) -> &'static
 
 #[cfg(test)]
 mod tests {
-    use model::FailureCode;
-
     use super::*;
 
     #[test]
@@ -77,8 +76,10 @@ mod tests {
     }
 
     #[test]
-    fn failure_without_a_code_has_no_diagnosis() {
+    fn wait_without_a_code_has_no_diagnosis() {
         let failure = Failure::new(FailureCode::Other, "extension, lock timeout, is damaged");
-        assert_eq!(of_run(WorkflowName::CreateImage, RunState::Failed, false, &failure), None);
+        let of_run = |state, waits| of_run(WorkflowName::CreateImage, state, waits, &failure);
+        assert_eq!(of_run(RunState::Running, true), None);
+        assert!(of_run(RunState::Failed, false).is_some());
     }
 }

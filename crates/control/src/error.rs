@@ -137,7 +137,7 @@ impl From<serde_json::Error> for Error {
 
 /// The cause and the fix of a failure and its raw text, as the message of a form field.
 pub(crate) fn with_explanation(failure: &Failure) -> String {
-    match failure.code.explanation() {
+    match failure.code.explanation().filter(|_| failure.code.has_known_cause()) {
         Some(explanation) => format!("{} {} ({failure})", explanation.cause, explanation.fix),
         None => failure.to_string(),
     }

@@ -3,7 +3,8 @@
 mod events;
 
 use chrono::{DateTime, Utc};
-use model::{Level, LogFilter, LogLine, LogPage, LogStretch, RunId};
+use model::run::step_title;
+use model::{Level, LogFilter, LogLine, LogPage, LogStretch, RunId, WorkflowName};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 
@@ -28,8 +29,11 @@ impl Line {
         Self { at: Utc::now(), level, step: step.to_owned(), message: message.into(), event: None }
     }
 
-    fn numbered(self, n: i64) -> LogLine {
-        let message = self.event.map_or(self.message, |event| event.to_string());
+    fn numbered(self, n: i64, workflow: WorkflowName) -> LogLine {
+        let message = match self.event {
+            Some(event) => event.message(&step_title(workflow, &self.step)),
+            None => self.message,
+        };
         LogLine { n, at: self.at, level: self.level, step: self.step, message }
     }
 }
@@ -83,7 +87,8 @@ pub(crate) async fn read(
     limit: i64,
 ) -> Result<Vec<LogLine>> {
     let chunks = sqlx::query!(
-        r#"select first, lines as "lines: sqlx::types::Json<Vec<Line>>" from (
+        r#"select first, lines as "lines: sqlx::types::Json<Vec<Line>>",
+               (select name from toygres.run where id = $1) as workflow from (
                select first, lines, (sum(last - first + 1) over (order by first))::bigint - (last - first + 1) as before
                from toygres.log_chunk where run_id = $1 and last > $2
            ) chunks where before < $3 order by first"#,
@@ -95,8 +100,10 @@ pub(crate) async fn read(
     .await?;
     Ok(chunks
         .into_iter()
-        .flat_map(|chunk| (chunk.first..).zip(chunk.lines.0))
-        .map(|(n, line)| line.numbered(n))
+        .flat_map(|chunk| {
+            let workflow = WorkflowName::of(chunk.workflow.as_deref().unwrap_or_default());
+            (chunk.first..).zip(chunk.lines.0).map(move |(n, line)| line.numbered(n, workflow))
+        })
         .filter(|line| line.n > after)
         .take(usize::try_from(limit).unwrap_or(usize::MAX))
         .collect())
@@ -120,8 +127,9 @@ pub(crate) async fn page(
     let (mut lines, matches) = if filter.is_empty() {
         (whole(&mut db, run, stretch, newest, limit + 1).await?, newest)
     } else {
-        let found = found(&mut db, run, filter, stretch, limit + 1).await?;
-        (found, count(&mut db, run, filter).await?)
+        let titles = StepTitles::of(&mut db, run).await?;
+        let found = found(&mut db, run, &titles, filter, stretch, limit + 1).await?;
+        (found, count(&mut db, run, &titles, filter).await?)
     };
     db.commit().await?;
     let limit = usize::try_from(limit).unwrap_or(0);
@@ -156,10 +164,29 @@ async fn whole(
     Ok(lines)
 }
 
+/// The titles of a run's steps, which the messages of its events begin with.
+struct StepTitles {
+    workflow: WorkflowName,
+    names: Vec<String>,
+    titles: Vec<String>,
+}
+
+impl StepTitles {
+    async fn of(db: &mut PgConnection, run: RunId) -> Result<Self> {
+        let workflow = sqlx::query_scalar!("select name from toygres.run where id = $1", run.0);
+        let workflow = WorkflowName::of(&workflow.fetch_optional(&mut *db).await?.unwrap_or_default());
+        let names = sqlx::query_scalar!("select name from toygres.step where run_id = $1", run.0);
+        let names = names.fetch_all(db).await?;
+        let titles = names.iter().map(|name| step_title(workflow, name)).collect();
+        Ok(Self { workflow, names, titles })
+    }
+}
+
 /// A range of the lines that pass the filter, which the database applies to all lines.
 async fn found(
     db: &mut PgConnection,
     run: RunId,
+    titles: &StepTitles,
     filter: &LogFilter,
     stretch: LogStretch,
     limit: i64,
@@ -174,7 +201,10 @@ async fn found(
         r#"select c.first + e.n - 1 as "n!", e.line as "line!: sqlx::types::Json<Line>"
            from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) with ordinality e (line, n)
            where c.run_id = $1 and c.last > $4 and c.first < $5 and c.first + e.n - 1 > $4 and c.first + e.n - 1 < $5
-             and concat(e.line ->> 'message', replace(e.line ->> 'event', '_', ' '), ' ', e.line ->> 'detail') ilike $2 and e.line ->> 'level' = any($3)
+             and concat(e.line ->> 'message', case when e.line ? 'event' then concat(
+                 ($9::text[])[array_position($8::text[], e.line ->> 'step')], ': ',
+                 replace(replace(e.line ->> 'event', 'step_', ''), '_', ' '), ' ', e.line ->> 'detail') end) ilike $2
+             and e.line ->> 'level' = any($3)
            order by case when $6 then c.first + e.n - 1 else 1 - c.first - e.n end limit $7"#,
         run.0,
         pattern(filter),
@@ -182,23 +212,32 @@ async fn found(
         after,
         before,
         forward,
-        limit
+        limit,
+        &titles.names,
+        &titles.titles
     )
     .fetch_all(db)
     .await?;
-    let mut lines: Vec<LogLine> = rows.into_iter().map(|row| row.line.0.numbered(row.n)).collect();
+    let mut lines: Vec<LogLine> =
+        rows.into_iter().map(|row| row.line.0.numbered(row.n, titles.workflow)).collect();
     lines.sort_by_key(|line| line.n);
     Ok(lines)
 }
 
-async fn count(db: &mut PgConnection, run: RunId, filter: &LogFilter) -> Result<i64> {
+async fn count(db: &mut PgConnection, run: RunId, titles: &StepTitles, filter: &LogFilter) -> Result<i64> {
     let count = sqlx::query_scalar!(
         r#"select count(*) as "count!"
            from toygres.log_chunk c cross join lateral jsonb_array_elements(c.lines) e (line)
-           where c.run_id = $1 and concat(e.line ->> 'message', replace(e.line ->> 'event', '_', ' '), ' ', e.line ->> 'detail') ilike $2 and e.line ->> 'level' = any($3)"#,
+           where c.run_id = $1
+             and concat(e.line ->> 'message', case when e.line ? 'event' then concat(
+                 ($5::text[])[array_position($4::text[], e.line ->> 'step')], ': ',
+                 replace(replace(e.line ->> 'event', 'step_', ''), '_', ' '), ' ', e.line ->> 'detail') end) ilike $2
+             and e.line ->> 'level' = any($3)"#,
         run.0,
         pattern(filter),
-        &levels(filter)
+        &levels(filter),
+        &titles.names,
+        &titles.titles
     );
     Ok(count.fetch_one(db).await?)
 }

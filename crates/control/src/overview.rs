@@ -12,6 +12,8 @@ use crate::runs::{self, RunQuery};
 use crate::services::Services;
 
 const DAYS: i32 = 14;
+/// The number of recent runs.
+const RECENT: i64 = 8;
 
 /// Reads the overview.
 ///
@@ -40,7 +42,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
     let needs_attention = runs::needing_attention(services).await?;
     let running =
         runs::list(services, RunQuery { active: true, per_page: 50, ..RunQuery::default() }).await?.rows;
-    let ended = runs::list(services, RunQuery { per_page: 20, ..RunQuery::default() }).await?.rows;
+    let ended = runs::recently_ended(services, RECENT).await?;
     let totals = sqlx::query!(
         r#"select (select count(*) from toygres.image where status = 'available') as "images!",
                (select coalesce(sum(stored_bytes), 0)::bigint from toygres.image where status = 'available') as "stored_bytes!""#
@@ -65,7 +67,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
         },
         running,
         needs_attention,
-        ended: ended.into_iter().filter(|run| run.state.has_ended()).take(8).collect(),
+        ended,
         store_free_bytes: free.and_then(|bytes| i64::try_from(bytes).ok()),
         stored_bytes: totals.stored_bytes,
     })

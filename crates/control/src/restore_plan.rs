@@ -68,7 +68,8 @@ pub(crate) async fn assess(
     }
     checks.sort_by_key(|check| std::cmp::Reverse(check.verdict));
     let target = target.name.trim().to_owned();
-    Ok(RestorePlan { image: image.id, target, major, bytes: data, volume_bytes, checks })
+    let bytes = data.map(capacity::required);
+    Ok(RestorePlan { image: image.id, target, major, bytes, volume_bytes, checks })
 }
 
 /// The source's major version if it is installed, else the nearest newer one.
@@ -79,9 +80,7 @@ fn best(installed: &[Installation], major: i32) -> Option<&Installation> {
 fn check_image(image: &model::Image) -> Check {
     let subject = CheckSubject::Image;
     match (image.status, image.proven_at, image.verified_at) {
-        (ImageStatus::Available, Some(_), _) => {
-            found(subject, Verdict::Ok, "A restore of this image was compared and matched.", None)
-        }
+        (ImageStatus::Available, Some(_), _) => found(subject, Verdict::Ok, "The image is proven.", None),
         (ImageStatus::Available, None, Some(_)) => {
             found(subject, Verdict::Ok, "Every byte of the image was read back and matched.", None)
         }
@@ -150,7 +149,7 @@ fn choose_version(
         Some(version) if version.major == source => found(
             subject,
             Verdict::Ok,
-            format!("PostgreSQL {} is available, the source's major version.", version.version),
+            format!("PostgreSQL {} is available (same major version as the source).", version.version),
             None,
         ),
         Some(version) => found(

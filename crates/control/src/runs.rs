@@ -154,6 +154,17 @@ pub async fn list(services: &Services, query: RunQuery) -> Result<Page<Run>> {
     Ok(Page { rows: rows.into_iter().map(Run::from).collect(), total, page, per_page })
 }
 
+/// The runs that ended most recently.
+pub(crate) async fn recently_ended(services: &Services, limit: i64) -> Result<Vec<Run>> {
+    let rows = runs!(
+        "where state in ('succeeded', 'failed', 'cancelled') order by finished_at desc nulls last limit $1",
+        limit
+    )
+    .fetch_all(services.db())
+    .await?;
+    Ok(rows.into_iter().map(Run::from).collect())
+}
+
 /// Runs that need attention: stuck ones, and failures of the last three days without a later success.
 pub(crate) async fn needing_attention(services: &Services) -> Result<Vec<Run>> {
     let rows = runs!(

@@ -36,7 +36,7 @@ pub(crate) fn size(place: &PlatformInfo, requested: Option<i64>, data: Option<i6
     match requested {
         None => Ok(place.is_kubernetes().then(|| suggested(data))),
         Some(_) if !place.is_kubernetes() => invalid(
-            "Instances on this machine share its disk and have no volume of their own. Omit volume_bytes."
+            "Instances on the Toygres host share its disk and have no volume of their own. Omit volume_bytes."
                 .to_owned(),
         ),
         Some(bytes) if !(MIN..=MAX).contains(&bytes) => {

@@ -83,3 +83,32 @@ async fn expired_log_lines_are_deleted_by_one_worker_a_day(db: PgPool) {
     assert!(claimed_for_a_day);
     world.end().await;
 }
+
+/// The search covers what the page shows: the title of the step, not its name in code.
+#[sqlx::test(migrations = "../../migrations")]
+async fn event_lines_name_their_step(db: PgPool) {
+    let world = World::new(&db).await;
+    let run = RunId::new();
+    for statement in [
+        "insert into toygres.run (id, name, version, pool, input, labels) values ($1, 'create-image', 1, 'none', '{}', '{\"title\": \"none\"}')",
+        "insert into toygres.step (run_id, position, name, attempts, allowed) values ($1, 0, 'UpdateImageStatus', 5, '1 day')",
+        "select toygres.log_event($1, 'info', 'UpdateImageStatus', 'step_started', '{}')",
+        "select toygres.log_event($1, 'info', 'UpdateImageStatus', 'step_succeeded', '{}')",
+        "select toygres.log_event($1, 'info', '', 'run_succeeded', '{}')",
+    ] {
+        sqlx::query(statement).bind(run.0).execute(&db).await.unwrap();
+    }
+    let messages = async |search: &str| -> Vec<String> {
+        let filter = LogFilter { search: search.to_owned(), ..LogFilter::default() };
+        let page =
+            control::runs::log_page(&world.services, run, &filter, LogStretch::Last, 500).await.unwrap();
+        assert_eq!(page.matches, i64::try_from(page.lines.len()).unwrap());
+        page.lines.into_iter().map(|line| line.message).collect()
+    };
+    let all = ["Publish image: started", "Publish image: succeeded", "Run succeeded"];
+    assert_eq!(messages("").await, all);
+    assert_eq!(messages("publish image: started").await, all[..1]);
+    assert_eq!(messages("succeeded").await, all[1..]);
+    assert!(messages("UpdateImageStatus").await.is_empty());
+    world.end().await;
+}

@@ -297,10 +297,11 @@ impl Failure {
         Self { code, subject, detail }
     }
 
-    /// What happened, for a list: the subject and the cause, without the raw text. The raw text if the code explains nothing.
+    /// What happened, for a list: the subject and the cause, without the raw text. The raw text if the cause is not known.
     #[must_use]
     pub fn message(&self) -> String {
-        match (self.code.explanation(), &self.subject) {
+        let explanation = self.code.explanation().filter(|_| self.code.has_known_cause());
+        match (explanation, &self.subject) {
             (Some(explanation), Some(subject)) => format!("{subject}: {}", explanation.cause),
             (Some(explanation), None) => explanation.cause.to_owned(),
             (None, _) => self.to_string(),

@@ -30,20 +30,20 @@ impl PlatformInfo {
         self.kind == PlatformKind::Kubernetes
     }
 
-    /// The name of the platform: `Kubernetes namespace toygres-managed`, `this machine`.
+    /// The name of the platform: `Kubernetes namespace toygres-managed`, `local`.
     #[must_use]
     pub fn label(&self) -> String {
         match self.kind {
-            PlatformKind::Local => "this machine".to_owned(),
+            PlatformKind::Local => "local".to_owned(),
             PlatformKind::Kubernetes => format!("Kubernetes namespace {}", self.name),
         }
     }
 
-    /// The name with a preposition: `in the Kubernetes namespace toygres-managed`, `on this machine`.
+    /// The name with a preposition: `in the Kubernetes namespace toygres-managed`, `on the Toygres host`.
     #[must_use]
     pub fn at(&self) -> String {
         match self.kind {
-            PlatformKind::Local => "on this machine".to_owned(),
+            PlatformKind::Local => "on the Toygres host".to_owned(),
             PlatformKind::Kubernetes => format!("in the Kubernetes namespace {}", self.name),
         }
     }

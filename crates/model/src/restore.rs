@@ -65,7 +65,7 @@ pub struct RestorePlan {
     pub target: String,
     /// The major version of the new instance.
     pub major: Option<i32>,
-    /// The estimated size of the restored databases in bytes.
+    /// The estimated space that the new instance requires on its disk, in bytes.
     pub bytes: Option<i64>,
     /// The size of its volume in bytes, on platforms with volumes.
     pub volume_bytes: Option<i64>,
@@ -74,9 +74,15 @@ pub struct RestorePlan {
 }
 
 impl RestorePlan {
+    /// The number of checks with this result.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.checks.iter().filter(|check| check.verdict == verdict).count()
+    }
+
     /// Whether no check failed.
     #[must_use]
     pub fn can_start(&self) -> bool {
-        self.checks.iter().all(|c| c.verdict != Verdict::Fail)
+        self.count(Verdict::Fail) == 0
     }
 }

@@ -66,7 +66,7 @@ fn summary(database: &Database) -> String {
     .join(", ")
 }
 
-/// `Owner shop, UTF8, libc C.UTF-8; extensions: pg_trgm 1.6.`
+/// `Owner: shop. Encoding: UTF8. Locale: C.UTF-8 (libc). Extensions: pg_trgm 1.6.`
 fn properties(database: &Database) -> String {
     let Database { owner, encoding, locale_provider, collate, .. } = database;
     let extensions: Vec<String> = database
@@ -77,9 +77,9 @@ fn properties(database: &Database) -> String {
     let extensions = if extensions.is_empty() {
         String::new()
     } else {
-        format!("; extensions: {}", extensions.join(", "))
+        format!(" Extensions: {}.", extensions.join(", "))
     };
-    format!("Owner {owner}, {encoding}, {locale_provider} {collate}{extensions}.")
+    format!("Owner: {owner}. Encoding: {encoding}. Locale: {collate} ({locale_provider}).{extensions}")
 }
 
 #[component]

@@ -14,11 +14,11 @@ use crate::labels;
 #[component]
 pub(super) fn Facts(image: Image) -> impl IntoView {
     let dash = || format::DASH.to_owned();
-    let partial = labels::partial(&image);
-    let databases = partial.or_else(|| image.databases.map(format::count)).unwrap_or_else(dash);
+    let databases =
+        labels::partial_count(&image).or_else(|| image.databases.map(format::count)).unwrap_or_else(dash);
     view! {
         <dl class="facts">
-            <div><dt>"Source"</dt><dd>{image.version.map_or_else(dash, |version| format!("PostgreSQL {}", format::version(&version)))}</dd></div>
+            <div><dt>"Source version"</dt><dd>{image.version.map_or_else(dash, |version| format!("PostgreSQL {}", format::version(&version)))}</dd></div>
             <div><dt>"Databases"</dt><dd>{databases}</dd></div>
             <div><dt title="Size of the databases in the image when it was created">"Source size"</dt><dd>{format::bytes_or_dash(image.source_bytes)}</dd></div>
             <div><dt title="Size of the objects in the store">"Stored"</dt><dd>{format::bytes_or_dash(image.stored_bytes)}</dd></div>
@@ -43,7 +43,7 @@ pub(super) fn UsesPanel(detail: ImageDetail) -> impl IntoView {
     let restored = detail.restored_to;
     let runs = detail.in_use_by;
     view! {
-        <Panel id="uses" title="Restored to">
+        <Panel id="uses" title="Restored instances">
             <div class="body stack">
                 {if restored.is_empty() && runs.is_empty() {
                     Either::Left(view! { <p class="sub">"No existing instance was restored from this image."</p> })
@@ -80,8 +80,8 @@ pub(super) fn DetailsPanel(detail: ImageDetail) -> impl IntoView {
     view! {
         <Panel id="about" title="Details">
             <dl class="props body">
-                <dt>"Id"</dt>
-                <dd class="mono">{id.clone()}" "<CopyButton text=id what="the id"/></dd>
+                <dt>"ID"</dt>
+                <dd class="mono">{id.clone()}" "<CopyButton text=id what="the ID"/></dd>
                 <dt>"Description"</dt>
                 <dd>{description.unwrap_or_else(dash)}</dd>
                 <dt>"Type"</dt>

@@ -22,10 +22,10 @@ pub fn DeleteDialog(
     let back = format!("/images/{}", image.id);
     let consequence = match image.stored_bytes {
         Some(_) => format!(
-            "Its files in the store ({}) will be permanently deleted. Instances that were restored from it are kept.",
+            "Its objects in the store ({}) will be permanently deleted. Instances that were restored from it are kept.",
             format::bytes_or_dash(image.stored_bytes)
         ),
-        None => "The entry will be removed from the catalogue. Nothing is stored for it.".to_owned(),
+        None => "The image will be removed from the list. The store holds no objects of it.".to_owned(),
     };
     view! {
         <ConfirmDialog title=format!("Delete {}?", image.name) danger=true>

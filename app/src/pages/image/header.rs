@@ -24,7 +24,10 @@ pub(super) fn ImageHeader(
     let explanation = (image.proven_at.is_some() && image.status == ImageStatus::Available)
         .then(|| "The image was restored, and the restored content compared equal".to_owned());
     let states = move || view! { <StatusBadge style=style.clone() pill=true title=explanation.clone()/> };
-    let verb = if image.status == ImageStatus::Failed { "started" } else { "created" };
+    let verb = match image.status {
+        ImageStatus::Creating | ImageStatus::Failed => "started",
+        ImageStatus::Available | ImageStatus::Corrupt | ImageStatus::Deleting => "created",
+    };
     let (source, created_at, by) = (image.instance_name.clone(), image.created_at, image.created_by.clone());
     let sub =
         move || view! { {format!("Image of {source}, {verb} ")} <Ago at=created_at/> " by " {by.clone()} };
@@ -46,7 +49,7 @@ fn ImageActions(image: Image, role: Role, sudo: bool, verify: ServerAction<Verif
     let can_delete = !matches!(image.status, ImageStatus::Creating | ImageStatus::Deleting);
     view! {
         {(role >= Role::Operator && is_available)
-            .then(|| view! { <a class="btn primary" href=restore><Icon name="restore"/>"Restore…"</a> })}
+            .then(|| view! { <a class="btn primary" href=restore><Icon name="restore"/>"Restore image…"</a> })}
         {(role >= Role::Operator && can_verify)
             .then(|| {
                 view! {
@@ -58,13 +61,13 @@ fn ImageActions(image: Image, role: Role, sudo: bool, verify: ServerAction<Verif
                             disabled=move || verify.pending().get()
                         >
                             <Icon name="prove"/>
-                            "Verify"
+                            "Verify image"
                         </button>
                     </ActionForm>
                 }
             })}
         {(role >= Role::Admin && can_delete)
-            .then(|| view! { <a class="btn danger" href=confirm_href(sudo, &page, "delete")><Icon name="trash"/>"Delete…"</a> })}
+            .then(|| view! { <a class="btn danger" href=confirm_href(sudo, &page, "delete")><Icon name="trash"/>"Delete image…"</a> })}
         <FormError error=action_error(verify)/>
     }
     .into_any()
@@ -73,12 +76,12 @@ fn ImageActions(image: Image, role: Role, sudo: bool, verify: ServerAction<Verif
 /// The alert about a corrupt image or a failed backup; nothing for other images.
 #[component]
 pub(super) fn Problem(image: Image) -> impl IntoView {
-    let (tone, icon, title, meaning) = match image.status {
+    let (tone, icon, title, effect) = match image.status {
         ImageStatus::Corrupt => (
             "fail",
             "s-fail",
-            "Stored files do not match their checksums",
-            "The image cannot be restored. Create a new image, and check the disk of the store.",
+            "Stored objects do not match their checksums",
+            "The image cannot be restored. Create a new image, and check the store.",
         ),
         ImageStatus::Failed if image.was_cancelled() => {
             ("warn", "s-cancel", "Backup cancelled", "Nothing is stored. The source was only read.")
@@ -87,7 +90,7 @@ pub(super) fn Problem(image: Image) -> impl IntoView {
             "fail",
             "s-fail",
             "Backup failed",
-            "Nothing is stored. The source was only read, and older images are unchanged.",
+            "Nothing is stored. The source was only read, and earlier images are unchanged.",
         ),
         _ => return None,
     };
@@ -102,8 +105,8 @@ pub(super) fn Problem(image: Image) -> impl IntoView {
                         view! { <dt>"Cause"</dt> <dd>{explanation.cause}</dd> <dt>"Fix"</dt> <dd>{explanation.fix}</dd> }
                     })}
                 {error.map(|error| view! { <dt>"Error"</dt> <dd>{error.to_string()}</dd> })}
-                <dt>"Meaning"</dt>
-                <dd>{meaning}</dd>
+                <dt>"Effect"</dt>
+                <dd>{effect}</dd>
                 {image
                     .run
                     .map(|run| view! { <dt>"Run"</dt> <dd><a href=format!("/runs/{run}")>"View steps and log"</a></dd> })}

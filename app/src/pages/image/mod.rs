@@ -94,7 +94,7 @@ fn NoContents(status: ImageStatus) -> impl IntoView {
     let text = match status {
         ImageStatus::Creating => "The contents are listed when the backup is complete.",
         ImageStatus::Failed => "None. The backup was rolled back, so nothing is stored.",
-        _ => "The contents are unknown.",
+        _ => "Contents not available.",
     };
     view! { <Panel id="contents" title="Contents"><p class="body sub">{text}</p></Panel> }
 }

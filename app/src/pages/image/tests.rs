@@ -1,7 +1,7 @@
 //! Snapshots of an image's page and its dialog.
 
 use leptos::prelude::*;
-use model::{Image, ImageDetail, ImageStatus, Role};
+use model::{Failure, FailureCode, Image, ImageStatus, Role};
 
 use super::contents::{Contents, MAX_TABLES};
 use super::{DeleteDialog, ImageDetailView};
@@ -30,7 +30,7 @@ fn tables_that_are_not_listed_are_counted_and_linked() {
 }
 
 #[test]
-fn image_page_of_a_failed_backup() {
+fn image_page_without_contents() {
     let failed = Image {
         status: ImageStatus::Failed,
         databases: None,
@@ -38,16 +38,17 @@ fn image_page_of_a_failed_backup() {
         stored_bytes: None,
         tables: None,
         rows: None,
+        duration_ms: None,
+        error: Some(failure()),
         ..image()
     };
-    for (name, status) in [
-        ("page_image_failed", ImageStatus::Failed),
-        ("page_image_creating", ImageStatus::Creating),
-        ("page_image_corrupt", ImageStatus::Corrupt),
-    ] {
-        let error = (status != ImageStatus::Creating).then(failure);
-        let image = Image { status, error, ..failed.clone() };
-        let detail = ImageDetail { manifest: None, ..image_detail(image) };
+    let creating = Image { status: ImageStatus::Creating, error: None, ..failed.clone() };
+    let damaged = Failure::new(FailureCode::ObjectDamaged, "SHA-256 differs").on("1/shop/t1.copy.zst");
+    let corrupt = Image { status: ImageStatus::Corrupt, error: Some(damaged), ..image() };
+    for (name, image) in
+        [("page_image_failed", failed), ("page_image_creating", creating), ("page_image_corrupt", corrupt)]
+    {
+        let detail = image_detail(image);
         assert_text(name, move || {
             view! { <ImageDetailView detail role=Role::Admin sudo=false verify=ServerAction::new()/> }
         });

@@ -12,7 +12,7 @@ pub(super) fn Filters(filter: ImageFilter, instances: Vec<String>) -> impl IntoV
     let (status, instance) = (filter.status, filter.instance);
     view! {
         <form class="filters" method="get" action="/images" role="search" aria-label="Filter images">
-            <p class="field">
+            <p class="field grow">
                 <label for="q">"Search"</label>
                 <input id="q" name="q" type="search" value=filter.search placeholder="Name or description"/>
             </p>

@@ -60,7 +60,7 @@ pub fn ImagesView(
     view! {
         <PageHeader title="Images" sub=move || sub.clone()/>
         <Filters filter=filter.clone() instances/>
-        <Panel id="catalogue" title=if is_filtered { "Matching" } else { "All" }>
+        <Panel id="catalogue" title=if is_filtered { "Matching images" } else { "All images" } note=move || format::count(total)>
             {if images.rows.is_empty() {
                 view! { <NoImages is_filtered/> }.into_any()
             } else {

@@ -95,10 +95,10 @@ fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
             <td role="cell" class="num" data-k="Rows">{image.rows.map_or_else(|| format::DASH.to_owned(), format::count)}</td>
             <td role="cell" data-k="Created"><Ago at=image.created_at/></td>
             <td role="cell" class="spare" data-k="Verified"><AgoOr at=image.verified_at/></td>
-            <td role="cell" class="act">
+            <td role="cell" class="num act">
                 {restore
                     .map(|href| {
-                        view! { <a class="btn small" href=href aria-label=format!("Restore {}", image.name)><Icon name="restore"/>"Restore…"</a> }
+                        view! { <a class="btn small" href=href aria-label=format!("Restore image {}…", image.name)><Icon name="restore"/>"Restore…"</a> }
                     })}
             </td>
         </tr>

@@ -68,7 +68,7 @@ fn LoopbackWarning() -> impl IntoView {
         <p class="banner warn">
             <Icon name="s-warn"/>
             <span>
-                "Connections over loopback on this machine need no password. Every local account and program can read and change all data."
+                "Connections over loopback on the Toygres host need no password. Every account and program on that host can read and change all data."
             </span>
         </p>
     }

@@ -2,7 +2,7 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
-use model::{Health, Instance, InstanceStatus, Origin};
+use model::{FailureCode, Health, Instance, InstanceStatus, Origin};
 
 use crate::api::instances::InstanceView;
 use crate::components::icon::Icon;
@@ -24,7 +24,7 @@ pub(super) fn Facts(view: InstanceView) -> impl IntoView {
                 <dt>"Size"</dt>
                 <dd>
                     {format::bytes_or_dash(instance.size_bytes)}
-                    {instance.volume_bytes.map(|bytes| view! { <small>{format!(" of {}", format::gib(bytes))}</small> })}
+                    {instance.volume_bytes.map(|bytes| view! { <small>{format!(" of {}", format::bytes_or_dash(Some(bytes)))}</small> })}
                 </dd>
             </div>
             <div>
@@ -64,17 +64,18 @@ pub(super) fn DatabasesPanel(names: Vec<String>) -> impl IntoView {
 #[component]
 pub(super) fn ProcessesPanel(instance: Instance) -> impl IntoView {
     let count = instance.workers.len();
-    let missing = instance.missing_worker().filter(|_| instance.health_at.is_some());
-    (count > 0).then(|| {
+    let missing = labels::missing_worker(&instance);
+    (count > 0 || missing.is_some()).then(|| {
         view! {
-            <Panel id="workers" title="Server processes" note=|| "by backend_type, at the last check">
+            <Panel id="workers" title="Server processes" note=|| "From pg_stat_activity at the last check">
                 {missing
-                    .map(|libraries| {
-                        let libraries = libraries.join(" or ");
+                    .map(|worker| {
+                        let effect = labels::MISSING_WORKER_EFFECT;
+                        let fix = FailureCode::WorkerNotSeen.explanation().map(|explanation| explanation.fix);
                         view! {
                             <p class="banner warn">
                                 <Icon name="s-warn"/>
-                                <span>{format!("No background worker of {libraries} is running, so its work is not done.")}</span>
+                                <span>{format!("The {worker} background worker is not running. {effect}")} " " {fix}</span>
                             </p>
                         }
                     })}
@@ -115,7 +116,7 @@ pub(super) fn DetailsPanel(view: InstanceView) -> impl IntoView {
                 {source}
                 <dt>{since}</dt>
                 <dd><time datetime=format::iso8601(instance.created_at)>{format::exact(instance.created_at)}</time></dd>
-                <dt>"Id"</dt>
+                <dt>"ID"</dt>
                 <dd class="mono">{instance.id.to_string()}</dd>
             </dl>
         </Panel>
@@ -126,6 +127,9 @@ pub(super) fn DetailsPanel(view: InstanceView) -> impl IntoView {
 fn health(instance: &Instance) -> StatusStyle {
     match instance.health {
         _ if instance.status != InstanceStatus::Running => status_badge::instance(instance),
+        Health::Ok if labels::missing_worker(instance).is_some() => {
+            StatusStyle::new("warn", "s-warn", "needs attention")
+        }
         Health::Ok => StatusStyle::new("ok", "s-up", "healthy"),
         Health::Down => StatusStyle::new("fail", "s-fail", "not responding"),
         Health::Unknown => StatusStyle::new("wait", "s-down", "not checked yet"),

@@ -36,7 +36,7 @@ pub(super) fn InstanceHeader(
             {(role >= Role::Operator)
                 .then(|| {
                     let backup = running_backup(&view.runs);
-                    let can_back_up = can_back_up(&instance) && !view.backing_up;
+                    let can_back_up = can_back_up(&instance) && !view.backing_up && backup.is_none();
                     view! {
                         {can_back_up.then(|| view! { <BackUpButton instance=instance.clone() primary=true/> })}
                         {backup.map(|run| view! { <a class="btn" href=format!("/runs/{}", run.id)>"View running backup"</a> })}
@@ -57,10 +57,12 @@ fn running_backup(runs: &[Run]) -> Option<&Run> {
 fn States(instance: Instance) -> impl IntoView {
     let style = status_badge::instance(&instance);
     let proven = instance.last_proven_at.map(|at| {
+        let is_up = instance.status == InstanceStatus::Running && instance.health == Health::Ok;
+        let tone = if is_up { "ok" } else { "off" };
         view! {
-            <span class="state ok pill" title="An image of this instance was restored, and the restored content compared equal">
+            <span class=format!("state {tone} pill") title="An image of this instance was restored, and the restored content compared equal">
                 <Icon name="s-proven"/>
-                <span>"proven " <Ago at/></span>
+                <span>"image proven " <Ago at/></span>
             </span>
         }
     });
@@ -98,11 +100,11 @@ fn StartStop(instance: Instance, start: ServerAction<StartInstance>) -> impl Int
                 view! {
                     <ActionForm action=start>
                         <input type="hidden" name="name" value=name/>
-                        <button class="btn primary" disabled=move || start.pending().get()><Icon name="play"/>"Start"</button>
+                        <button class="btn primary" disabled=move || start.pending().get()><Icon name="play"/>"Start instance"</button>
                     </ActionForm>
                 }
             })}
-        {can_stop.then(|| view! { <a class="btn" href=stop><Icon name="stop"/>"Stop…"</a> })}
+        {can_stop.then(|| view! { <a class="btn" href=stop><Icon name="stop"/>"Stop instance…"</a> })}
     }
     .into_any()
 }
@@ -110,7 +112,8 @@ fn StartStop(instance: Instance, start: ServerAction<StartInstance>) -> impl Int
 #[component]
 fn MoreMenu(sudo: bool, role: Role, can_back_up: bool, instance: Instance) -> impl IntoView {
     let page = format!("/instances/{}", instance.name);
-    let delete = if instance.origin == Origin::Managed { "Delete…" } else { "Disconnect…" };
+    let delete =
+        if instance.origin == Origin::Managed { "Delete instance…" } else { "Disconnect instance…" };
     view! {
         <Menu label=format!("More actions for {}", instance.name) class="btn icon" button=|| view! { <Icon name="more"/> }>
             {can_back_up

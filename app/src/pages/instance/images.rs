@@ -2,7 +2,7 @@
 
 use leptos::either::Either;
 use leptos::prelude::*;
-use model::{Actor, Image, ImageStatus, Role};
+use model::{Actor, Image, ImageStatus, InstanceStatus, Role};
 
 use crate::api::instances::InstanceView;
 use crate::components::back_up::can_back_up;
@@ -24,10 +24,10 @@ pub(super) fn ImagesPanel(view: InstanceView, actor: Option<Actor>) -> impl Into
     view! {
         <Panel id="images" title="Images" note=move || format::count(total)>
             {if view.images.is_empty() {
-                let text = if can_back_up(&instance) {
-                    "An image is a backup. Press Back up to create the first one."
-                } else {
-                    "An image is a backup. The instance can be backed up while it is running."
+                let text = match instance.status {
+                    InstanceStatus::Failed => "The instance was not created and cannot be backed up.",
+                    _ if can_back_up(&instance) => "An image is a backup. Press Back up to create the first one.",
+                    _ => "An image is a backup. The instance can be backed up while it is running.",
                 };
                 Either::Left(view! { <EmptyState title="No images yet" text/> })
             } else {
@@ -95,7 +95,7 @@ fn ImageRow(image: Image, can_restore: bool) -> impl IntoView {
                             <a
                                 class="btn small"
                                 href=format!("/images/{}/restore", image.id)
-                                aria-label=format!("Restore {}", image.name)
+                                aria-label=format!("Restore image {}…", image.name)
                             >
                                 <Icon name="restore"/>
                                 "Restore…"

@@ -58,11 +58,11 @@ fn describe(instance: &Instance) -> Option<(&'static str, &'static str, String)>
             "Creation cancelled",
             "The run was cancelled and rolled back. Retry the run, or delete this entry.".to_owned(),
         ),
-        (InstanceStatus::Failed, _) if detail.is_some() => ("fail", "Partially created", detail?),
+        (InstanceStatus::Failed, _) if detail.is_some() => ("fail", "Creation incomplete", detail?),
         (InstanceStatus::Failed, _) => (
             "fail",
             "Creation failed",
-            "The run failed and was rolled back. Its page shows the error.".to_owned(),
+            "The run failed and was rolled back. The page of the run shows the error.".to_owned(),
         ),
         _ => return None,
     })

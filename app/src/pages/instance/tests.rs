@@ -32,8 +32,29 @@ fn instance_page_of_a_server_that_does_not_respond() {
 }
 
 #[test]
+fn instance_page_without_its_background_worker() {
+    let instance = Instance {
+        image_type: model::ImageType::PgDurable,
+        workers: vec!["checkpointer".to_owned()],
+        ..named("billing")
+    };
+    let view = instance_view(instance, vec![], vec![]);
+    assert_text("page_instance_without_worker", move || {
+        view! { <InstanceDetailView view actor=Some(actor(Role::Viewer, false)) start=ServerAction::new()/> }
+    });
+}
+
+#[test]
 fn instance_page_after_a_failed_creation() {
-    let failed = Instance { status: InstanceStatus::Failed, last_image_at: None, ..named("billing") };
+    let failed = Instance {
+        status: InstanceStatus::Failed,
+        health: Health::Unknown,
+        health_at: None,
+        last_image_at: None,
+        last_proven_at: None,
+        run: Some(run(RunState::Failed).id),
+        ..named("billing")
+    };
     let view = instance_view(failed, vec![], vec![run(RunState::Failed)]);
     assert_text("page_instance_failed", move || {
         view! { <InstanceDetailView view actor=Some(actor(Role::Operator, false)) start=ServerAction::new()/> }

@@ -28,13 +28,13 @@ pub(super) fn FirstStart(page: OverviewPage, role: Role) -> impl IntoView {
                 </div>
             </header>
             {(!active.is_empty())
-                .then(|| view! { <Panel id="running" title="Running"><LiveRuns runs=active/></Panel> })}
+                .then(|| view! { <Panel id="running" title="Active runs"><LiveRuns runs=active/></Panel> })}
             <ol>
                 <AddStep can_add/>
                 <LaterStep
                     no="2"
                     title="Back up the instance"
-                    text="A backup creates an image: data, roles and settings, each object with its checksum. The log is live."
+                    text="A backup creates an image: data, roles and settings, each object with its checksum. You can follow its log."
                     icon="backup"
                     button="Back up"
                     requires="Requires an instance"
@@ -42,9 +42,9 @@ pub(super) fn FirstStart(page: OverviewPage, role: Role) -> impl IntoView {
                 <LaterStep
                     no="3"
                     title="Restore the image"
-                    text="Toygres restores the image into a new instance and compares every table with the image. If they are equal, the image is proven and turns green."
+                    text="Toygres restores the image into a new instance and compares every table with the image. If all tables match, the image is proven (green)."
                     icon="restore"
-                    button="Restore"
+                    button="Restore image"
                     requires="Requires an image"
                 />
             </ol>
@@ -149,7 +149,7 @@ fn no_postgres(place: &PlatformInfo) -> &'static str {
             "No container image of PostgreSQL is configured. Configure one for each major version, or connect an existing server."
         }
         false => {
-            "PostgreSQL is not installed on this machine. Install it (on Debian: apt install postgresql), or connect an existing server."
+            "No PostgreSQL server was found on the Toygres host. Install PostgreSQL (Debian: apt install postgresql), or connect an existing server."
         }
     }
 }

@@ -8,7 +8,6 @@ mod tests;
 use leptos::either::Either;
 use leptos::prelude::*;
 use model::overview::Overview as Data;
-use model::run::RunState;
 use model::{Role, Run};
 
 use self::first_start::FirstStart;
@@ -72,9 +71,9 @@ fn Fleet(overview: Data, role: Role) -> impl IntoView {
         {(!items.is_empty()).then(|| view! { <AttentionList items role/> })}
         {(!active.is_empty())
             .then(|| {
-                let note = active_label(&active);
+                let count = active.len();
                 view! {
-                    <Panel id="running" title="Running" note=move || note.clone()>
+                    <Panel id="running" title="Active runs" note=move || count>
                         <LiveRuns runs=active/>
                     </Panel>
                 }
@@ -86,15 +85,6 @@ fn Fleet(overview: Data, role: Role) -> impl IntoView {
         </div>
     }
     .into_any()
-}
-
-fn active_label(runs: &[Run]) -> String {
-    let rolling_back = runs.iter().filter(|run| run.state == RunState::Undoing).count();
-    match (runs.len() - rolling_back, rolling_back) {
-        (running, 0) => format!("{running} running"),
-        (0, rolling_back) => format!("{rolling_back} rolling back"),
-        (running, rolling_back) => format!("{running} running, {rolling_back} rolling back"),
-    }
 }
 
 #[component]

@@ -5,6 +5,7 @@ use model::overview::{Overview, OverviewInstance};
 use model::{Health, Image, ImageStatus, Instance, InstanceStatus};
 
 use crate::components::status_badge::StatusStyle;
+use crate::labels;
 
 /// An image that is older than this does not protect its instance well.
 const OLD: TimeDelta = TimeDelta::days(3);
@@ -16,6 +17,7 @@ pub(super) enum Remark {
     NotCreated,
     NotResponding,
     AtRisk,
+    WorkerMissing,
     NoImage,
     OldImage,
     PartialImage,
@@ -28,11 +30,12 @@ pub(super) enum Remark {
 
 impl Remark {
     /// All remarks, in the order of the summary.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Protected,
         Self::NotCreated,
         Self::NotResponding,
         Self::AtRisk,
+        Self::WorkerMissing,
         Self::NoImage,
         Self::OldImage,
         Self::PartialImage,
@@ -50,8 +53,9 @@ impl Remark {
             Self::NotCreated => "not created",
             Self::NotResponding => "not responding",
             Self::AtRisk => "at risk",
+            Self::WorkerMissing => "without the background worker",
             Self::NoImage => "without an image",
-            Self::OldImage => "with an old image",
+            Self::OldImage => "without a recent image",
             Self::PartialImage => "with a partial image",
             Self::UnprovenImage => "with an unproven image",
             Self::NotChecked => "not checked yet",
@@ -68,6 +72,7 @@ impl Remark {
                 "The newest complete image is recent and proven: it was restored and compared equal"
             }
             Self::AtRisk => "Data will be lost when the instance stops",
+            Self::WorkerMissing => labels::MISSING_WORKER_EFFECT.trim_end_matches('.'),
             Self::OldImage => "No complete image for 3 days, or the newest attempt failed",
             Self::PartialImage => "No image holds every database",
             Self::UnprovenImage => "The newest complete image was not restored and compared yet",
@@ -139,6 +144,9 @@ fn remarks(row: &OverviewInstance, now: DateTime<Utc>) -> Vec<Remark> {
 fn condition(instance: &Instance) -> Option<Remark> {
     Some(match (instance.status, instance.health) {
         (InstanceStatus::Running, Health::Ok) if instance.health_detail.is_some() => Remark::AtRisk,
+        (InstanceStatus::Running, Health::Ok) if labels::missing_worker(instance).is_some() => {
+            Remark::WorkerMissing
+        }
         (InstanceStatus::Running, Health::Ok) | (InstanceStatus::Deleting, _) => return None,
         (InstanceStatus::Running, Health::Down) => Remark::NotResponding,
         (InstanceStatus::Running, Health::Unknown) => Remark::NotChecked,

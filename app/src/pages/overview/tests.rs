@@ -31,11 +31,12 @@ fn fleet_is_protected_only_if_every_instance_is_healthy_and_protected() {
 fn unprotected_instances_are_counted() {
     for (instance, label) in [
         (fixtures::without_image("bb"), "without an image"),
-        (fixtures::with_old_image("bb"), "with an old image"),
-        (fixtures::with_failed_attempt("bb"), "with an old image"),
+        (fixtures::with_old_image("bb"), "without a recent image"),
+        (fixtures::with_failed_attempt("bb"), "without a recent image"),
         (fixtures::with_partial_image("bb"), "with a partial image"),
         (fixtures::with_unproven_image("bb"), "with an unproven image"),
         (fixtures::down("bb"), "not responding"),
+        (fixtures::without_worker("bb"), "without the background worker"),
     ] {
         let text = summary(vec![fixtures::protected("a"), instance], 0);
         assert_eq!(text, format!("needs attention: 1 protected, 1 {label}"));

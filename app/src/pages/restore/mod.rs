@@ -14,6 +14,7 @@ use model::restore::{RestorePlan, Verdict};
 use self::plan::{ChecksPanel, PlanPanel};
 use self::target::TargetPanel;
 use crate::api::restore::{RestoreImage, RestoreView, get_restore};
+use crate::components::icon::Icon;
 use crate::components::page_header::PageHeader;
 use crate::components::result_view::view_or_error;
 use crate::error::UiError;
@@ -57,16 +58,16 @@ pub fn RestoreWizardView(
     let crumbs = vec![("/images".into(), "Images".into()), (page, image.name.clone())];
     let version = image.version.as_deref().map(format::version).unwrap_or_default().to_owned();
     let sub = format!(
-        "Creates a new instance from the image of {} (PostgreSQL {version}). Existing instances are never overwritten.",
+        "The restore creates a new instance from this image of {} (PostgreSQL {version}). Existing instances are never overwritten.",
         image.instance_name
     );
     view! {
-        <PageHeader title=format!("Restore {}", image.name) crumbs sub=move || sub.clone()/>
+        <PageHeader title=format!("Restore of {}", image.name) crumbs sub=move || sub.clone()/>
         <Steps view=view.clone()/>
         {match view.plan.clone() {
             None => Either::Left(view! { <TargetPanel view/> }),
             Some(plan) => {
-                Either::Right(view! { <ChecksPanel checks=plan.checks.clone()/> <PlanPanel view plan action/> })
+                Either::Right(view! { <ChecksPanel plan=plan.clone()/> <PlanPanel view plan action/> })
             }
         }}
     }
@@ -90,9 +91,13 @@ fn Steps(view: RestoreView) -> impl IntoView {
             {(1..)
                 .zip(steps)
                 .map(|(n, (title, sub))| {
+                    let number = match n < current {
+                        true => Either::Left(view! { <Icon name="s-ok"/> <span class="vh">"Done:"</span> }),
+                        false => Either::Right(n),
+                    };
                     view! {
-                        <li aria-current=(n == current).then_some("step")>
-                            <span class="no">{n}</span>
+                        <li class:done=n < current aria-current=(n == current).then_some("step")>
+                            <span class="no">{number}</span>
                             <b>{title}</b>
                             <span class="sub">{sub}</span>
                         </li>
@@ -105,8 +110,9 @@ fn Steps(view: RestoreView) -> impl IntoView {
 }
 
 fn checks_label(plan: &RestorePlan) -> String {
-    match plan.checks.iter().filter(|check| check.verdict == Verdict::Fail).count() {
-        0 => "Passed".to_owned(),
-        blockers => format::quantity(blockers as u64, "blocker", "blockers"),
+    match (plan.count(Verdict::Fail), plan.count(Verdict::Warn)) {
+        (0, 0) => "Passed".to_owned(),
+        (0, warnings) => format::quantity(warnings as u64, "warning", "warnings"),
+        (failed, _) => format::quantity(failed as u64, "failed check", "failed checks"),
     }
 }

@@ -16,27 +16,27 @@ use crate::labels;
 
 /// The panel with the results of the checks.
 #[component]
-pub(super) fn ChecksPanel(checks: Vec<Check>) -> impl IntoView {
-    let style = result(&checks);
+pub(super) fn ChecksPanel(plan: RestorePlan) -> impl IntoView {
+    let style = result(&plan);
     view! {
         <Panel id="checks" title="Pre-flight checks" note=move || view! { <StatusBadge style=style.clone()/> }>
-            <ul class="checks">{checks.into_iter().map(|check| view! { <CheckItem check/> }).collect_view()}</ul>
+            <ul class="checks">{plan.checks.into_iter().map(|check| view! { <CheckItem check/> }).collect_view()}</ul>
         </Panel>
     }
     .into_any()
 }
 
 /// The badge of all checks together.
-fn result(checks: &[Check]) -> StatusStyle {
-    let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count() as u64;
-    match (count(Verdict::Fail), count(Verdict::Warn)) {
+fn result(plan: &RestorePlan) -> StatusStyle {
+    match (plan.count(Verdict::Fail), plan.count(Verdict::Warn)) {
         (0, 0) => StatusStyle::new("ok", "s-ok", "Ready to restore"),
         (0, warnings) => {
-            let warnings = format::quantity(warnings, "warning", "warnings");
+            let warnings = format::quantity(warnings as u64, "warning", "warnings");
             StatusStyle::new("warn", "s-warn", format!("Ready, with {warnings}"))
         }
-        (blockers, _) => {
-            StatusStyle::new("fail", "s-fail", format::quantity(blockers, "blocker", "blockers"))
+        (failed, _) => {
+            let failed = format::quantity(failed as u64, "failed check", "failed checks");
+            StatusStyle::new("fail", "s-fail", failed)
         }
     }
 }
@@ -46,13 +46,13 @@ fn CheckItem(check: Check) -> impl IntoView {
     let (tone, icon, label) = match check.verdict {
         Verdict::Ok => ("ok", "s-ok", "passed"),
         Verdict::Warn => ("warn", "s-warn", "warning"),
-        Verdict::Fail => ("fail", "s-fail", "blocker"),
+        Verdict::Fail => ("fail", "s-fail", "failed"),
     };
     view! {
         <li class=tone>
             <StatusBadge style=StatusStyle::new(tone, icon, label)/>
             <div>
-                <h3>{check.found}</h3>
+                <h3>{check.found.trim_end_matches('.').to_owned()}</h3>
                 {check.fix.map(|fix| view! { " " <p>{fix}</p> })}
             </div>
             <span class="mono">{check.subject.as_str()}</span>
@@ -69,13 +69,16 @@ pub(super) fn PlanPanel(
 ) -> impl IntoView {
     let request = view.request;
     let image = view.image.image;
+    let full = plan.major.and_then(|major| view.versions.into_iter().find(|(known, _)| *known == major));
+    let version = full.map(|(_, version)| version).or_else(|| plan.major.map(|major| major.to_string()));
+    let cancel = format!("/images/{}", image.id);
     let can_start = plan.can_start();
     let back = format!("/images/{}/restore?{}", image.id, edit_query(&request));
     let (id, name) = (image.id.to_string(), plan.target.clone());
     view! {
-        <Panel id="go" title=format!("Restore into {name}")>
+        <Panel id="go" title=format!("Target {name}")>
             <div class="body stack">
-                <Settings image plan request=request.clone()/>
+                <Settings image plan version request=request.clone()/>
                 <FormError error=action_error(action)/>
                 <ActionForm action=action>
                     <input type="hidden" name="id" value=id/>
@@ -84,8 +87,9 @@ pub(super) fn PlanPanel(
                     <input type="hidden" name="volume_gib" value=request.volume_gib/>
                     <input type="hidden" name="dns_label" value=request.dns_label/>
                     <div class="actions">
-                        <button class="btn primary" disabled=move || !can_start || action.pending().get()><Icon name="restore"/>"Restore"</button>
+                        <button class="btn primary" disabled=move || !can_start || action.pending().get()><Icon name="restore"/>"Restore image"</button>
                         <a class="btn" href=back>"Edit target"</a>
+                        <a class="btn" href=cancel>"Cancel"</a>
                         {(!can_start).then(|| view! { <span class="sub">"Resolve the errors above first."</span> })}
                     </div>
                 </ActionForm>
@@ -96,18 +100,23 @@ pub(super) fn PlanPanel(
 }
 
 #[component]
-fn Settings(image: Image, plan: RestorePlan, request: TargetRequest) -> impl IntoView {
+fn Settings(
+    image: Image,
+    plan: RestorePlan,
+    version: Option<String>,
+    request: TargetRequest,
+) -> impl IntoView {
     let dash = || format::DASH.to_owned();
     let dns_label = Some(request.dns_label).filter(|label| !label.is_empty());
     view! {
         <dl class="props">
             <dt>"Version"</dt>
-            <dd>{plan.major.map_or_else(dash, |major| format!("PostgreSQL {major}"))}</dd>
+            <dd>{version.map_or_else(dash, |version| format!("PostgreSQL {}", format::version(&version)))}</dd>
             <dt>"Type"</dt>
             <dd>{labels::image_type(image.image_type)}</dd>
             <dt>"Password"</dt>
             <dd>"The password of the source when the image was created"</dd>
-            <dt>"Size"</dt>
+            <dt>"Required space"</dt>
             <dd>{plan.bytes.map_or_else(dash, |bytes| format!("about {}", format::bytes_or_dash(Some(bytes))))}</dd>
             {plan.volume_bytes.map(|bytes| view! { <dt>"Volume"</dt> <dd>{format::gib(bytes)}</dd> })}
             {dns_label.map(|label| view! { <dt>"DNS label"</dt> <dd class="mono">{label}</dd> })}

@@ -43,7 +43,7 @@ pub(super) fn TargetPanel(view: RestoreView) -> impl IntoView {
                     })}
                 <ClusterFields place=view.place volume_gib volume_hint dns_label error/>
                 <div class="actions">
-                    <button class="btn primary"><Icon name="prove"/>"Check"</button>
+                    <button class="btn primary"><Icon name="prove"/>"Run checks"</button>
                     <a class="btn" href=back>"Cancel"</a>
                 </div>
             </form>

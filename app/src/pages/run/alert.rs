@@ -51,13 +51,9 @@ impl Errors {
 
 fn failed(detail: &RunDetail) -> AnyView {
     let Errors { first, last, .. } = Errors::of(detail);
-    let message = first.as_ref().map(Failure::message);
-    // The title is the cause, which is not repeated, or the error itself if its code explains nothing.
-    let first = first.filter(|error| message.as_ref() != Some(&error.to_string()));
-    let title = message.map_or_else(
-        || "Failed and rolled back".to_owned(),
-        |message| message.trim_end_matches('.').to_owned(),
-    );
+    // The title is the cause, which is not repeated, or the error itself if its cause is not known.
+    let title = first.as_ref().map_or_else(|| "Failed and rolled back".to_owned(), cause);
+    let first = first.filter(|error| error.code.has_known_cause());
     section(
         ("fail", "s-fail", title),
         view! {
@@ -71,17 +67,19 @@ fn failed(detail: &RunDetail) -> AnyView {
 fn stuck(detail: &RunDetail) -> AnyView {
     let Errors { first, last, rollback } = Errors::of(detail);
     let step = detail.run.step_title().unwrap_or_default();
+    let fix = detail.diagnosis.as_ref().map_or("Fix the cause.", |diagnosis| &diagnosis.fix);
     let text = format!(
-        "The step \u{201c}{step}\u{201d} could not be rolled back, and the run still holds its locks. Fix the cause and press \
-         Retry rollback, or undo the step by hand and press Mark as resolved."
+        "{fix} To retry, select Retry rollback. Alternatively, roll back the step \u{201c}{step}\u{201d} manually, then select \
+         Mark run as resolved."
     );
     section(
         ("stuck", "s-stuck", "Rollback failed: manual action required".to_owned()),
         view! {
             {Errors::entries(first, last)}
             {rollback.map(|error| entry("Rollback error", error.to_string()))}
+            {detail.diagnosis.clone().map(|diagnosis| entry("Cause", diagnosis.cause))}
             {entry("What to do", text)}
-            <Explanation diagnosis=detail.diagnosis.clone()/>
+            {detail.diagnosis.clone().map(|diagnosis| entry("Effect", diagnosis.meaning))}
             <SupportReference detail=detail.clone()/>
         },
     )
@@ -100,6 +98,13 @@ fn rolling_back(detail: &RunDetail) -> AnyView {
             <SupportReference detail=detail.clone()/>
         },
     )
+}
+
+/// The cause of a failure without its subject, as a title; the error itself if the cause is not known.
+fn cause(failure: &Failure) -> String {
+    let explanation = failure.code.explanation().filter(|_| failure.code.has_known_cause());
+    let cause = explanation.map_or_else(|| failure.to_string(), |explanation| explanation.cause.to_owned());
+    cause.trim_end_matches('.').to_owned()
 }
 
 /// What the run waits for, if its cause is known.
@@ -143,7 +148,7 @@ fn Explanation(diagnosis: Option<Diagnosis>) -> impl IntoView {
 fn consequences(diagnosis: Diagnosis) -> impl IntoView {
     view! {
         {entry("Fix", diagnosis.fix)}
-        {entry("Meaning", diagnosis.meaning)}
+        {entry("Effect", diagnosis.meaning)}
     }
 }
 

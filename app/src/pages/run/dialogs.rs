@@ -16,14 +16,14 @@ pub(super) fn CancelDialog(detail: RwSignal<RunDetail>, action: ServerAction<Can
     let back = format!("/runs/{id}");
     view! {
         <ConfirmDialog title=format!("Cancel \u{201c}{title}\u{201d}?")>
-            <p>"The current step stops now, and the completed steps are rolled back. Nothing partial is kept, and existing data is not changed."</p>
+            <p>"The current step stops now, and the completed steps are rolled back. Incomplete results are deleted, and existing data is not changed."</p>
             <FormError error=action_error(action)/>
             <ActionForm action=action>
                 <input type="hidden" name="id" value=id.to_string()/>
                 <div class="actions">
                     <button class="btn danger primary" disabled=move || action.pending().get()><Icon name="s-cancel"/>"Cancel run"</button>
                     // "Cancel" would be ambiguous here.
-                    <a class="btn" href=back>"Keep running"</a>
+                    <a class="btn" href=back>"Close"</a>
                 </div>
             </ActionForm>
         </ConfirmDialog>

@@ -55,10 +55,9 @@ fn Description(detail: RwSignal<RunDetail>) -> impl IntoView {
         <Ago at=run.created_at/>
         ", "
         {move || detail.with(duration)}
-        "run "
-        <span class="mono">{run.id.short()}</span>
-        " "
-        <CopyButton text=run.id.to_string() what="the run's id"/>
+        <span class="keep">
+            "run " <span class="mono">{run.id.short()}</span> " " <CopyButton text=run.id.to_string() what="the run's ID"/>
+        </span>
     }
 }
 
@@ -106,7 +105,7 @@ fn RunActions(
             view! {
                 <ActionForm action=accept>
                     <input type="hidden" name="id" value=id.to_string()/>
-                    <button class="btn" disabled=move || accept.pending().get()>"Mark as resolved"</button>
+                    <button class="btn" disabled=move || accept.pending().get()>"Mark run as resolved"</button>
                 </ActionForm>
             }
         })

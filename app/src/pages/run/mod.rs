@@ -26,7 +26,6 @@ use crate::components::run_live::RunSignals;
 use crate::components::run_progress::RunProgress;
 use crate::components::step_table::StepTable;
 use crate::error::UiError;
-use crate::format;
 
 /// The page of one run.
 #[component]
@@ -122,8 +121,9 @@ fn steps_label(detail: &RunDetail) -> String {
     let count = |state| detail.step_rows.iter().filter(|step| step.state == state).count();
     let started = detail.step_rows.iter().filter(|step| step.attempt > 0).count();
     match detail.run.state {
-        RunState::Running => format!("{} of {} done", count(StepState::Done), detail.step_rows.len()),
-        RunState::Succeeded => format::quantity(started as u64, "step", "steps"),
+        RunState::Running | RunState::Succeeded => {
+            format!("{} of {} done", count(StepState::Done), detail.step_rows.len())
+        }
         RunState::Undoing | RunState::Failed | RunState::Cancelled | RunState::Stuck => {
             format!("{} of {started} rolled back", count(StepState::Undone))
         }

@@ -39,7 +39,7 @@ fn running_run() {
 fn succeeded_run() {
     let mut succeeded = detail(RunState::Succeeded, [StepState::Done; 5]);
     succeeded.receipt = Some(receipt(0));
-    assert_eq!(steps_label(&succeeded), "5 steps");
+    assert_eq!(steps_label(&succeeded), "5 of 5 done");
     snapshot("page_run_succeeded", succeeded, false);
 }
 
@@ -54,10 +54,15 @@ fn failed_twice(state: RunState, steps: [StepState; 5]) -> RunDetail {
     detail.run.error = Some(last_failure());
     detail.step_rows[2].first_error = Some(failure());
     detail.step_rows[2].error = Some(last_failure());
+    let meaning = match state {
+        RunState::Stuck => "The rollback is incomplete. The run still holds its locks.",
+        RunState::Undoing => "The run is rolling back.",
+        _ => "The image is not usable. The source was only read, and earlier images are unchanged.",
+    };
     detail.diagnosis = failure().code.explanation().map(|explanation| Diagnosis {
         cause: explanation.cause.to_owned(),
         fix: explanation.fix.to_owned(),
-        meaning: "No image was created.".to_owned(),
+        meaning: meaning.to_owned(),
     });
     detail
 }

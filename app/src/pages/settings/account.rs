@@ -2,8 +2,9 @@
 
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
-use model::{Actor, Role};
+use model::Actor;
 
+use super::roles;
 use crate::api::settings::SetAppearance;
 use crate::components::icon::Icon;
 use crate::components::panel::Panel;
@@ -14,15 +15,11 @@ pub fn AccountView(
     /// The user.
     actor: Actor,
 ) -> impl IntoView {
-    let rights = match actor.role {
-        Role::Viewer => "may view everything except secrets",
-        Role::Operator => "may also back up, restore into a new instance, start, stop, cancel and retry",
-        Role::Admin => "may also delete, reveal passwords, and change stores and accounts",
-    };
+    let rights = roles::rights(actor.role);
     let confirmation = if actor.sudo {
         "Confirmed within the last 5 minutes"
     } else {
-        "Required before destructive actions, secrets, and changes of stores and accounts"
+        "Required before you delete data, reveal a secret, or change a store or user"
     };
     view! {
         <Panel id="account" title="Account">

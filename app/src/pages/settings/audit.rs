@@ -12,6 +12,7 @@ use crate::components::panel::Panel;
 use crate::components::result_view::view_or_error;
 use crate::components::status_badge::{StatusBadge, StatusStyle};
 use crate::components::time::Ago;
+use crate::labels;
 
 /// The section of the audit log.
 #[component]
@@ -22,7 +23,7 @@ pub(super) fn Audit() -> impl IntoView {
     });
     let rows = Resource::new(move || page.get(), list_audit);
     view! {
-        <Panel id="audit" title="Audit log" note=|| "Every change and every refused attempt. Append-only.">
+        <Panel id="audit" title="Audit log" note=|| "Every change and every denied request. Append-only.">
             <Transition>
                 {move || Suspend::new(async move { view_or_error(rows.await, |rows| view! { <AuditView rows/> }) })}
             </Transition>
@@ -39,7 +40,7 @@ pub fn AuditView(
 ) -> impl IntoView {
     let (page, pages, total) = (rows.page, rows.pages(), rows.total);
     if rows.rows.is_empty() {
-        return view! { <EmptyState title="No entries yet" text="Every change and every refused attempt is recorded here."/> }
+        return view! { <EmptyState title="No entries yet" text="Every change and every denied request is recorded here."/> }
             .into_any();
     }
     view! {
@@ -66,11 +67,8 @@ pub fn AuditView(
 
 #[component]
 fn AuditTableRow(row: AuditRow) -> impl IntoView {
-    let style = if row.outcome == "ok" {
-        StatusStyle::new("ok", "s-ok", "done")
-    } else {
-        StatusStyle::new("warn", "s-cancel", row.outcome.replace('_', " "))
-    };
+    let (tone, icon) = if row.outcome == "ok" { ("ok", "s-ok") } else { ("warn", "s-cancel") };
+    let style = StatusStyle::new(tone, icon, labels::outcome(&row.outcome));
     view! {
         <tr role="row">
             <th scope="row" role="rowheader" class="mono">{row.action}</th>

@@ -32,8 +32,8 @@ pub(super) fn Platform(actor: Actor) -> impl IntoView {
             {(actor.role >= Role::Operator)
                 .then(|| {
                     view! {
-                        <ActionForm action=test attr:class="body form">
-                            <p class="sub">"Runs a job that writes ten log lines, which shows that jobs start, end and deliver their logs."</p>
+                        <ActionForm action=test attr:class="body stack">
+                            <p class="sub">"The test runs one job that writes ten log lines. It checks that jobs start, end and deliver their logs."</p>
                             <div class="actions"><button class="btn">"Test jobs"</button></div>
                         </ActionForm>
                     }

@@ -83,7 +83,7 @@ pub(super) fn EditAccess(store: Store, edit: ServerAction<SetStoreAccess>) -> im
             <div class="actions">
                 <button class="btn primary" disabled=move || edit.pending().get()>
                     <Icon name="s-ok"/>
-                    {move || if edit.pending().get() { "Testing store…" } else { "Test and save" }}
+                    {move || if edit.pending().get() { "Testing store…" } else { "Save store" }}
                 </button>
                 <a class="btn" href="/settings?at=stores">"Cancel"</a>
             </div>
@@ -117,9 +117,9 @@ fn AzureFields(error: ActionError, auth: StoreAuth) -> impl IntoView {
     view! {
         <fieldset class="group" data-kind="azure_identity">
             <legend>"Azure workload identity"</legend>
-            <TextField name="access[client_id]" label="Client id" error mono=true value=client.unwrap_or_default() hint="Of the application or managed identity. Default: the pod's."/>
-            <TextField name="access[tenant_id]" label="Tenant id" error mono=true value=tenant.unwrap_or_default() hint="Default: the pod's."/>
-            <TextField name="access[authority_host]" label="Authority host" error mono=true value=authority.unwrap_or_default() placeholder="https://login.microsoftonline.com" hint="For clouds other than the public one."/>
+            <TextField name="access[client_id]" label="Client ID" error mono=true value=client.unwrap_or_default() hint="Client ID of the application or managed identity. Default: the value of the pod."/>
+            <TextField name="access[tenant_id]" label="Tenant ID" error mono=true value=tenant.unwrap_or_default() hint="Default: the value of the pod."/>
+            <TextField name="access[authority_host]" label="Authority host" error mono=true value=authority.unwrap_or_default() placeholder="https://login.microsoftonline.com" hint="Required only outside the public Azure cloud."/>
         </fieldset>
     }
     .into_any()
@@ -166,7 +166,7 @@ fn KeyFields(error: ActionError) -> impl IntoView {
             <p class="hint">"Stored encrypted and never shown again. Leave all fields empty to keep the stored keys."</p>
             <TextField name="access[account_key]" label="Azure: account key" kind="password" error/>
             <TextField name="access[sas_token]" label="Azure: SAS token" kind="password" error hint="With the permissions read, write, list and delete for containers and objects."/>
-            <TextField name="access[access_key_id]" label="S3: access key id" kind="password" error/>
+            <TextField name="access[access_key_id]" label="S3: access key ID" kind="password" error/>
             <TextField name="access[secret_access_key]" label="S3: secret access key" kind="password" error/>
             <TextField name="access[session_token]" label="S3: session token" kind="password" error hint="Only for temporary credentials."/>
         </fieldset>
@@ -179,10 +179,10 @@ fn EndpointFields(error: ActionError, access: StoreAccess) -> impl IntoView {
     let transfer = access.transfer.to_string();
     view! {
         <fieldset class="group">
-            <legend>"Endpoint"</legend>
+            <legend>"Connection"</legend>
             <TextField name="access[endpoint]" label="Endpoint" error mono=true value=access.endpoint.unwrap_or_default() placeholder="https://minio.example.com:9000" hint="Default: the endpoint of Azure or AWS."/>
             <TextField name="access[region]" label="Region" error mono=true value=access.region.unwrap_or_default() placeholder="us-east-1" hint="The region of the bucket."/>
-            <AreaField name="access[root_certificate]" label="Root certificate" error value=access.root_certificate.unwrap_or_default() hint="PEM, for a certificate of a private authority."/>
+            <AreaField name="access[root_certificate]" label="Root certificate" error value=access.root_certificate.unwrap_or_default() hint="PEM. Required if a private authority issued the certificate."/>
             <SelectField name="access[transfer]" label="Transfer tool" error options=transfer_options() value=transfer/>
         </fieldset>
     }

@@ -48,7 +48,7 @@ pub fn StoresView(
                 <thead role="rowgroup">
                     <tr role="row">
                         <th scope="col" role="columnheader">"Store"</th>
-                        <th scope="col" role="columnheader">"State"</th>
+                        <th scope="col" role="columnheader">"Use"</th>
                         <th scope="col" role="columnheader">"Authentication"</th>
                         <th scope="col" role="columnheader" class="num">"Images"</th>
                         <th scope="col" role="columnheader" class="num">"Stored"</th>
@@ -82,10 +82,10 @@ fn authentication(store: &Store) -> (String, Option<String>) {
 #[component]
 fn StoreTableRow(store: Store, role: Role, actions: StoreActions) -> impl IntoView {
     let (style, explanation) = if store.is_default {
-        (StatusStyle::new("off", "s-proven", "default"), "New images are written to this store")
+        (StatusStyle::new("off", "s-proven", "default store"), "New images are written to this store")
     } else {
         (
-            StatusStyle::new("todo", "s-made", "read-only archive"),
+            StatusStyle::new("todo", "s-made", "read-only"),
             "Existing images are kept; new ones go to the default store",
         )
     };
@@ -94,7 +94,7 @@ fn StoreTableRow(store: Store, role: Role, actions: StoreActions) -> impl IntoVi
     view! {
         <tr role="row">
             <th scope="row" role="rowheader">{store.name.clone()} <span class="sub mono">{store.url.clone()}</span></th>
-            <td role="cell" data-k="State"><StatusBadge style title=Some(explanation.to_owned())/></td>
+            <td role="cell" data-k="Use"><StatusBadge style title=Some(explanation.to_owned())/></td>
             <td role="cell" data-k="Authentication">
                 {authentication} {identity.map(|identity| view! { <span class="sub mono">{identity}</span> })}
             </td>
@@ -116,8 +116,8 @@ fn TestButton(store: Store, test: ServerAction<TestStore>) -> impl IntoView {
     view! {
         <ActionForm action=test>
             <input type="hidden" name="store" value=store.id.to_string()/>
-            <button class="btn small" aria-label=format!("Test {}", store.name) disabled=move || test.pending().get()>
-                {move || if test.pending().get() { "Testing…" } else { "Test" }}
+            <button class="btn small" aria-label=format!("Test store {}", store.name) disabled=move || test.pending().get()>
+                {move || if test.pending().get() { "Testing store…" } else { "Test store" }}
             </button>
         </ActionForm>
     }
@@ -134,7 +134,7 @@ fn StoreMenu(store: Store, actions: StoreActions) -> impl IntoView {
             <li>
                 <ActionForm action=actions.make_default>
                     <input type="hidden" name="store" value=id.to_string()/>
-                    <button>"Make default"</button>
+                    <button>"Set as default store"</button>
                 </ActionForm>
             </li>
             <li>
@@ -147,7 +147,7 @@ fn StoreMenu(store: Store, actions: StoreActions) -> impl IntoView {
     });
     view! {
         <Menu label=format!("More actions for {}", store.name) class="btn icon small" button=|| view! { <Icon name="more"/> }>
-            <li><a href=edit>"Edit access…"</a></li>
+            <li><a href=edit>"Edit authentication…"</a></li>
             {change}
         </Menu>
     }

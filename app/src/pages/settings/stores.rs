@@ -83,7 +83,7 @@ fn TestResult(test: ServerAction<TestStore>) -> impl IntoView {
 #[component]
 fn EditPanel(store: Store, sudo: bool, edit: ServerAction<SetStoreAccess>) -> impl IntoView {
     view! {
-        <Panel id="access" title=format!("Access to {}", store.name)>
+        <Panel id="access" title=format!("Authentication of {}", store.name)>
             {if sudo {
                 Either::Left(view! { <EditAccess store edit/> })
             } else {

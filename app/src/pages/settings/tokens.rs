@@ -55,7 +55,7 @@ pub(super) fn NewToken(create: ServerAction<CreateToken>) -> impl IntoView {
     view! {
         <ActionForm action=create attr:class="body form two">
             <FormError error fields=&["name", "role", "days"]/>
-            <TextField name="name" label="Purpose" error required=true placeholder="Nightly backup"/>
+            <TextField name="name" label="Name" error required=true placeholder="Nightly backup"/>
             <SelectField name="role" label="Role" error options=roles::options() value="operator"/>
             <TextField name="days" label="Expires after (days)" error value="90" hint="Leave empty for no expiry."/>
             <CheckField name="sudo" label="Allow destructive actions without re-authentication" error hint="A program cannot enter a password again. Select this only for a program that must delete."/>
@@ -95,7 +95,7 @@ pub fn TokensView(
                 <caption class="vh">"API tokens"</caption>
                 <thead role="rowgroup">
                     <tr role="row">
-                        <th scope="col" role="columnheader">"Token"</th>
+                        <th scope="col" role="columnheader">"Name"</th>
                         <th scope="col" role="columnheader">"Role"</th>
                         <th scope="col" role="columnheader">"Created"</th>
                         <th scope="col" role="columnheader">"Last used"</th>
@@ -125,7 +125,7 @@ fn TokenTableRow(token: Token, revoke: ServerAction<RevokeToken>) -> impl IntoVi
             <td role="cell" class="num act">
                 <ActionForm action=revoke>
                     <input type="hidden" name="token" value=token.id.to_string()/>
-                    <button class="btn small danger" aria-label=format!("Revoke {}", token.name)>"Revoke"</button>
+                    <button class="btn small danger" aria-label=format!("Revoke token {}", token.name)>"Revoke token"</button>
                 </ActionForm>
             </td>
         </tr>

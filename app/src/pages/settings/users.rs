@@ -1,4 +1,4 @@
-//! Settings: the accounts of people.
+//! Settings: the users.
 
 use leptos::either::Either;
 use leptos::prelude::*;
@@ -17,7 +17,7 @@ use crate::components::result_view::view_or_error;
 use crate::components::status_badge::{StatusBadge, StatusStyle};
 use crate::components::time::AgoOr;
 
-/// The actions on accounts.
+/// The actions on users.
 #[derive(Clone, Copy)]
 pub struct UserActions {
     role: ServerAction<SetRole>,
@@ -34,7 +34,7 @@ impl UserActions {
     }
 }
 
-/// The section of accounts.
+/// The section of users.
 #[component]
 pub(super) fn Users(actor: Actor) -> impl IntoView {
     let create = ServerAction::<CreateUser>::new();
@@ -46,7 +46,7 @@ pub(super) fn Users(actor: Actor) -> impl IntoView {
     let users = Resource::new(version, |_| list_users());
     let sudo = actor.sudo;
     view! {
-        <Panel id="users" title="Accounts">
+        <Panel id="users" title="Users">
             <FormError error=action_error(actions.role)/>
             <FormError error=action_error(actions.password)/>
             <FormError error=action_error(actions.disable)/>
@@ -59,11 +59,11 @@ pub(super) fn Users(actor: Actor) -> impl IntoView {
                 }}
             </Transition>
         </Panel>
-        <Panel id="new-user" title="New account">
+        <Panel id="new-user" title="New user">
             {if sudo {
                 Either::Left(view! { <NewUser create/> })
             } else {
-                Either::Right(view! { <SudoGate next="/settings?at=users" what="Creating or changing an account"/> })
+                Either::Right(view! { <SudoGate next="/settings?at=users" what="Creating or changing a user"/> })
             }}
         </Panel>
     }
@@ -79,26 +79,26 @@ pub(super) fn NewUser(create: ServerAction<CreateUser>) -> impl IntoView {
             <TextField name="username" label="User name" error required=true/>
             <SelectField name="role" label="Role" error options=roles::options() value="operator"/>
             <TextField name="password" label="Password" kind="password" autocomplete="new-password" error required=true hint="At least 8 characters. The user must change it at the first login."/>
-            <div class="actions"><button class="btn primary"><Icon name="plus"/>"Create account"</button></div>
+            <div class="actions"><button class="btn primary"><Icon name="plus"/>"Create user"</button></div>
         </ActionForm>
     }
     .into_any()
 }
 
-/// The view of all accounts.
+/// The view of all users.
 #[component]
 pub fn UsersView(
-    /// The accounts.
+    /// The users.
     users: Vec<User>,
     /// The user who views them.
     actor: Actor,
-    /// The actions on an account.
+    /// The actions on a user.
     actions: UserActions,
 ) -> impl IntoView {
     view! {
         <div class="wrap">
             <table class="cards" role="table">
-                <caption class="vh">"Accounts"</caption>
+                <caption class="vh">"Users"</caption>
                 <thead role="rowgroup">
                     <tr role="row">
                         <th scope="col" role="columnheader">"User name"</th>
@@ -127,7 +127,7 @@ pub fn UsersView(
 fn UserRow(user: User, is_own: bool, can_change: bool, actions: UserActions) -> impl IntoView {
     let style = match (user.disabled, user.must_change_password) {
         (true, _) => StatusStyle::new("off", "s-cancel", "disabled"),
-        (false, true) => StatusStyle::new("warn", "s-warn", "one-time password"),
+        (false, true) => StatusStyle::new("warn", "s-warn", "password change required"),
         (false, false) => StatusStyle::new("ok", "s-ok", "active"),
     };
     view! {
@@ -144,7 +144,7 @@ fn UserRow(user: User, is_own: bool, can_change: bool, actions: UserActions) -> 
     .into_any()
 }
 
-/// The menu of an account.
+/// The menu of a user.
 #[component]
 fn UserMenu(user: User, actions: UserActions) -> impl IntoView {
     let UserActions { role, password, disable } = actions;
@@ -168,7 +168,7 @@ fn UserMenu(user: User, actions: UserActions) -> impl IntoView {
                 <ActionForm action=disable>
                     <input type="hidden" name="user" value=id.to_string()/>
                     <button name="disabled" value=(!disabled).to_string() class:danger=!disabled>
-                        {if disabled { "Enable account" } else { "Disable account" }}
+                        {if disabled { "Enable user" } else { "Disable user" }}
                     </button>
                 </ActionForm>
             </li>

@@ -1,7 +1,5 @@
 //! The engine's log lines: the triggers of `migrations/0009_failure.sql` write events, and this turns them into text.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// A state change of a step or a run.
@@ -39,31 +37,36 @@ pub(crate) enum Event {
     RunStuck,
 }
 
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Event {
+    /// The text of the event, which begins with the title of the step that it is about.
+    pub(super) fn message(&self, step: &str) -> String {
         match self {
-            Self::StepStarted => f.write_str("Step started"),
-            Self::StepRestarted { attempt, attempts } => write!(f, "Attempt {attempt} of {attempts} started"),
-            Self::StepSucceeded => f.write_str("Step succeeded"),
-            Self::StepWillRetry { attempt, attempts, detail } => {
-                write!(f, "Step failed; attempt {attempt} of {attempts} follows: {detail}")
+            Self::StepStarted => format!("{step}: started"),
+            Self::StepRestarted { attempt, attempts } => {
+                format!("{step}: attempt {attempt} of {attempts} started")
             }
-            Self::StepFailed { detail } => write!(f, "Step failed: {detail}"),
-            Self::StepRolledBack => f.write_str("Step rolled back"),
-            Self::RollbackFailed { detail } => write!(f, "Rollback failed: {detail}"),
-            Self::RunCancelling => f.write_str("Run cancelled; rolling back the completed steps"),
-            Self::RunRollingBack => f.write_str("Rolling back the completed steps"),
-            Self::RollbackResumed => f.write_str("Rollback resumed"),
-            Self::RunSucceeded => f.write_str("Run succeeded"),
-            Self::RunFailed => f.write_str("Run failed"),
-            Self::RunCancelled => f.write_str("Run cancelled"),
-            Self::RunStuck => f.write_str("Run stuck: manual action is required"),
+            Self::StepSucceeded => format!("{step}: succeeded"),
+            Self::StepWillRetry { attempt, attempts, detail } => {
+                format!("{step}: failed; attempt {attempt} of {attempts} follows: {detail}")
+            }
+            Self::StepFailed { detail } => format!("{step}: failed: {detail}"),
+            Self::StepRolledBack => format!("{step}: rolled back"),
+            Self::RollbackFailed { detail } => format!("{step}: rollback failed: {detail}"),
+            Self::RunCancelling => "Run cancelled; rolling back the completed steps".to_owned(),
+            Self::RunRollingBack => "Rolling back the completed steps".to_owned(),
+            Self::RollbackResumed => "Rollback resumed".to_owned(),
+            Self::RunSucceeded => "Run succeeded".to_owned(),
+            Self::RunFailed => "Run failed".to_owned(),
+            Self::RunCancelled => "Run cancelled".to_owned(),
+            Self::RunStuck => "Rollback failed: manual action required".to_owned(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use model::WorkflowName;
+
     use crate::logs::Line;
 
     #[test]
@@ -71,7 +74,8 @@ mod tests {
         let line = r#"{"at":"2026-11-28T10:00:00.000000Z","level":"warn","step":"RunBackupJob","message":"",
             "event":"step_will_retry","attempt":2,"attempts":5,"code":"connection_refused","detail":"connection refused"}"#;
         let line: Line = serde_json::from_str(line).expect("a line");
-        assert_eq!(line.numbered(1).message, "Step failed; attempt 2 of 5 follows: connection refused");
+        let message = line.numbered(1, WorkflowName::CreateImage).message;
+        assert_eq!(message, "Copy data: failed; attempt 2 of 5 follows: connection refused");
     }
 
     #[test]
@@ -79,6 +83,6 @@ mod tests {
         let line = r#"{"at":"2026-11-28T10:00:00Z","level":"info","step":"RunBackupJob","message":"copied 3 tables"}"#;
         let line: Line = serde_json::from_str(line).expect("a line");
         assert_eq!(line.event, None);
-        assert_eq!(line.numbered(1).message, "copied 3 tables");
+        assert_eq!(line.numbered(1, WorkflowName::CreateImage).message, "copied 3 tables");
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn extensions(platform: &dyn Platform, manifest: &Manifest, installed
     required.sort_unstable();
     required.dedup();
     if required.is_empty() {
-        return found(subject, Verdict::Ok, "The image requires no extensions.", None);
+        return found(subject, Verdict::Ok, "The image requires no additional extensions.", None);
     }
     let Some(available) = &installed.extensions else {
         return found(

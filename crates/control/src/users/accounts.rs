@@ -73,10 +73,7 @@ pub async fn add(db: &PgPool, name: &str, role: Role, password: &str, must_chang
     }
     let hash = hash(password).await?;
     if !insert(db, name, role, hash, must_change).await? {
-        return Err(Error::invalid(
-            "username",
-            format!("Account {name} already exists. Enter another name."),
-        ));
+        return Err(Error::invalid("username", format!("User {name} already exists. Enter another name.")));
     }
     let id = sqlx::query_scalar!("select id from toygres.account where lower(name) = lower($1)", name)
         .fetch_one(db)
@@ -136,7 +133,7 @@ pub async fn reset_password(db: &PgPool, name: &str, password: &str) -> Result<(
     .execute(db)
     .await?;
     if updated.rows_affected() == 0 {
-        return Err(Error::NotFound(format!("Account {name} does not exist.")));
+        return Err(Error::NotFound(format!("User {name} does not exist.")));
     }
     Ok(())
 }
@@ -212,11 +209,11 @@ pub async fn set_role(services: &Services, actor: &Actor, user: UserId, role: Ro
 
 fn ensure_not_own(actor: &Actor, user: UserId) -> Result<()> {
     if actor.user == user {
-        return Err(Error::Conflict("You cannot change your own account. Ask another admin.".to_owned()));
+        return Err(Error::Conflict("You cannot change your own user. Ask another admin.".to_owned()));
     }
     Ok(())
 }
 
 fn ensure_found(rows: u64) -> Result<()> {
-    if rows == 0 { Err(Error::NotFound("The account does not exist.".to_owned())) } else { Ok(()) }
+    if rows == 0 { Err(Error::NotFound("The user does not exist.".to_owned())) } else { Ok(()) }
 }

@@ -12,6 +12,9 @@ pub struct Explanation {
     pub fix: &'static str,
 }
 
+/// The fix of a missing or wrong password.
+const RECONNECT: &str = "Disconnect the instance, then connect it again with the current password. If a Secret holds the password, correct the Secret.";
+
 impl FailureCode {
     /// Whether another attempt would end the same way: data errors and configuration errors. Outages, admission and losses
     /// of connections are transient.
@@ -132,18 +135,27 @@ impl FailureCode {
         }
     }
 
-    /// The cause and the fix; none for a cancellation and for failures without a code of their own.
+    /// Whether the explanation says more than the raw text: not for a cancellation and for failures without a code of their own.
+    #[must_use]
+    pub fn has_known_cause(self) -> bool {
+        !matches!(self, Self::Cancelled | Self::Other)
+    }
+
+    /// The cause and the fix.
     #[must_use]
     pub fn explanation(self) -> Option<Explanation> {
         let (cause, fix) = match self {
-            Self::Cancelled | Self::Other => return None,
+            Self::Cancelled => ("A user cancelled the run.", "Start it again if it is still needed."),
+            Self::Other => {
+                ("The cause is not known.", "Read the error message and the log of the step, then retry.")
+            }
             Self::StoreUnreachable => (
                 "The object store refused the connection, or the network has no route to it.",
                 "Check the store's address and the network between the job and the store. Test the store in the settings, then retry.",
             ),
             Self::StoreNameNotResolved => (
                 "The host name of the object store does not resolve.",
-                "Check the spelling of the endpoint and the DNS of the place where jobs run, then retry.",
+                "Check the spelling of the endpoint and the DNS of the host or cluster where jobs run, then retry.",
             ),
             Self::StoreCertificateUntrusted => (
                 "The object store's certificate was issued by an authority that is not trusted where the job runs.",
@@ -158,8 +170,8 @@ impl FailureCode {
                 "Check the status page of the store, then retry.",
             ),
             Self::StoreAccessDenied => (
-                "The credentials do not permit this operation in the container or bucket.",
-                "Azure: assign the role Storage Blob Data Contributor on the container (a new role takes up to ten minutes to apply). S3: allow GetObject, PutObject, DeleteObject and AbortMultipartUpload on the objects and ListBucket on the bucket.",
+                "The credentials do not permit this operation in the blob container or bucket.",
+                "Azure: assign the role Storage Blob Data Contributor on the blob container (a new role takes up to ten minutes to apply). S3: allow GetObject, PutObject, DeleteObject and AbortMultipartUpload on the objects and ListBucket on the bucket.",
             ),
             Self::StoreKeyRejected => (
                 "The object store does not accept the access key, signature or token.",
@@ -171,7 +183,7 @@ impl FailureCode {
             ),
             Self::StoreCredentialsMissing => (
                 "The request to the object store carried no credentials.",
-                "Choose an authentication method for the store in the settings.",
+                "Choose an authentication method for the store in the settings. For an identity, check that the environment of the server and of jobs names a token file, and that the file exists.",
             ),
             Self::StoreKeysDisabled => (
                 "The storage account does not allow account keys or shared access signatures.",
@@ -179,7 +191,7 @@ impl FailureCode {
             ),
             Self::StoreSasTooNarrow => (
                 "The shared access signature does not cover this request.",
-                "Create a signature for the blob service with the resource types container and object, the protocol of the endpoint and the address of this network.",
+                "Create a shared access signature for the blob service that allows the resource types container and object, the protocol of the endpoint, and the IP address of this network.",
             ),
             Self::StoreIdentityRejected => (
                 "The identity provider does not accept the service account's token.",
@@ -190,23 +202,23 @@ impl FailureCode {
                 "Correct the client ID and the tenant ID, or the role's ARN, in the settings of the store.",
             ),
             Self::StoreAccountRefused => (
-                "The storage account's firewall or state refuses the request.",
+                "The firewall of the storage account rejects the request, or the account is disabled.",
                 "Allow this network under Networking of the storage account, check the account's state, and assign the role Storage Blob Data Contributor.",
             ),
             Self::StoreContainerMissing => (
-                "The container or bucket does not exist.",
+                "The blob container, the bucket or the directory of the store does not exist.",
                 "Create it, or correct the address or the region of the store in the settings.",
             ),
             Self::StoreContainerUnusable => (
-                "The container or bucket cannot be written: it is being deleted, disabled, or protected by a policy.",
-                "Check its state and its immutability policy, or use another container or bucket.",
+                "The blob container or bucket cannot be written: it is being deleted, disabled, or protected by a policy.",
+                "Check its state and its immutability policy, or use another blob container or bucket.",
             ),
             Self::StoreRegionWrong => (
                 "The bucket is in another region or at another endpoint.",
                 "Correct the region or the endpoint of the store in the settings.",
             ),
             Self::StoreClockSkewed => (
-                "The clock differs too much from the object store's clock.",
+                "The clock of this machine or node differs too much from the clock of the object store.",
                 "Set the clock of this machine or node, for example with NTP, then retry.",
             ),
             Self::StoreSettingsInvalid => (
@@ -215,7 +227,7 @@ impl FailureCode {
             ),
             Self::StoreForeignAnswer => (
                 "The answer did not come from the expected object store. A proxy or another server responds at this address.",
-                "Check the endpoint, and the proxy settings of the place where jobs run.",
+                "Check the endpoint, and the proxy settings of the host or cluster where jobs run.",
             ),
             Self::StoreFull => (
                 "The object store has no free space.",
@@ -238,7 +250,7 @@ impl FailureCode {
                 "Use another image. Check who deleted objects from the store, and verify the other images in it.",
             ),
             Self::ObjectExists => (
-                "An object that must be new already exists in the store.",
+                "An object with this name already exists in the store.",
                 "Check whether another installation of Toygres writes to the same prefix, then retry.",
             ),
             Self::ManifestMissing => (
@@ -258,7 +270,7 @@ impl FailureCode {
                 "Check that PostgreSQL is running and that host and port are correct, then retry.",
             ),
             Self::ConnectionTimedOut => (
-                "The server does not answer. A firewall or network policy blocks the connection, or the address is wrong.",
+                "The server is not responding. A firewall or network policy may block the connection, or the address is wrong.",
                 "Check host and port, and which networks may connect to the server, then retry.",
             ),
             Self::ConnectionLost => (
@@ -289,16 +301,11 @@ impl FailureCode {
                 "The server's certificate is for another host name, or is not valid at this time.",
                 "Use the host name that the certificate contains, renew the certificate, or choose the TLS mode require, which does not check it.",
             ),
-            Self::PasswordMissing => {
-                ("The server requires a password and none is stored.", "Enter the password of the instance.")
-            }
-            Self::PasswordRejected => (
-                "The server rejected the stored password.",
-                "Remove the instance from Toygres and connect it again with the current password. A password in a Secret is corrected there.",
-            ),
+            Self::PasswordMissing => ("The server requires a password and none is stored.", RECONNECT),
+            Self::PasswordRejected => ("The server rejected the stored password.", RECONNECT),
             Self::ConnectionNotAdmitted => (
-                "The server's pg_hba.conf does not admit the connection.",
-                "Add a line for this address, user and database to pg_hba.conf, reload the server, and check the TLS mode.",
+                "The server's pg_hba.conf has no entry that allows this connection.",
+                "Add an entry for this address, user and database to pg_hba.conf, reload the server, and check the TLS mode.",
             ),
             Self::LoginDenied => (
                 "The role does not exist on the server, or is not permitted to log in.",
@@ -333,7 +340,7 @@ impl FailureCode {
             ),
             Self::DiskFull => (
                 "A disk or volume has no free space.",
-                "Free space or enlarge the volume. For a restore, choose a larger volume. Then retry.",
+                "Delete data or enlarge the volume. For a restore, choose a larger volume. Then retry.",
             ),
             Self::ServerOutOfMemory => (
                 "The server ran out of memory.",
@@ -341,15 +348,15 @@ impl FailureCode {
             ),
             Self::DataInvalid => (
                 "Values are not valid for their type or encoding.",
-                "Correct the values at the source, then back up again.",
+                "Correct the values in the source database, then back up again.",
             ),
             Self::ConstraintViolated => (
                 "Rows violate a constraint.",
-                "Correct the rows or the constraint at the source, then back up again.",
+                "Correct the rows or the constraint in the source database, then back up again.",
             ),
             Self::StatementInvalid => (
                 "PostgreSQL rejected a statement: it refers to an object that does not exist, or its definition is not valid on this server.",
-                "Correct the definition at the source, then back up again. Compare the versions of both servers.",
+                "Correct the definition in the source database, then back up again. Compare the versions of both servers.",
             ),
             Self::FeatureUnsupported => (
                 "The server does not support a feature that the operation needs.",
@@ -360,7 +367,7 @@ impl FailureCode {
                 "Use an instance with a supported version.",
             ),
             Self::ProgramsOutdated => (
-                "The PostgreSQL programs of the job are older than the server.",
+                "The PostgreSQL client programs (pg_dump, pg_restore) of the job are older than the server.",
                 "Install the programs of the server's major version, or configure a container image that has them, then retry.",
             ),
             Self::ProgramsMissing => (
@@ -381,11 +388,11 @@ impl FailureCode {
             ),
             Self::TablespaceMissing => (
                 "The source uses tablespaces, and the target has no place for them.",
-                "Move the objects to the default tablespace at the source, then back up again.",
+                "Move the objects to the default tablespace in the source database, then back up again.",
             ),
             Self::RoleConflict => (
                 "A role of the image cannot be created on the target.",
-                "Rename the role at the source, then back up again.",
+                "Rename the role in the source database, then back up again.",
             ),
             Self::DumpFailed => {
                 ("Reading the source failed.", "Read the error message and the log of the step, then retry.")
@@ -402,10 +409,12 @@ impl FailureCode {
                 "Start the instance.",
             ),
             Self::ServerMissing => (
-                "The server's files or objects do not exist.",
+                "The data directory or the Kubernetes objects of the server do not exist.",
                 "Restore an image into a new instance, then delete this one.",
             ),
-            Self::DeletionIncomplete => ("The deletion did not complete.", "Delete it again."),
+            Self::DeletionIncomplete => {
+                ("The deletion did not complete.", "Delete the instance or image again.")
+            }
             Self::RestoreDiffers => (
                 "The restored content differs from the image. The instance was not started.",
                 "Compare the receipt with the source. Restore another image, or report the difference with the receipt.",
@@ -440,7 +449,7 @@ impl FailureCode {
             ),
             Self::ClusterForbidden => (
                 "The service account of Toygres lacks a permission in the cluster.",
-                "Apply the roles of this version (deploy/), then retry.",
+                "Apply the RBAC manifests of this version (deploy/), then retry.",
             ),
             Self::ClusterUnreachable => (
                 "The Kubernetes API server is not responding.",
@@ -464,7 +473,7 @@ impl FailureCode {
             ),
             Self::VolumeNotAttached => (
                 "The volume cannot be attached to the node. Often another node still holds it.",
-                "Wait a few minutes: the volume is released when the old pod is deleted. If a node failed, delete its pod.",
+                "Wait a few minutes: the volume is released when the old pod is deleted. If a node failed, delete the pod that ran on it.",
             ),
             Self::VolumeLost => (
                 "The volume of the instance was deleted, and its data with it.",
@@ -487,11 +496,11 @@ impl FailureCode {
                 "Check the conditions of the node (kubectl describe node), then retry.",
             ),
             Self::NodeLost => (
-                "The node does not respond, or no longer exists.",
-                "Check the nodes (kubectl get nodes), delete a node that does not return, then retry.",
+                "The node is not responding, or no longer exists.",
+                "Check the nodes (kubectl get nodes), delete a node that does not recover, then retry.",
             ),
             Self::JobDeleted => (
-                "The pod or job was deleted while it worked.",
+                "The pod or job was deleted while it ran.",
                 "Find out who deleted it (audit log of the cluster, clean-up of old jobs), then retry.",
             ),
             Self::JobSuspended => (
@@ -500,17 +509,17 @@ impl FailureCode {
             ),
             Self::JobKilled => (
                 "The job's process was killed, or the machine restarted.",
-                "Check the system log. Signal 9 often means that the system ran out of memory. Then retry.",
+                "Check the system log, then retry. Signal 9 often means that the system ran out of memory.",
             ),
             Self::JobWithoutResult => {
                 ("The job ended without a result.", "Read the last lines of the step's log, then retry.")
             }
             Self::JobDeadline => (
                 "The job took longer than the step allows.",
-                "Check in the log where the time was spent: a slow store, a lock at the source, a node without CPU.",
+                "Check in the log where the time was spent: a slow store, a lock in the source database, a node without CPU.",
             ),
             Self::CrashLoop => (
-                "The server's container ends again and again after its start.",
+                "The server's container restarts repeatedly (CrashLoopBackOff).",
                 "Read its last log lines (kubectl logs --previous). A frequent cause is a preloaded library that the container image does not have.",
             ),
             Self::NotOwned => (
@@ -521,9 +530,10 @@ impl FailureCode {
                 "A setting or a template of the platform is invalid.",
                 "Correct the named setting, then restart Toygres.",
             ),
-            Self::PlatformUnsupported => {
-                ("The platform cannot do this for the instance.", "Change the named value, then retry.")
-            }
+            Self::PlatformUnsupported => (
+                "The platform does not support this operation for the instance.",
+                "Change the named value, then retry.",
+            ),
             Self::PlatformUnavailable => (
                 "The platform did not complete the operation.",
                 "Retry. If it fails again, read the raw message and check the platform.",
@@ -533,7 +543,7 @@ impl FailureCode {
                 "Check whether the component that the step calls is responding, then retry.",
             ),
             Self::StepDeadline => (
-                "The step exceeded its deadline over all attempts.",
+                "The step exceeded its total time limit for all attempts.",
                 "Read in the log what the step waited for, resolve it, then start the operation again.",
             ),
             Self::WorkersLost => (
@@ -546,7 +556,7 @@ impl FailureCode {
             ),
             Self::WorkflowUnknown => (
                 "The run was started by another version of Toygres, and this version has other steps.",
-                "Run the version of Toygres that started it, or mark the step as rolled back.",
+                "Run the version of Toygres that started it, or roll back the step manually and select Mark run as resolved.",
             ),
             Self::StateDatabaseUnavailable => (
                 "The state database is unavailable.",
@@ -554,7 +564,7 @@ impl FailureCode {
             ),
             Self::Refused => (
                 "The operation is not possible in the current state.",
-                "Read the reason, change the state, then retry.",
+                "Read the reason, remove it, then retry.",
             ),
             Self::TaskInvalid => (
                 "The agent's task or environment is invalid.",
@@ -562,7 +572,7 @@ impl FailureCode {
             ),
             Self::Internal => (
                 "Toygres failed because of a defect.",
-                "Retry. If it fails again, report it with the support details of the run.",
+                "Retry. If it fails again, report it with the support reference of the run.",
             ),
         };
         Some(Explanation { cause, fix })
