@@ -78,11 +78,11 @@ pub async fn verify_image(id: ImageId) -> Result<()> {
 
 /// Starts the deletion of an image and redirects to its run. Requires sudo mode and the name of the image as confirmation.
 #[server(prefix = "/api/fn", endpoint = "delete-image")]
-pub async fn delete_image(id: ImageId, typed_name: String) -> Result<()> {
+pub async fn delete_image(id: ImageId, confirm: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Admin)?;
-    let deleted = control::commands::delete_image(&services, &actor, id, &typed_name).await;
+    let deleted = control::commands::delete_image(&services, &actor, id, &confirm).await;
     let started =
-        super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("typed_name", &*typed_name)]))?;
+        super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("confirm", &*confirm)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }

@@ -162,11 +162,11 @@ pub async fn stop_instance(name: String) -> Result<()> {
 /// Starts the deletion of an instance and redirects to its run. Requires sudo mode and the name of the instance as
 /// confirmation.
 #[server(prefix = "/api/fn", endpoint = "delete-instance")]
-pub async fn delete_instance(name: String, typed_name: String) -> Result<()> {
+pub async fn delete_instance(name: String, confirm: String) -> Result<()> {
     let (services, actor) = super::caller(model::Role::Admin)?;
-    let deleted = control::commands::delete_instance(&services, &actor, &name, &typed_name).await;
+    let deleted = control::commands::delete_instance(&services, &actor, &name, &confirm).await;
     let started =
-        super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("typed_name", &*typed_name)]))?;
+        super::redirect_to_sudo(deleted).map_err(|error| error.with_input([("confirm", &*confirm)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
 }

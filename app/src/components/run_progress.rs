@@ -31,7 +31,7 @@ pub(super) struct Measures {
     pub(super) objects: Option<(u64, u64)>,
     /// Bytes a second.
     pub(super) rate: Option<u64>,
-    /// The remaining time, as text.
+    /// The remaining time, as text; none before the first hundredth, which says little about the rest.
     pub(super) remaining: Option<String>,
 }
 
@@ -44,7 +44,8 @@ impl Measures {
         let rate = progress.rate.filter(|rate| *rate > 0);
         let remaining = rate
             .zip(bytes)
-            .and_then(|(rate, (done, total))| i64::try_from((total - done) / rate).ok())
+            .filter(|(_, (done, total))| *done < *total && done.saturating_mul(100) >= *total)
+            .and_then(|(rate, (done, total))| i64::try_from((total - done).div_ceil(rate)).ok())
             .map(|seconds| format::duration(seconds.saturating_mul(1000)));
         Self { bytes, objects: of_total(progress.done, progress.total), rate, remaining }
     }
@@ -59,7 +60,8 @@ fn StepProgress(run: Run, waits_for: Option<String>) -> impl IntoView {
     // Without a measure inside the step, the bar counts steps.
     let steps = (u64::try_from(run.position).unwrap_or(0), u64::try_from(run.steps.max(1)).unwrap_or(1));
     let (done, total) = measured.unwrap_or(steps);
-    let percent = done.saturating_mul(100) / total.max(1);
+    // A step that is running is not complete.
+    let percent = (done.saturating_mul(100) / total.max(1)).min(99);
     let title =
         format!("Step {} of {}: {}", run.position + 1, run.steps, run.step_title().unwrap_or_default());
     view! {

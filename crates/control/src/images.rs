@@ -1,7 +1,7 @@
 //! Images: queries of the catalogue. The commands on images are in `commands/`.
 
 use model::image::Manifest;
-use model::page::Page;
+use model::page::{Page, existing_page};
 use model::{
     Failure, Image, ImageDetail, ImageId, ImageKind, ImageStatus, ImageType, InstanceId, RunId, RunState,
     StoreId,
@@ -119,7 +119,8 @@ impl From<ImageColumns> for Image {
 /// The state database is unavailable.
 pub async fn list(services: &Services, query: ImageQuery) -> Result<Page<Image>> {
     let per_page = if query.per_page <= 0 { 25 } else { query.per_page.min(200) };
-    let page = query.page.clamp(1, 1_000_000);
+    let total = count(services, &query, query.status).await?;
+    let page = existing_page(query.page, total, per_page);
     let search = search::pattern(query.search.as_deref());
     let (status, instance) = (query.status.map(ImageStatus::as_str), query.instance.map(|id| id.0));
     let sort =
@@ -146,7 +147,6 @@ pub async fn list(services: &Services, query: ImageQuery) -> Result<Page<Image>>
     )
     .fetch_all(services.db())
     .await?;
-    let total = count(services, &query, query.status).await?;
     Ok(Page { rows: rows.into_iter().map(Image::from).collect(), total, page, per_page })
 }
 
@@ -186,7 +186,7 @@ pub async fn get(services: &Services, id: ImageId) -> Result<ImageDetail> {
     .fetch_one(db)
     .await?;
     let restored_to = sqlx::query_scalar!(
-        "select name from toygres.instance where source_image = $1 order by created_at",
+        "select name from toygres.instance where source_image = $1 and status <> 'failed' order by created_at",
         id.0
     )
     .fetch_all(db)

@@ -44,7 +44,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
         runs::list(services, RunQuery { active: true, per_page: 50, ..RunQuery::default() }).await?.rows;
     let ended = runs::recently_ended(services, RECENT).await?;
     let totals = sqlx::query!(
-        r#"select (select count(*) from toygres.image where status = 'available') as "images!",
+        r#"select (select count(*) from toygres.image where status <> 'failed') as "images!",
                (select coalesce(sum(stored_bytes), 0)::bigint from toygres.image where status = 'available') as "stored_bytes!""#
     )
     .fetch_one(services.db())

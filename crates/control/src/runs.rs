@@ -2,7 +2,7 @@
 
 pub(crate) mod start;
 
-use model::page::Page;
+use model::page::{Page, existing_page};
 use model::run::{Progress, Receipt, RunDetail, step_title};
 use model::{
     Failure, ImageId, InstanceId, LogFilter, LogLine, LogPage, LogStretch, Run, RunId, RunState, StepRow,
@@ -113,10 +113,26 @@ fn progress(value: Option<Value>) -> Option<Progress> {
 /// The state database is unavailable.
 pub async fn list(services: &Services, query: RunQuery) -> Result<Page<Run>> {
     let per_page = if query.per_page <= 0 { 25 } else { query.per_page.min(200) };
-    let page = query.page.clamp(1, 1_000_000);
     let (state, workflow) = (query.state.map(RunState::as_str), query.workflow.map(WorkflowName::as_str));
     let (instance, image) = (query.instance.map(|id| id.0), query.image.map(|id| id.0));
     let search = search::pattern(query.search.as_deref());
+    let total = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from toygres.run_seen
+           where ($1::text is null or state = $1) and ($2::text is null or workflow = $2)
+             and ($3::uuid is null or instance = $3) and ($4::uuid is null or image = $4)
+             and (not $5 or state in ('running', 'undoing'))
+             and ($6::text is null or title ilike $6 or workflow ilike $6 or instance_name ilike $6 or image_name ilike $6
+                  or started_by ilike $6 or error ilike $6)"#,
+        state,
+        workflow,
+        instance,
+        image,
+        query.active,
+        search
+    )
+    .fetch_one(services.db())
+    .await?;
+    let page = existing_page(query.page, total, per_page);
     let rows = runs!(
         "where ($1::text is null or state = $1) and ($2::text is null or workflow = $2)
            and ($3::uuid is null or instance = $3) and ($4::uuid is null or image = $4)
@@ -134,22 +150,6 @@ pub async fn list(services: &Services, query: RunQuery) -> Result<Page<Run>> {
         (page - 1) * per_page
     )
     .fetch_all(services.db())
-    .await?;
-    let total = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from toygres.run_seen
-           where ($1::text is null or state = $1) and ($2::text is null or workflow = $2)
-             and ($3::uuid is null or instance = $3) and ($4::uuid is null or image = $4)
-             and (not $5 or state in ('running', 'undoing'))
-             and ($6::text is null or title ilike $6 or workflow ilike $6 or instance_name ilike $6 or image_name ilike $6
-                  or started_by ilike $6 or error ilike $6)"#,
-        state,
-        workflow,
-        instance,
-        image,
-        query.active,
-        search
-    )
-    .fetch_one(services.db())
     .await?;
     Ok(Page { rows: rows.into_iter().map(Run::from).collect(), total, page, per_page })
 }

@@ -32,8 +32,8 @@ pub async fn list(services: &Services) -> Result<Vec<Store>> {
     let rows = sqlx::query!(
         r#"select s.id as "id: StoreId", s.name, s.url, s.is_default, s.auth as "auth: sqlx::types::Json<StoreAuth>",
                s.endpoint, s.region, s.root_certificate, s.transfer as "transfer: Transfer",
-               count(i.id) filter (where i.status = 'available') as "images!",
-               coalesce(sum(i.stored_bytes), 0)::bigint as "stored_bytes!"
+               count(i.id) filter (where i.status <> 'failed') as "images!",
+               coalesce(sum(i.stored_bytes) filter (where i.status <> 'failed'), 0)::bigint as "stored_bytes!"
            from toygres.store s left join toygres.image i on i.store = s.id
            group by s.id order by s.is_default desc, s.name"#
     )

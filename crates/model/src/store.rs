@@ -18,7 +18,7 @@ pub struct Store {
     pub access: StoreAccess,
     /// Whether new images are written to it.
     pub is_default: bool,
-    /// The number of available images.
+    /// The number of its images, without failed backups.
     pub images: i64,
     /// The size of its images in bytes.
     pub stored_bytes: i64,

@@ -30,10 +30,10 @@ pub fn DeleteDialog(
     view! {
         <ConfirmDialog title=format!("Delete {}?", image.name) danger=true>
             <p>{consequence}</p>
-            <FormError error fields=&["typed_name"]/>
+            <FormError error fields=&["confirm"]/>
             <ActionForm action=action attr:class="form">
                 <input type="hidden" name="id" value=image.id.to_string()/>
-                <TextField name="typed_name" label=format!("Type {} to confirm", image.name) error required=true mono=true/>
+                <TextField name="confirm" label=format!("Type {} to confirm", image.name) error required=true mono=true/>
                 <div class="actions">
                     <button class="btn danger primary" disabled=move || action.pending().get()><Icon name="trash"/>"Delete image"</button>
                     <a class="btn" href=back>"Cancel"</a>

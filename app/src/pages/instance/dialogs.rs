@@ -53,7 +53,7 @@ fn BackUpDialog(instance: Instance) -> impl IntoView {
                                 name="databases"
                                 choices
                                 label="Databases"
-                                hint="Select databases for a partial image. Without a selection, all databases are backed up. Roles and settings are always included."
+                                hint="Select databases for a partial image. Without a selection, all databases are backed up. Roles, and settings of roles and databases, are always included."
                                 error
                             />
                         }
@@ -128,8 +128,8 @@ fn DeleteDialog(instance: Instance, action: ServerAction<DeleteInstance>) -> imp
             <p><Consequences instance/></p>
             <ActionForm action=action attr:class="form">
                 <input type="hidden" name="name" value=name.clone()/>
-                <FormError error fields=&["typed_name"]/>
-                <TextField name="typed_name" label=format!("Type {name} to confirm") error required=true mono=true/>
+                <FormError error fields=&["confirm"]/>
+                <TextField name="confirm" label=format!("Type {name} to confirm") error required=true mono=true/>
                 <div class="actions">
                     <button class="btn danger primary" disabled=move || action.pending().get()><Icon name="trash"/>{button}</button>
                     <a class="btn" href=back>"Cancel"</a>

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use model::run::Diagnosis;
-use model::{Health, Instance, InstanceStatus};
+use model::{FailureCode, Health, Instance, InstanceStatus};
 
 use crate::components::icon::Icon;
 use crate::components::status_badge;
@@ -58,7 +58,14 @@ fn describe(instance: &Instance) -> Option<(&'static str, &'static str, String)>
             "Creation cancelled",
             "The run was cancelled and rolled back. Retry the run, or delete this entry.".to_owned(),
         ),
-        (InstanceStatus::Failed, _) if detail.is_some() => ("fail", "Creation incomplete", detail?),
+        (InstanceStatus::Failed, _) if detail.is_some() => {
+            let code = instance.health_detail.as_ref().map(|failure| failure.code);
+            let title = match code {
+                Some(FailureCode::DeletionIncomplete) => "Deletion incomplete",
+                _ => "Creation incomplete",
+            };
+            ("fail", title, detail?)
+        }
         (InstanceStatus::Failed, _) => (
             "fail",
             "Creation failed",

@@ -85,7 +85,7 @@ fn StoreTableRow(store: Store, role: Role, actions: StoreActions) -> impl IntoVi
         (StatusStyle::new("off", "s-proven", "default store"), "New images are written to this store")
     } else {
         (
-            StatusStyle::new("todo", "s-made", "read-only"),
+            StatusStyle::new("todo", "s-made", "existing images"),
             "Existing images are kept; new ones go to the default store",
         )
     };

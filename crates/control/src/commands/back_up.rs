@@ -91,8 +91,11 @@ async fn source(services: &Services, new: &NewImage) -> Result<Instance> {
 
 fn description(new: &NewImage) -> Result<String> {
     let description = new.description.as_deref().unwrap_or_default().trim();
-    if description.chars().count() > MAX_DESCRIPTION || description.contains('\0') {
+    if description.chars().count() > MAX_DESCRIPTION {
         return Err(Error::invalid("description", "A description has at most 2,000 characters."));
+    }
+    if description.contains('\0') {
+        return Err(Error::invalid("description", "Remove the NUL character from the description."));
     }
     Ok(description.to_owned())
 }

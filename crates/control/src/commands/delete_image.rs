@@ -25,10 +25,7 @@ pub async fn delete_image(
         require_admin_sudo(actor)?;
         let image = images::get(services, id).await?.image;
         if typed.trim() != image.name {
-            return Err(Error::invalid(
-                "typed_name",
-                format!("Enter the name of the image: {}.", image.name),
-            ));
+            return Err(Error::invalid("confirm", format!("Enter the name of the image: {}.", image.name)));
         }
         let run = RunId::new();
         let mut tx = services.db().begin().await?;

@@ -27,7 +27,7 @@ pub async fn delete_instance(
         let instance = instances::get(services, name).await?;
         if typed.trim() != instance.name {
             return Err(Error::invalid(
-                "typed_name",
+                "confirm",
                 format!("Enter the name of the instance: {}.", instance.name),
             ));
         }

@@ -25,7 +25,8 @@ pub(crate) async fn history_of(
         r#"select o.instance as "instance!: InstanceId", d.day::date as "day!",
                count(i.id) filter (where i.status in ('available', 'corrupt'))::int as "created!",
                count(i.id) filter (where i.status = 'failed')::int as "failed!",
-               count(i.id) filter (where i.status = 'available' and i.proven_at is not null)::int as "proven!",
+               count(i.id) filter (where i.status = 'available' and i.proven_at is not null
+                   and (i.source_databases is null or i.databases >= i.source_databases))::int as "proven!",
                (array_agg(i.stored_bytes order by i.created_at desc) filter (where i.status = 'available'))[1] as stored_bytes,
                (array_agg(i.duration_ms order by i.created_at desc) filter (where i.status = 'available'))[1] as duration_ms
            from unnest($1::uuid[]) as o (instance)

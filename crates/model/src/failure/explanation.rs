@@ -13,7 +13,7 @@ pub struct Explanation {
 }
 
 /// The fix of a missing or wrong password.
-const RECONNECT: &str = "Disconnect the instance, then connect it again with the current password. If a Secret holds the password, correct the Secret.";
+const RECONNECT: &str = "Enter the current password. If the instance is already connected, disconnect it and connect it again. If a Secret holds the password, correct the Secret.";
 
 impl FailureCode {
     /// Whether another attempt would end the same way: data errors and configuration errors. Outages, admission and losses
@@ -302,7 +302,7 @@ impl FailureCode {
                 "Use the host name that the certificate contains, renew the certificate, or choose the TLS mode require, which does not check it.",
             ),
             Self::PasswordMissing => ("The server requires a password and none is stored.", RECONNECT),
-            Self::PasswordRejected => ("The server rejected the stored password.", RECONNECT),
+            Self::PasswordRejected => ("The server rejected the password.", RECONNECT),
             Self::ConnectionNotAdmitted => (
                 "The server's pg_hba.conf has no entry that allows this connection.",
                 "Add an entry for this address, user and database to pg_hba.conf, reload the server, and check the TLS mode.",
