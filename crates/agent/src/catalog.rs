@@ -65,7 +65,7 @@ pub(crate) struct SequenceRow {
 pub(crate) async fn server(client: &Client) -> Result<Server> {
     let row = client
         .query_one(
-            "select current_setting('server_version'), current_setting('server_version_num')::int4 / 10000, r.rolsuper, \
+            "select pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num')::int4 / 10000, r.rolsuper, \
                r.rolsuper or r.rolbypassrls, pg_catalog.pg_get_userbyid(10)::text, (select setting from pg_catalog.pg_settings where name = 'shared_preload_libraries'), \
                array(select spcname::text from pg_catalog.pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1) \
              from pg_catalog.pg_roles r where r.rolname = current_user",
@@ -100,7 +100,7 @@ pub(crate) async fn databases(client: &Client) -> Result<Databases> {
                d.datcollate::text, d.datctype::text, coalesce(j->>'datlocprovider', 'c'), coalesce(j->>'datlocale', j->>'daticulocale'), \
                j->>'daticurules', j->>'datcollversion', d.datallowconn and d.datconnlimit <> -2, \
                case when d.datallowconn and pg_catalog.has_database_privilege(d.oid, 'connect') then pg_catalog.pg_database_size(d.oid) else 0 end \
-             from pg_catalog.pg_database d, lateral to_jsonb(d) j where d.datname <> 'template0' order by d.datname",
+             from pg_catalog.pg_database d, lateral pg_catalog.to_jsonb(d) j where d.datname <> 'template0' order by d.datname",
             &[],
         )
         .await
@@ -148,8 +148,8 @@ pub(crate) async fn is_customised(client: &Client) -> Result<bool> {
                or exists (select from pg_catalog.pg_extension where oid >= 16384) or exists (select from pg_catalog.pg_default_acl) \
                or exists (select from pg_catalog.pg_largeobject_metadata) \
                or exists (select from pg_catalog.pg_db_role_setting s where s.setdatabase = d.oid) \
-               or d.datacl::text[] is distinct from array['=c/' || quote_ident(o), quote_ident(o) || '=CTc/' || quote_ident(o)] \
-             from pg_catalog.pg_database d, pg_catalog.pg_get_userbyid(d.datdba) o where d.datname = current_database()",
+               or d.datacl::text[] is distinct from array['=c/' || pg_catalog.quote_ident(o), pg_catalog.quote_ident(o) || '=CTc/' || pg_catalog.quote_ident(o)] \
+             from pg_catalog.pg_database d, pg_catalog.pg_get_userbyid(d.datdba) o where d.datname = pg_catalog.current_database()",
             &[],
         )
         .await
@@ -169,14 +169,14 @@ pub(crate) async fn extensions(client: &impl GenericClient) -> Result<Vec<Extens
 /// Counts the large objects.
 pub(crate) async fn large_objects(client: &impl GenericClient) -> Result<u64> {
     let row = client
-        .query_one("select count(*) from pg_catalog.pg_largeobject_metadata", &[])
+        .query_one("select pg_catalog.count(*) from pg_catalog.pg_largeobject_metadata", &[])
         .await
         .context("cannot count the large objects")?;
     Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
 /// The condition for objects whose content is copied: those of the user, and the configuration tables of extensions.
-const OF_USER: &str = "n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and e.oid is null or coalesce(array_position(e.extconfig, c.oid), 0) > 0";
+const OF_USER: &str = "n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and e.oid is null or coalesce(pg_catalog.array_position(e.extconfig, c.oid), 0) > 0";
 const WITH_EXTENSION: &str = "pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
      left join pg_catalog.pg_depend x on x.classid = 'pg_catalog.pg_class'::regclass and x.objid = c.oid and x.objsubid = 0 \
        and x.refclassid = 'pg_catalog.pg_extension'::regclass and x.deptype = 'e' \
@@ -188,8 +188,8 @@ pub(crate) async fn tables(client: &impl GenericClient) -> Result<Vec<TableRow>>
         "select c.oid, n.nspname::text, c.relname::text, \
            array(select a.attname::text from pg_catalog.pg_attribute a \
              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' order by a.attnum), \
-           case when e.oid is not null then coalesce(e.extcondition[array_position(e.extconfig, c.oid)], '') end, \
-           pg_catalog.pg_table_size(c.oid), pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int8, \
+           case when e.oid is not null then coalesce(e.extcondition[pg_catalog.array_position(e.extconfig, c.oid)], '') end, \
+           pg_catalog.pg_table_size(c.oid), pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8, \
            coalesce(m.amname, 'heap') = 'heap', h.nspname::text, h.relname::text \
          from {WITH_EXTENSION} left join pg_catalog.pg_am m on m.oid = c.relam \
          left join lateral (select rn.nspname, rc.relname from pg_catalog.pg_partition_root(c.oid) root \

@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::connect_error;
 use crate::job::Job;
+use crate::session::{self, Access};
 use crate::tls;
 
 /// The time limit for one address.
@@ -16,7 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The interval of keepalives; a peer that stopped responding is noticed after about two minutes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Connects to a database of a server with the job's password.
+/// Connects to a database of a server with the job's password, to read. No setting of the database or of the role applies to the
+/// session.
 ///
 /// # Errors
 /// A failure on the server's address, with the code of the cause.
@@ -27,6 +29,7 @@ pub(crate) async fn connect(job: &Job, to: &Connection, database: &str) -> Resul
         .user(&to.username)
         .dbname(database)
         .application_name("toygres")
+        .options(session::options(Access::Read))
         .connect_timeout(TIMEOUT)
         .tcp_user_timeout(KEEPALIVE)
         .keepalives_idle(KEEPALIVE);
@@ -42,6 +45,7 @@ pub(crate) async fn connect(job: &Job, to: &Connection, database: &str) -> Resul
         config.host_path(&to.host).ssl_mode(SslMode::Disable);
         let (client, connection) = config.connect(NoTls).await.map_err(failure)?;
         tokio::spawn(connection);
+        session::secure(&client, Access::Read).await.map_err(failure)?;
         return Ok(client);
     }
     for ip in resolve(to).await? {
@@ -54,6 +58,7 @@ pub(crate) async fn connect(job: &Job, to: &Connection, database: &str) -> Resul
     });
     let (client, connection) = config.connect(tls::connector(to.tls)?).await.map_err(failure)?;
     tokio::spawn(connection);
+    session::secure(&client, Access::Read).await.map_err(failure)?;
     Ok(client)
 }
 

@@ -25,6 +25,7 @@ mod run_as;
 mod scratch_server;
 mod secret;
 mod segments;
+mod session;
 mod signals;
 mod sql;
 mod sqlstate;

@@ -44,9 +44,9 @@ pub(crate) async fn probe(job: &Job, target: &Connection, dns_seconds: u64) -> R
 async fn properties(client: &Client) -> Result<Outcome> {
     let server = client
         .query_one(
-            "select current_setting('server_version'), current_setting('server_version_num')::int4 / 10000, \
+            "select pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num')::int4 / 10000, \
                (select rolsuper from pg_catalog.pg_roles where rolname = current_user), \
-               coalesce((select sum(pg_catalog.pg_database_size(oid)) from pg_catalog.pg_database \
+               coalesce((select pg_catalog.sum(pg_catalog.pg_database_size(oid)) from pg_catalog.pg_database \
                  where pg_catalog.has_database_privilege(oid, 'connect')), 0)::int8",
             &[],
         )

@@ -1,6 +1,6 @@
 //! What the parts of a backup share.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use image::ImageWriter;
 use model::{Connection, ImageId, ImageType, Location};
 use tokio_postgres::Client;
@@ -10,7 +10,6 @@ use crate::catalog::Server;
 use crate::connect::connect;
 use crate::job::Job;
 use crate::programs::Programs;
-use crate::sql::PORTABLE_SETTINGS;
 
 /// What to back up, and the location of the image.
 #[derive(Clone, Debug)]
@@ -37,13 +36,6 @@ pub(super) struct BackupContext<'a> {
 impl BackupContext<'_> {
     /// Connects to a database of the source.
     pub(super) async fn connect(&self, database: &str) -> Result<Client> {
-        connect_to_source(self.job, self.task, database).await
+        Ok(connect(self.job, &self.task.source, database).await?)
     }
-}
-
-/// Connects to a database of the source, with settings that override those of roles and databases.
-pub(super) async fn connect_to_source(job: &Job, task: &BackupTask, database: &str) -> Result<Client> {
-    let client = connect(job, &task.source, database).await?;
-    client.batch_execute(PORTABLE_SETTINGS).await.context("cannot set the parameters of a connection")?;
-    Ok(client)
 }

@@ -7,6 +7,7 @@ use model::{Connection, FailureCode, TlsMode};
 
 use super::snapshot::LOCK_WAIT_MS;
 use crate::programs::Programs;
+use crate::session::{self, Access};
 use crate::tls::root_certificate_file;
 use crate::tools::Tool;
 
@@ -30,6 +31,7 @@ impl Libpq<'_> {
             ("PGCONNECT_TIMEOUT", "30".into()),
             ("PGAPPNAME", "toygres".into()),
             ("PGCLIENTENCODING", "UTF8".into()),
+            ("PGOPTIONS", session::options(Access::Read).into()),
             ("PGPASSFILE", self.passfile.unwrap_or(Path::new("/nonexistent")).into()),
         ];
         if source.tls == TlsMode::VerifyFull

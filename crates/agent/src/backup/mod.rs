@@ -21,13 +21,13 @@ use tokio_postgres::Client;
 pub(crate) use context::BackupTask;
 
 use crate::catalog::{self, Server};
-use crate::connect::address;
+use crate::connect::{address, connect};
 use crate::job::Job;
 use crate::programs::{FOR_BACKUP, Programs};
 use crate::progress::Meter;
 use crate::tools::for_each_part;
 use crate::work_dir::WorkDir;
-use context::{BackupContext, connect_to_source};
+use context::BackupContext;
 use dump::Libpq;
 use zstd_stream::ZstdWriter;
 
@@ -43,7 +43,7 @@ struct Selection {
 pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Result<Outcome> {
     let work_dir = WorkDir::create(job.run(), None)?;
     let passfile = job.password().map(|password| work_dir.passfile(password)).transpose()?;
-    let first = connect_to_source(job, task, &task.source.database).await?;
+    let first = connect(job, &task.source, &task.source.database).await?;
     let server = catalog::server(&first).await?;
     let programs = Programs::find(task.bin_dir.as_deref(), server.major, FOR_BACKUP).await?;
     job.log(

@@ -4,11 +4,11 @@ use anyhow::Result;
 use tokio_postgres::Client;
 
 use crate::scratch_server::ScratchServer;
-use crate::sql::PORTABLE_SETTINGS;
+use crate::session::{self, Access};
 
 /// Connects to a database, with settings that override those of the image's roles and databases.
 pub(super) async fn connect(server: &ScratchServer, database: &str) -> Result<Client> {
     let client = server.connect(database).await?;
-    client.batch_execute(PORTABLE_SETTINGS).await?;
+    session::secure(&client, Access::Write).await?;
     Ok(client)
 }

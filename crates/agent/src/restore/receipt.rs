@@ -29,7 +29,7 @@ pub(crate) async fn count(client: &Client, table: &TableRow) -> Result<u64> {
     let condition = table.condition.as_deref().unwrap_or_default();
     let name = qualified(&table.schema, &table.name);
     let row = client
-        .query_one(&format!("select count(*) from only {name} {condition}"), &[])
+        .query_one(&format!("select pg_catalog.count(*) from only {name} {condition}"), &[])
         .await
         .with_context(|| format!("cannot count the rows of {name}"))?;
     Ok(row.get::<_, i64>(0).cast_unsigned())

@@ -6,11 +6,7 @@ use std::path::PathBuf;
 use crate::programs::Programs;
 use crate::redact::Redactor;
 use crate::run_as::RunAs;
-
-/// Parameters of the client. They override those of roles and databases, which must not affect the restore.
-const OPTIONS: &str = "-c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed -c statement_timeout=0 \
-     -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c role=none -c client_min_messages=warning \
-     -c datestyle=ISO -c intervalstyle=postgres -c lc_monetary=C";
+use crate::session::{self, Access};
 
 /// What a scratch server is started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +94,7 @@ impl ScratchConfig {
     pub(super) fn client_options(&self) -> String {
         let more =
             if self.programs.major >= 17 { " -c event_triggers=off -c transaction_timeout=0" } else { "" };
-        format!("{OPTIONS}{more}")
+        format!("{}{more}", session::options(Access::Write))
     }
 
     /// The environment in which programs that use libpq connect as the role that initdb created.

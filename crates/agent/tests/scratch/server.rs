@@ -128,6 +128,11 @@ impl Server {
         }
     }
 
+    /// What the server has logged since its last start.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
     pub(crate) fn client(&self, program: &str) -> Command {
         let mut command = Command::new(bin().join(program));
         command.env_clear().envs([

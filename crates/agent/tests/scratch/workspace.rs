@@ -94,6 +94,10 @@ impl Workspace {
         }
     }
 
+    pub(crate) fn verify(&self, image: ImageId) -> Work {
+        Work::Verify { from: self.image(image) }
+    }
+
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("restored")
     }
