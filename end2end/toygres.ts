@@ -59,6 +59,7 @@ export class Toygres {
     const [, , , port, socketDir] = readFileSync(join(this.dataDir, 'cms/data/postmaster.pid'), 'utf8').split('\n');
     const psql = join(process.env.POSTGRES_BIN!, 'psql');
     const result = spawnSync(psql, ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', socketDir!, '-p', port!, '-U', 'toygres', '-d', 'postgres'], {
+      env: { ...process.env, PGPASSWORD: readFileSync(join(this.dataDir, 'cms.password'), 'utf8') },
       input: sql,
       encoding: 'utf8',
     });

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use platform::ExposeSecret;
 use platform::local::account::Account;
 use platform::postgres_server::{EMBEDDED_PORT, EMBEDDED_USER, EmbeddedServer};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -63,6 +64,7 @@ impl StateDatabase {
                     .socket(server.socket_dir())
                     .port(EMBEDDED_PORT)
                     .username(EMBEDDED_USER)
+                    .password(server.password().expose_secret())
                     .database("postgres");
                 (options, Some(server))
             }
@@ -95,15 +97,16 @@ impl StateDatabase {
 
 async fn start_embedded(state: &StateOptions) -> anyhow::Result<EmbeddedServer> {
     let data_dir = state.data_dir()?;
-    let account = Account::find(state.run_as.as_deref())?;
+    let account = Account::of_state_database(state.run_as.as_deref())?;
     std::fs::create_dir_all(&data_dir)
         .with_context(|| format!("create the data directory {}", data_dir.display()))?;
+    platform::local::require_own(&data_dir)?;
     let installed = platform::local::find_installations(&state.postgres_bin).await?;
     account.may_enter(&data_dir).await?;
     let dir = data_dir.join(DIRECTORY);
     let socket_dir = platform::local::socket_dir(&data_dir).join(DIRECTORY);
     if let Some(parent) = socket_dir.parent() {
-        account.make_dir(parent, 0o700)?;
+        account.make_parent_dir(parent)?;
     }
     Ok(EmbeddedServer::ensure(&installed, &dir, &socket_dir, account).await?)
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use platform::ExposeSecret;
 use platform::local::account::Account;
 use platform::postgres_server::{EMBEDDED_PORT, EMBEDDED_USER, EmbeddedServer};
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ impl Gate {
         // Jobs may run as another account, which cannot enter the build directory.
         std::fs::copy(toygres::agent(), &copy).unwrap();
         let script = format!(
-            "#!/bin/sh\nwhile [ ! -e '{}' ]; do /bin/sleep 0.1; done\nexec '{}' \"$@\"\n",
+            "#!/bin/sh\nwhile [ \"$1\" = run ] && [ ! -e '{}' ]; do /bin/sleep 0.1; done\nexec '{}' \"$@\"\n",
             file.display(),
             copy.display()
         );
@@ -54,7 +55,8 @@ async fn runs_survive_an_outage_of_the_state_database() {
     };
     let database = start().await;
     let url = format!(
-        "postgres://{EMBEDDED_USER}@localhost:{EMBEDDED_PORT}/postgres?host={}",
+        "postgres://{EMBEDDED_USER}:{}@localhost:{EMBEDDED_PORT}/postgres?host={}",
+        database.password().expose_secret(),
         database.socket_dir().display()
     );
     let toygres = Toygres::start_with(|server| {

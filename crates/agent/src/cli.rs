@@ -1,5 +1,6 @@
 //! The command line: its commands, arguments and help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -37,6 +38,30 @@ pub(crate) enum Command {
     /// The directory must be missing or empty. It is completed only if every table has as many rows as the image. The server is
     /// stopped then: start it with `postgres -D DIR`.
     Restore(RestoreArgs),
+    /// Run a program that reaches only the given files, where the kernel supports Landlock.
+    #[command(hide = true)]
+    Confine(ConfineArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfineArgs {
+    /// A file or directory that the program may read and execute, beside the programs and libraries of the system.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) read: Vec<PathBuf>,
+    /// A file or directory that the program may read and write.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) write: Vec<PathBuf>,
+    /// Deny network connections.
+    #[arg(long)]
+    pub(crate) no_tcp: bool,
+    /// Fail if the kernel does not support Landlock, instead of running the program without restrictions.
+    #[arg(long)]
+    pub(crate) required: bool,
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// Its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

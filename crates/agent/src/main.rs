@@ -4,6 +4,7 @@
 mod backup;
 mod catalog;
 mod cli;
+mod confine;
 mod connect;
 mod connect_error;
 mod events;
@@ -56,6 +57,10 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start(cli: &Cli) -> ExitClass {
+    // Before there are threads: a restriction applies to the thread that requests it.
+    if let Command::Confine(args) = &cli.command {
+        return confine::confine(args);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)))
         // The allocator may keep freed memory for each thread.
@@ -82,6 +87,7 @@ fn start(cli: &Cli) -> ExitClass {
         Command::Inspect(args) => runtime.block_on(standalone::inspect(args)),
         Command::Verify(args) => runtime.block_on(standalone::verify(args)),
         Command::Restore(args) => runtime.block_on(standalone::restore(args)),
+        Command::Confine(args) => confine::confine(args),
     };
     // The result is complete: a DNS lookup that still blocks a thread must not delay the exit.
     runtime.shutdown_background();

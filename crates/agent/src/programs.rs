@@ -36,6 +36,12 @@ impl Programs {
         self.dir.join(program)
     }
 
+    /// The directories that the programs read and execute.
+    pub(crate) fn dirs(&self) -> Vec<PathBuf> {
+        let beside = ["lib", "lib64", "share"].map(|name| self.dir.with_file_name(name));
+        std::iter::once(self.dir.clone()).chain(beside).collect()
+    }
+
     /// Finds the programs in `bin_dir`, or else in the directories in which PostgreSQL is usually installed. Of several
     /// installations it takes the one whose major version is `major`, or else the next newer one.
     ///

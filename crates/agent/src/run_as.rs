@@ -1,6 +1,7 @@
 //! The user that PostgreSQL's server programs run as. They refuse root, so an agent that is root runs them as another user.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use model::{Failure, FailureCode};
@@ -38,12 +39,27 @@ impl RunAs {
         }
     }
 
-    /// Makes a user the owner of a path.
+    /// Makes a user the owner of a path. A link is not followed.
     pub(crate) fn own(user: Option<Self>, path: &Path) -> std::io::Result<()> {
         match user {
-            Some(user) => std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)),
+            Some(user) => std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid)),
             None => Ok(()),
         }
+    }
+
+    /// Replaces a file in a directory that a server can write, and makes a user its owner. A link that the server placed there is
+    /// removed, not followed.
+    pub(crate) fn replace(user: Option<Self>, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        if let Some(user) = user {
+            std::os::unix::fs::fchown(&file, Some(user.uid), Some(user.gid))?;
+        }
+        file.sync_all()
     }
 }
 
@@ -56,6 +72,18 @@ fn named(passwd: &str, name: &str) -> Option<RunAs> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn link_in_the_place_of_a_file_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (precious, file) = (dir.path().join("precious"), dir.path().join("pg_hba.conf"));
+        std::fs::write(&precious, "kept").expect("written");
+        std::os::unix::fs::symlink(&precious, &file).expect("a link");
+        RunAs::replace(None, &file, b"new").expect("replaced");
+        assert_eq!(std::fs::read(&precious).expect("read"), b"kept");
+        assert_eq!(std::fs::read(&file).expect("read"), b"new");
+        assert!(file.symlink_metadata().expect("metadata").is_file());
+    }
 
     #[test]
     fn user_is_found_by_its_complete_name() {

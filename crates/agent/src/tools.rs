@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
@@ -26,6 +26,18 @@ const KEPT_BYTES: u64 = 2048;
 /// Bytes that are read from a program's output at once.
 const BUFFER: usize = 64 * 1024;
 
+/// This program, also for a user that cannot enter its directory.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The files that a confined program reaches, beside the programs and libraries of the system.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Confinement {
+    /// Files and directories to read and execute.
+    pub(crate) read: Vec<PathBuf>,
+    /// Files and directories to read and write.
+    pub(crate) write: Vec<PathBuf>,
+}
+
 /// A program to be started.
 pub(crate) struct Tool {
     name: String,
@@ -43,8 +55,27 @@ impl Tool {
         if let Some(user) = run_as {
             command.uid(user.uid).gid(user.gid);
         }
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self { name, command, unspecific }
+        Self { name: name_of(path), command, unspecific }
+    }
+
+    /// Like [`Self::new`], for a program that executes what an image contains: it reaches no other files and no network, where
+    /// the kernel supports that.
+    pub(crate) fn confined(
+        path: &Path,
+        run_as: Option<RunAs>,
+        unspecific: FailureCode,
+        within: &Confinement,
+    ) -> Self {
+        let mut tool = Self::new(Path::new(THIS_PROGRAM), run_as, unspecific);
+        tool.name = name_of(path);
+        tool.command.args(["confine", "--no-tcp"]);
+        for (option, paths) in [("--read", &within.read), ("--write", &within.write)] {
+            for path in paths {
+                tool.command.arg(option).arg(path);
+            }
+        }
+        tool.command.arg("--").arg(path);
+        tool
     }
 
     /// Adds arguments.
@@ -140,6 +171,11 @@ impl Drop for Running {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
+}
+
+/// The name of a program, for messages.
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// Passes everything that `from` provides to `to`, in parts.

@@ -1,8 +1,9 @@
 //! The working directory of a run: short and private, for sockets, logs and libpq's password file. It is named after the run, so
 //! that the next attempt removes what a killed attempt left.
 
+use std::fs::Permissions;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -16,14 +17,21 @@ use crate::run_as::RunAs;
 pub(crate) struct WorkDir(PathBuf);
 
 impl WorkDir {
-    /// Creates an empty directory for a run, owned by `run_as` where the agent is root.
+    /// Creates an empty directory for a run, which `run_as` can enter where the agent is root.
     pub(crate) fn create(run: Uuid, run_as: Option<RunAs>) -> Result<Self> {
         let path = path_of(run);
         remove(&path, run_as)?;
-        let created =
-            std::fs::DirBuilder::new().mode(0o700).create(&path).and_then(|()| RunAs::own(run_as, &path));
-        created.with_context(|| format!("cannot create {}", path.display()))?;
+        create_dir(&path, if run_as.is_some() { 0o711 } else { 0o700 })?;
         Ok(Self(path))
+    }
+
+    /// Creates the directory for the socket and the temporary files of a server that runs as `run_as`. Only there the server can
+    /// replace files.
+    pub(crate) fn socket_dir(&self, run_as: Option<RunAs>) -> Result<PathBuf> {
+        let path = self.0.join("server");
+        create_dir(&path, 0o700)?;
+        RunAs::own(run_as, &path).with_context(|| format!("cannot set the owner of {}", path.display()))?;
+        Ok(path)
     }
 
     /// Its path.
@@ -60,6 +68,14 @@ impl Drop for WorkDir {
     }
 }
 
+fn create_dir(path: &Path, mode: u32) -> Result<()> {
+    let created = std::fs::DirBuilder::new().mode(mode).create(path);
+    // The umask removed what others may do.
+    created
+        .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(mode)))
+        .with_context(|| format!("cannot create {}", path.display()))
+}
+
 /// The path of a run's directory.
 fn path_of(run: Uuid) -> PathBuf {
     // The beginning of an id is a timestamp, the end is random.
@@ -86,8 +102,6 @@ fn remove(path: &Path, run_as: Option<RunAs>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]

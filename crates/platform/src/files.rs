@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
-use serde::de::DeserializeOwned;
 
 use crate::error::Result;
 
@@ -17,14 +16,4 @@ pub(crate) async fn remove_dir(dir: &Path) -> Result<()> {
 /// Turns the error of a removal into success if the file did not exist.
 pub(crate) fn missing_is_fine(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-/// Reads a file of JSON; none if it does not exist.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let read = || format!("read {}", path.display());
-    match std::fs::read(path) {
-        Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(read)?)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(anyhow::Error::new(error).context(read()).into()),
-    }
 }

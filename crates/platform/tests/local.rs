@@ -1,71 +1,24 @@
 //! The local platform: the conformance suite, and what is specific to this platform (processes, directories, ports).
 
 mod conformance;
+mod machine;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::{CANARY, Tested, connect, end_of, spec, until, waiting_job};
 use futures::TryStreamExt;
+use machine::Machine;
 use model::agent::Connection;
 use model::{
     EventBody, ExitClass, Failure, FailureCode, ImageId, ImageType, InstanceId, Location, TlsMode, Work,
 };
-use platform::local::{LocalConfig, LocalPlatform, find_installations, lock};
+use platform::local::{find_installations, lock};
 use platform::postgres_server::{EMBEDDED_PORT, EMBEDDED_USER, EmbeddedServer};
-use platform::{InstanceSpec, JobEnd, JobSpec, JobState, Jobs, Secret, ServerState};
+use platform::{ExposeSecret, InstanceSpec, JobEnd, JobSpec, JobState, Jobs, Secret, ServerState};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// A data directory of its own, as on another machine.
-struct Machine {
-    dir: tempfile::TempDir,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        // If this process is root, PostgreSQL and jobs run as another account.
-        let readable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(dir.path(), readable).expect("open the directory");
-        Self { dir }
-    }
-
-    async fn open(&self) -> LocalPlatform {
-        LocalPlatform::open(LocalConfig {
-            data_dir: self.dir.path().to_owned(),
-            agent_program: agent(),
-            user: None,
-            bin_dirs: vec![],
-        })
-        .await
-        .expect("open the platform")
-    }
-
-    async fn platform(&self) -> Tested {
-        Arc::new(self.open().await)
-    }
-
-    /// The directory of a job.
-    fn job(&self, name: &str) -> PathBuf {
-        self.dir.path().join("jobs").join(name)
-    }
-}
-
-/// The agent, built in the profile of the tests.
-fn agent() -> PathBuf {
-    let exe = std::env::current_exe().expect("the path of this program");
-    let agent = exe.ancestors().nth(2).expect("the target directory").join("toygres-agent");
-    if !agent.exists() {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = std::process::Command::new(cargo)
-            .args(["build", "--workspace", "--bin", "toygres-agent"])
-            .status();
-        assert!(built.expect("start cargo").success(), "cargo build failed");
-    }
-    agent
-}
 
 /// The process number at the beginning of a file.
 fn first_number(path: &Path) -> i32 {
@@ -369,23 +322,44 @@ async fn embedded_server_is_adopted_and_recovers_from_a_crash() {
         let account = local.account().clone();
         EmbeddedServer::ensure(&installed, &dir, &sockets, account).await.expect("a server")
     };
-    let execute = async |sql: &str| {
+    let connect = async |password: Option<&str>| {
         let mut config = tokio_postgres::Config::new();
         config.host_path(&sockets).port(EMBEDDED_PORT).user(EMBEDDED_USER).dbname("postgres");
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.expect("connect");
+        if let Some(password) = password {
+            config.password(password);
+        }
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
+        Ok::<_, tokio_postgres::Error>(client)
+    };
+    let execute = async |server: &EmbeddedServer, sql: &str| {
+        let client = connect(Some(server.password().expose_secret())).await.expect("connect");
         client.batch_execute(sql).await.expect("execute");
     };
     let pid = || first_number(&dir.join("data/postmaster.pid"));
-    ensure().await;
-    execute("create table kept (n int)").await;
+    let server = ensure().await;
+    execute(&server, "create table kept (n int)").await;
+    assert!(connect(None).await.is_err(), "a client without the password is refused");
+    let file = std::fs::metadata(dir.with_extension("password")).expect("the file of the password");
+    assert_eq!((file.mode() & 0o777, file.uid()), (0o600, rustix::process::geteuid().as_raw()));
     let first = pid();
-    ensure().await;
+    let server = ensure().await;
     assert_eq!(pid(), first, "the running server is adopted");
+    execute(&server, "select n from kept").await;
     signal(first, Signal::KILL);
     until("it ended", async || (!Path::new(&format!("/proc/{first}")).exists()).then_some(())).await;
     let server = ensure().await;
-    execute("select n from kept").await;
+    execute(&server, "select n from kept").await;
+
+    // As an earlier version left it: running, with every client trusted, and no file with a password.
+    let hba = dir.join("data/pg_hba.conf");
+    std::fs::write(&hba, "local all all trust\n").expect("write");
+    std::fs::remove_file(dir.with_extension("password")).expect("remove");
+    signal(pid(), Signal::HUP);
+    until("every client is trusted", async || connect(None).await.ok()).await;
+    let server = ensure().await;
+    assert!(connect(None).await.is_err(), "the earlier server is secured");
+    execute(&server, "select n from kept").await;
     server.stop().await.expect("stop");
     assert!(!dir.join("data/postmaster.pid").exists());
 }

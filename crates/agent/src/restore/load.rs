@@ -27,14 +27,14 @@ impl PgRestore<'_> {
     /// Creates the database of the archive, with owner, privileges, comment and settings, and the section pre-data. It connects to
     /// the database `first` to do so.
     pub(crate) fn create(&self, archive: &Path, first: &str) -> Tool {
-        self.tool()
+        self.tool(Some(archive))
             .args(["--create", "--section=pre-data", &format!("--dbname={first}")])
             .args(["--", &archive.display().to_string()])
     }
 
     /// Restores the section post-data: indexes, constraints, triggers; and materialized views.
     pub(crate) fn finish(&self, archive: &Path, database: &str, jobs: usize) -> Tool {
-        self.tool()
+        self.tool(Some(archive))
             .args([
                 "--section=post-data",
                 &format!("--jobs={}", jobs.max(1)),
@@ -45,11 +45,14 @@ impl PgRestore<'_> {
 
     /// Restores the contents of large objects from its input.
     pub(crate) fn large_objects(&self, database: &str) -> Tool {
-        self.tool().args(["--section=data", &format!("--dbname={}", conninfo(database))])
+        self.tool(None).args(["--section=data", &format!("--dbname={}", conninfo(database))])
     }
 
-    fn tool(&self) -> Tool {
-        Tool::new(&self.programs.path("pg_restore"), self.run_as, FailureCode::RestoreFailed)
+    fn tool(&self, archive: Option<&Path>) -> Tool {
+        let mut within = self.server.confinement_of_clients();
+        within.read.extend(archive.map(Path::to_owned));
+        let path = self.programs.path("pg_restore");
+        Tool::confined(&path, self.run_as, FailureCode::RestoreFailed, &within)
             .args(["--exit-on-error", "--no-password", "--format=custom"])
             .envs(self.server.libpq_env())
     }

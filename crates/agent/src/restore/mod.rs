@@ -58,7 +58,8 @@ pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Resu
     let mut server = ScratchServer::new(ScratchConfig {
         programs: programs.clone(),
         data_dir: target.building.clone(),
-        work_dir: work_dir.path().to_owned(),
+        socket_dir: work_dir.socket_dir(target.run_as)?,
+        log: work_dir.path().join("server.log"),
         run_as: target.run_as,
         bootstrap: bootstrap.to_owned(),
         preload: source.preload.clone(),

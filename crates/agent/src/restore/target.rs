@@ -103,10 +103,8 @@ impl RestoreTarget {
     pub(crate) fn complete(&self, image: &str, outcome: &Outcome) -> Result<()> {
         let completion = Completion { run: self.run, image: image.to_owned(), outcome: outcome.clone() };
         let path = self.building.join(RECEIPT);
-        std::fs::write(&path, serde_json::to_vec(&completion)?)
+        RunAs::replace(self.run_as, &path, &serde_json::to_vec(&completion)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        RunAs::own(self.run_as, &path)?;
-        std::fs::File::open(&path)?.sync_all()?;
         std::fs::File::open(&self.building)?.sync_all()?;
         std::fs::rename(&self.building, &self.target)
             .with_context(|| format!("cannot move the data directory to {}", self.target.display()))?;

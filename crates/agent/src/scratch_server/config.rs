@@ -7,6 +7,7 @@ use crate::programs::Programs;
 use crate::redact::Redactor;
 use crate::run_as::RunAs;
 use crate::session::{self, Access};
+use crate::tools::Confinement;
 
 /// What a scratch server is started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,10 @@ pub(crate) enum Purpose {
 pub(crate) struct ScratchConfig {
     pub(crate) programs: Programs,
     pub(crate) data_dir: PathBuf,
-    /// A short, private directory for the socket and the log.
-    pub(crate) work_dir: PathBuf,
+    /// A short, private directory for the socket and temporary files. The server can write it.
+    pub(crate) socket_dir: PathBuf,
+    /// The file of the server's log, which the server cannot replace.
+    pub(crate) log: PathBuf,
     pub(crate) run_as: Option<RunAs>,
     /// The role that initdb creates.
     pub(crate) bootstrap: String,
@@ -49,6 +52,8 @@ impl ScratchConfig {
             ("lc_messages", "C"),
             // A failed statement may contain a password verifier.
             ("log_min_error_statement", "panic"),
+            // The directory for shared memory belongs to all servers of the machine.
+            ("dynamic_shared_memory_type", "mmap"),
             ("autovacuum", "off"),
             ("max_wal_senders", "0"),
             ("fsync", if purpose == Purpose::Load { "off" } else { "on" }),
@@ -56,7 +61,7 @@ impl ScratchConfig {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
         let mut set = |name: &str, value: String| all.push((name.to_owned(), value));
-        set("unix_socket_directories", self.work_dir.display().to_string());
+        set("unix_socket_directories", self.socket_dir.display().to_string());
         set("max_connections", (self.connections + 20).to_string());
         // The same level for both purposes: content is loaded with as little WAL as possible.
         set("wal_level", "minimal".to_owned());
@@ -82,6 +87,12 @@ impl ScratchConfig {
         all
     }
 
+    /// The files that the server reaches.
+    pub(super) fn confinement(&self) -> Confinement {
+        let write = vec![self.data_dir.clone(), self.socket_dir.clone()];
+        Confinement { read: self.programs.dirs(), write }
+    }
+
     /// The content of pg_hba.conf.
     pub(super) fn hba(&self, purpose: Purpose) -> String {
         let method = if purpose == Purpose::Load { "trust" } else { "scram-sha-256" };
@@ -100,10 +111,11 @@ impl ScratchConfig {
     /// The environment in which programs that use libpq connect as the role that initdb created.
     pub(super) fn libpq_env(&self) -> Vec<(&'static str, OsString)> {
         vec![
-            ("PGHOST", self.work_dir.clone().into()),
+            ("PGHOST", self.socket_dir.clone().into()),
             ("PGPORT", "5432".into()),
             ("PGUSER", self.bootstrap.clone().into()),
-            ("PGPASSFILE", self.work_dir.join("none").into()),
+            ("PGPASSFILE", "/nonexistent".into()),
+            ("TMPDIR", self.socket_dir.clone().into()),
             ("PGAPPNAME", "toygres".into()),
             ("PGOPTIONS", self.client_options().into()),
         ]

@@ -5,6 +5,7 @@ mod config;
 mod orphan;
 
 use std::ffi::OsString;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,9 @@ use tokio_postgres::{Client, Config, NoTls};
 pub(crate) use config::{Purpose, ScratchConfig};
 pub(crate) use orphan::end_orphan;
 
+use crate::run_as::RunAs;
 use crate::tool_errors;
-use crate::tools::Tool;
+use crate::tools::{Confinement, Tool};
 
 /// How long a server may take to accept connections.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -71,17 +73,17 @@ impl ScratchServer {
     /// Starts it and waits until it accepts connections.
     pub(crate) async fn start(&mut self, purpose: Purpose) -> Result<()> {
         let hba = self.config.data_dir.join("pg_hba.conf");
-        std::fs::write(&hba, self.config.hba(purpose))
+        RunAs::replace(self.config.run_as, &hba, self.config.hba(purpose).as_bytes())
             .with_context(|| format!("cannot write {}", hba.display()))?;
         let mut args: Vec<String> = Vec::new();
         for (name, value) in self.config.server_settings(purpose) {
             args.extend(["-c".to_owned(), format!("{name}={value}")]);
         }
         let postgres =
-            self.program("postgres").args(["-D".as_ref(), self.config.data_dir.as_os_str()]).args(&args);
+            self.program("postgres", &[]).args(["-D".as_ref(), self.config.data_dir.as_os_str()]).args(&args);
         self.child = Some(postgres.daemon(self.open_log()?)?);
         let deadline = Instant::now() + START_TIMEOUT;
-        while !self.config.work_dir.join(".s.PGSQL.5432").exists() || !self.answers().await {
+        while !self.config.socket_dir.join(".s.PGSQL.5432").exists() || !self.answers().await {
             self.check_running()?;
             if Instant::now() > deadline {
                 return Err(self.failure("the server did not accept connections in time").into());
@@ -107,7 +109,7 @@ impl ScratchServer {
     ) -> Result<Client, tokio_postgres::Error> {
         let mut config = Config::new();
         config
-            .host_path(&self.config.work_dir)
+            .host_path(&self.config.socket_dir)
             .port(5432)
             .user(user)
             .dbname(database)
@@ -156,25 +158,37 @@ impl ScratchServer {
     }
 
     async fn initdb(&self, args: &[String]) -> Result<()> {
-        let initdb = self.program("initdb").args(args);
+        // It chooses the kind of shared memory by trying it out. No content of an image is there yet.
+        let initdb = self.program("initdb", &["/dev/shm"]).args(args);
         let initdb = initdb.envs([("PGDATA", self.config.data_dir.clone().into())]);
         initdb.silent()?.finish(&self.config.redactor).await?;
         Ok(())
     }
 
-    fn program(&self, name: &str) -> Tool {
-        Tool::new(&self.config.programs.path(name), self.config.run_as, FailureCode::ServerStartFailed)
+    /// A confined program that may also write `more`.
+    fn program(&self, name: &str, more: &[&str]) -> Tool {
+        let mut within = self.config.confinement();
+        within.write.extend(more.iter().map(PathBuf::from));
+        let path = self.config.programs.path(name);
+        Tool::confined(&path, self.config.run_as, FailureCode::ServerStartFailed, &within)
+            .envs([("TMPDIR", self.config.socket_dir.clone().into())])
     }
 
-    fn log_path(&self) -> PathBuf {
-        self.config.work_dir.join("server.log")
+    /// The files that a client's program reaches.
+    pub(crate) fn confinement_of_clients(&self) -> Confinement {
+        Confinement {
+            read: self.config.programs.dirs(),
+            // A connection to a socket counts as writing it.
+            write: vec![self.config.socket_dir.clone()],
+        }
     }
 
     fn open_log(&self) -> Result<std::fs::File> {
         std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.log_path())
+            .mode(0o600)
+            .open(&self.config.log)
             .context("cannot open the scratch server's log")
     }
 
@@ -209,7 +223,7 @@ impl ScratchServer {
     }
 
     fn log(&self) -> String {
-        let bytes = std::fs::read(self.log_path()).unwrap_or_default();
+        let bytes = std::fs::read(&self.config.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

@@ -2,11 +2,14 @@
 //! execute it and a new build does not replace it while a job runs.
 
 use std::fs::Permissions;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use model::{Failure, FailureCode};
+use tokio::process::{Child, Command};
 
 use super::hash::short_hash;
 use crate::Result;
@@ -31,4 +34,19 @@ pub(super) fn install(program: &Path, dir: &Path) -> Result<PathBuf> {
     };
     write().with_context(|| format!("copy the agent into {}", dir.display()))?;
     Ok(copy)
+}
+
+/// Starts a command of the copy.
+pub(super) async fn spawn(command: &mut Command) -> Result<Child> {
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            // A concurrent fork holds the fresh copy of the program open for writing until its exec.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < 50 => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            child => return Ok(child.context("start the agent")?),
+        }
+    }
 }

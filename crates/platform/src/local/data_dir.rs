@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,7 +12,7 @@ use model::{Failure, FailureCode};
 use super::hash::short_hash;
 use crate::Result;
 
-/// The longest directory of sockets, in bytes. The path of a socket may have 107.
+/// The longest directory of sockets, in bytes. The path of a socket may have 107, and a part of it is the instance's.
 const LONGEST_SOCKET_DIR: usize = 80;
 
 /// The directory of the sockets of a data directory: below it if the path is short enough, otherwise in the system's
@@ -42,6 +43,22 @@ fn earlier_socket_dir(data_dir: &Path, base: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     data_dir.hash(&mut hasher);
     base.join(format!("toygres-{:016x}", hasher.finish()))
+}
+
+/// Checks that the account of this process owns the data directory: another owner could replace what is in it.
+///
+/// # Errors
+/// [`FailureCode::PlatformSettingsInvalid`] if this process runs as root and another account owns the directory.
+pub fn require_own(data_dir: &Path) -> Result<()> {
+    let owner = data_dir.metadata().context("read the owner of the data directory")?.uid();
+    if !rustix::process::geteuid().is_root() || owner == 0 {
+        return Ok(());
+    }
+    let detail = format!(
+        "Toygres runs as root, and {} belongs to the user {owner}; run Toygres as that user, or make root the owner",
+        data_dir.display()
+    );
+    Err(Failure::new(FailureCode::PlatformSettingsInvalid, detail).on("--data-dir").into())
 }
 
 /// Locks the data directory for this process until the returned file is dropped.

@@ -27,7 +27,7 @@ impl LocalPlatform {
     /// Stops a job whose deadline has passed.
     pub(super) async fn enforce_deadline(&self, name: &str) -> Result<()> {
         let dir = self.job_dir(name)?;
-        let deadline = std::fs::read_to_string(dir.join(DEADLINE)).ok();
+        let deadline = self.account.read_text(&dir.join(DEADLINE));
         let deadline = deadline.and_then(|text| text.parse::<DateTime<Utc>>().ok());
         if deadline.is_none_or(|deadline| Utc::now() < deadline) || deadline_exceeded(&dir) {
             return Ok(());

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::mpsc::Sender;
 
 use super::LocalPlatform;
+use super::account::Account;
 use super::jobs::POLL_INTERVAL;
 use crate::{JobState, Result};
 
@@ -38,7 +39,7 @@ impl LocalPlatform {
     /// Sends the events of a job until it has ended or the receiver is dropped.
     async fn send_events(&self, name: &str, after: u64, sender: &Sender<Result<AgentEvent>>) -> Result<()> {
         let dir = self.job_dir(name)?;
-        let mut events = Lines::new(dir.join("events.jsonl"));
+        let mut events = self.lines(dir.join("events.jsonl"));
         loop {
             self.enforce_deadline(name).await?;
             // Observed before reading: everything that was written before the end is then read.
@@ -54,13 +55,17 @@ impl LocalPlatform {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        let mut errors = Lines::new(dir.join("stderr.log"));
+        let mut errors = self.lines(dir.join("stderr.log"));
         while let Some(line) = errors.next(true).await? {
             if sender.send(Ok(crash_output(line))).await.is_err() {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn lines(&self, path: PathBuf) -> Lines {
+        Lines { account: self.account.clone(), path, file: None, pending: Vec::new(), offset: 0 }
     }
 }
 
@@ -75,6 +80,8 @@ fn crash_output(message: String) -> AgentEvent {
 
 /// The lines of a file to which another process appends.
 struct Lines {
+    /// The account that owns the file.
+    account: Account,
     path: PathBuf,
     file: Option<File>,
     pending: Vec<u8>,
@@ -82,10 +89,6 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(path: PathBuf) -> Self {
-        Self { path, file: None, pending: Vec::new(), offset: 0 }
-    }
-
     /// The next complete line; if `at_end`, also a last one without a newline.
     async fn next(&mut self, at_end: bool) -> Result<Option<String>> {
         loop {
@@ -107,7 +110,7 @@ impl Lines {
     /// Reads on; false if the file has no more content at the moment.
     async fn fill(&mut self) -> Result<bool> {
         if self.file.is_none() {
-            self.file = File::open(&self.path).await.ok();
+            self.file = self.account.open(&self.path).ok().map(File::from_std);
         }
         let Some(file) = &mut self.file else { return Ok(false) };
         let mut chunk = vec![0; 16 * 1024];

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{Failure, FailureCode, ImageType, InstanceId};
 use rustix::process::Signal;
 
 use super::LocalPlatform;
+use super::confinement::{Confinement, installation_dirs};
 use super::hash::short_hash;
 use super::installations::bin_dir;
 use super::process::{self, Process};
@@ -89,19 +91,28 @@ impl LocalPlatform {
     /// The server of an instance.
     pub(super) async fn server(&self, id: InstanceId, record: &Record) -> Result<PostgresServer> {
         let dir = self.instance_dir(id);
-        Ok(PostgresServer {
-            bin_dir: bin_dir(&self.bin_dirs, record.major).await?,
-            data_dir: dir.join("data"),
-            log: dir.join("server.log"),
-            account: self.account.clone(),
-        })
+        let bin_dir = bin_dir(&self.bin_dirs, record.major).await?;
+        let (data_dir, log, tmp) = (dir.join("data"), dir.join("server.log"), dir.join("tmp"));
+        let confinement = Confinement {
+            agent_program: self.agent_program.clone(),
+            read: installation_dirs(&bin_dir),
+            write: vec![data_dir.clone(), log.clone(), tmp.clone(), self.socket_dir(record.port)],
+            tmp,
+        };
+        let account = self.account.clone();
+        Ok(PostgresServer { bin_dir, data_dir, log, account, confinement: Some(confinement) })
+    }
+
+    /// The directory of the socket of the instance that has this port.
+    pub(super) fn socket_dir(&self, port: u16) -> PathBuf {
+        self.run_dir().join(port.to_string())
     }
 
     pub(super) async fn deploy(&self, spec: &InstanceSpec, password: &Secret) -> Result<()> {
         let mut record = self.create_instance(spec).await?;
         let server = self.server(spec.id, &record).await?;
         if !server.exists() {
-            server.init(&spec.username, Some(password)).await?;
+            server.init(&spec.username, password).await?;
         }
         if server.major() != Some(spec.major) {
             let found =
@@ -157,6 +168,7 @@ impl LocalPlatform {
     }
 
     async fn start(&self, record: &Record, server: &PostgresServer) -> Result<Startup> {
+        self.account.make_dir(&self.socket_dir(record.port), 0o700)?;
         server.configure(&self.settings(record), &hba(record.trust_loopback))?;
         server.try_start().await
     }
@@ -167,7 +179,9 @@ impl LocalPlatform {
             // might then reach another program at the endpoint.
             ("listen_addresses", "127.0.0.1".to_owned()),
             ("port", record.port.to_string()),
-            ("unix_socket_directories", self.run_dir().display().to_string()),
+            ("unix_socket_directories", self.socket_dir(record.port).display().to_string()),
+            // The directory for shared memory belongs to all servers of the machine.
+            ("dynamic_shared_memory_type", "mmap".to_owned()),
             ("password_encryption", "scram-sha-256".to_owned()),
             ("logging_collector", "off".to_owned()),
             ("cluster_name", record.name.clone()),
@@ -182,11 +196,10 @@ impl LocalPlatform {
     /// programs are not installed any more.
     pub(super) async fn kill_server(&self, id: InstanceId) -> Result<()> {
         let data_dir = self.instance_dir(id).join("data");
-        let Ok(text) = std::fs::read_to_string(data_dir.join("postmaster.pid")) else { return Ok(()) };
+        let Some(text) = self.account.read_text(&data_dir.join("postmaster.pid")) else { return Ok(()) };
         let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()) else { return Ok(()) };
-        let Some(server) = Process::of(pid).filter(|_| process::serves(pid, &data_dir)) else {
-            return Ok(());
-        };
+        let is_server = |server: &Process| process::serves(pid, &data_dir) && self.account.runs(*server);
+        let Some(server) = Process::of(pid).filter(is_server) else { return Ok(()) };
         server.signal(Signal::QUIT);
         for _ in 0..200 {
             if !server.runs() {

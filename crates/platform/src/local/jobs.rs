@@ -1,9 +1,7 @@
 //! Jobs as detached processes. Each has a directory, whose files outlive this process and the job's. The agent holds a lock
 //! on the directory while it runs, which every server can observe.
 
-use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::TryLockError;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,13 +12,14 @@ use model::agent::{ENV_RESULT, ENV_SECRETS, ENV_TASK};
 use model::{AgentResult, Failure, FailureCode};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::Instant;
 
 use super::LocalPlatform;
+use super::agent_program;
 use super::deadline::deadline_exceeded;
 use super::process::{Process, kill_with_variable};
-use crate::files::{missing_is_fine, read_json, remove_dir};
+use crate::files::{missing_is_fine, remove_dir};
 use crate::job::code_without_result;
 use crate::{ExposeSecret, JobEnd, JobSpec, JobState, Result};
 
@@ -50,7 +49,7 @@ impl LocalPlatform {
         // Two concurrent calls would both find a job that has not started.
         let _guard = self.shared.launching.lock().await;
         if dir.exists() {
-            let task: Option<serde_json::Value> = read_json(&dir.join("task.json"))?;
+            let task: Option<serde_json::Value> = self.account.read_json(&dir.join("task.json"))?;
             if task != Some(serde_json::to_value(&job.task).context("serialize the task")?) {
                 let detail = "a job of this name exists and has another task";
                 return Err(Failure::new(FailureCode::NotOwned, detail).on(&*job.name).into());
@@ -70,7 +69,7 @@ impl LocalPlatform {
         std::fs::remove_dir_all(&staging).or_else(missing_is_fine).context("clear a job's directory")?;
         self.account.make_dir(&staging, 0o700)?;
         let secrets = staging.join("secrets");
-        self.account.make_dir(&secrets, 0o700)?;
+        self.account.make_dir_below(&secrets)?;
         for (name, secret) in &job.secrets {
             self.account.write(&secrets.join(name), secret.expose_secret().as_bytes(), 0o600)?;
         }
@@ -90,11 +89,11 @@ impl LocalPlatform {
             .env(ENV_RESULT, dir.join("result.json"))
             .env("HOME", dir)
             .stdin(Stdio::null())
-            .stdout(self.append(&dir.join("events.jsonl"))?)
-            .stderr(self.append(&dir.join("stderr.log"))?)
+            .stdout(self.account.append(&dir.join("events.jsonl"))?)
+            .stderr(self.account.append(&dir.join("stderr.log"))?)
             // The job outlives this process: the terminal's signals must not reach it.
             .process_group(0);
-        let child = start(&mut command).await?;
+        let child = agent_program::spawn(&mut command).await?;
         let process = child.id().and_then(|pid| Process::of(pid.cast_signed()));
         if let Some(process) = process {
             self.shared.children().push(process);
@@ -111,7 +110,7 @@ impl LocalPlatform {
             if let Some(process) = process {
                 process.kill_group();
             }
-            kill_with_variable(&marker(&dir));
+            self.kill_programs(&dir);
             let exit = Exit { process, code: status.code(), signal: status.signal() };
             if let (Ok(text), true) = (serde_json::to_vec(&exit), dir.exists())
                 && let Err(error) = self.account.write(&dir.join("exit.json"), &text, 0o600)
@@ -122,15 +121,9 @@ impl LocalPlatform {
         self.shared.children().retain(|child| Some(*child) != process);
     }
 
-    fn append(&self, path: &Path) -> Result<File> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path)
-            .with_context(|| format!("create {}", path.display()))?;
-        self.account.own_file(&file, path)?;
-        Ok(file)
+    /// Kills what the agent of a job has started.
+    fn kill_programs(&self, dir: &Path) {
+        kill_with_variable(&marker(dir), |process| self.account.runs(process));
     }
 
     pub(super) fn observe_job(&self, name: &str) -> Result<JobState> {
@@ -138,23 +131,22 @@ impl LocalPlatform {
         if !dir.exists() {
             return Ok(JobState::Missing);
         }
-        let Some(process) = process_of(&dir)? else {
+        let Some(process) = self.process_of(&dir)? else {
             // The server that created the directory has not started the agent yet, or ended before it did.
             return Ok(JobState::Pending(None));
         };
-        if self.may_run(process) || is_locked(&dir) {
+        if self.may_run(process) || self.is_locked(&dir) {
             return Ok(JobState::Running);
         }
-        let result: Option<AgentResult> = read_json(&dir.join("result.json"))?;
+        let result: Option<AgentResult> = self.account.read_json(&dir.join("result.json"))?;
         // An agent that finds the directory locked ends at once. Its exit says nothing about the job.
-        let exit = read_json::<Exit>(&dir.join("exit.json"))?.filter(|exit| exit.process == Some(process));
+        let exit = self.account.read_json::<Exit>(&dir.join("exit.json"))?;
+        let exit = exit.filter(|exit| exit.process == Some(process));
         if exit.is_none() && result.is_none() {
             // It was killed while no server waited for it: the programs that it started may still run.
-            kill_with_variable(&marker(&dir));
+            self.kill_programs(&dir);
         }
-        std::fs::remove_dir_all(dir.join("secrets"))
-            .or_else(missing_is_fine)
-            .context("remove the secrets of a job")?;
+        self.account.remove_dir(&dir.join("secrets"))?;
         let code = match &result {
             Some(result) => Some(result.class().code()),
             None => exit.as_ref().and_then(|exit| exit.code),
@@ -185,36 +177,43 @@ impl LocalPlatform {
             }
             tokio::time::sleep(POLL_INTERVAL / 5).await;
         }
-        kill_with_variable(&marker(&dir));
+        self.kill_programs(&dir);
         Ok(())
     }
 
     /// The process of a job. A job that has none is deleted, so that it never starts.
     async fn process_or_withdraw(&self, dir: &Path) -> Result<Option<Process>> {
-        if let Some(process) = process_of(dir)? {
+        if let Some(process) = self.process_of(dir)? {
             return Ok(Some(process));
         }
         let _guard = self.shared.launching.lock().await;
-        let process = process_of(dir)?;
+        let process = self.process_of(dir)?;
         if process.is_none() {
             remove_dir(dir).await?;
         }
         Ok(process)
     }
-}
 
-/// Starts the agent.
-async fn start(command: &mut Command) -> Result<Child> {
-    let mut tries = 0;
-    loop {
-        match command.spawn() {
-            // A concurrent fork holds the fresh copy of the program open for writing until its exec.
-            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < 50 => {
-                tries += 1;
-                tokio::time::sleep(POLL_INTERVAL / 5).await;
-            }
-            child => return Ok(child.context("start the agent")?),
+    /// The job's process: the agent that locked the directory, by its own record; until then the one that was started.
+    ///
+    /// The account can write both records. A process of another account is not the job's, and root must not end it.
+    fn process_of(&self, dir: &Path) -> Result<Option<Process>> {
+        let recorded = self.account.read_text(&dir.join("pid")).and_then(|text| {
+            let (pid, start) = text.trim().split_once(' ')?;
+            Some(Process { pid: pid.parse().ok()?, start: start.parse().ok()? })
+        });
+        // The record of a process that ended is needed: it identifies the end of the job.
+        let may_be_ours = |process: &Process| !process.runs() || self.account.runs(*process);
+        match recorded.filter(may_be_ours) {
+            Some(process) => Ok(Some(process)),
+            None => Ok(self.account.read_json(&dir.join("process.json"))?.filter(may_be_ours)),
         }
+    }
+
+    /// Whether an agent holds the lock of the directory, also one that another server started.
+    fn is_locked(&self, dir: &Path) -> bool {
+        let Ok(file) = self.account.open(&dir.join("lock")) else { return false };
+        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
     }
 }
 
@@ -234,19 +233,4 @@ fn without_result(exit: Option<&Exit>) -> Failure {
         ),
         _ => Failure::new(FailureCode::JobKilled, "the process disappeared"),
     }
-}
-
-/// The job's process: the agent that locked the directory, by its own record; until then the one that was started.
-fn process_of(dir: &Path) -> Result<Option<Process>> {
-    let recorded = std::fs::read_to_string(dir.join("pid")).ok().and_then(|text| {
-        let (pid, start) = text.trim().split_once(' ')?;
-        Some(Process { pid: pid.parse().ok()?, start: start.parse().ok()? })
-    });
-    recorded.map_or_else(|| read_json(&dir.join("process.json")), |process| Ok(Some(process)))
-}
-
-/// Whether an agent holds the lock of the directory, also one that another server started.
-fn is_locked(dir: &Path) -> bool {
-    let Ok(file) = File::open(dir.join("lock")) else { return false };
-    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }

@@ -3,6 +3,7 @@
 
 pub mod account;
 mod agent_program;
+pub mod confinement;
 mod data_dir;
 mod deadline;
 mod follow;
@@ -12,6 +13,7 @@ mod instances;
 mod jobs;
 pub(crate) mod process;
 mod record;
+mod take_over;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::{AgentEvent, Failure, FailureCode, InstanceId, PlatformKind};
 
-pub use data_dir::{lock, socket_dir};
+pub use data_dir::{lock, require_own, socket_dir};
 pub use installations::find_installations;
 
 use crate::files::remove_dir;
@@ -87,6 +89,7 @@ impl LocalPlatform {
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("create the data directory {}", config.data_dir.display()))?;
         let data_dir = config.data_dir.canonicalize().context("resolve the data directory")?;
+        require_own(&data_dir)?;
         let platform = Self {
             identity: format!("{}:{}", machine_id(), data_dir.display()),
             agent_program: agent_program::install(&config.agent_program, &data_dir.join("bin"))?,
@@ -95,11 +98,18 @@ impl LocalPlatform {
             bin_dirs: config.bin_dirs,
             shared: Arc::default(),
         };
-        for dir in ["instances", "jobs", "store"] {
-            platform.account.make_dir(&platform.data_dir.join(dir), 0o700)?;
+        for dir in ["instances", "jobs"] {
+            platform.account.make_parent_dir(&platform.data_dir.join(dir))?;
         }
-        platform.account.make_dir(&platform.run_dir(), 0o700)?;
+        platform.account.make_dir(&platform.data_dir.join("store"), 0o700)?;
+        platform.account.make_parent_dir(&platform.run_dir())?;
         platform.account.may_enter(&platform.data_dir.join("jobs")).await?;
+        if !confinement::is_supported(&platform.account, &platform.agent_program).await {
+            tracing::warn!(
+                "the kernel does not support Landlock: superusers of instances, and the code in restored images, can read \
+                 everything that the account of the instances can read, such as the images in the data directory"
+            );
+        }
         Ok(platform)
     }
 
@@ -234,6 +244,9 @@ impl Instances for LocalPlatform {
             _ => {}
         }
         self.kill_server(id).await?;
+        if let Some(record) = self.record(id)? {
+            remove_dir(&self.socket_dir(record.port)).await?;
+        }
         remove_dir(&self.instance_dir(id)).await
     }
 }

@@ -26,6 +26,14 @@ impl Process {
         stat(self.pid).is_some_and(|(state, start)| start == self.start && state != 'Z')
     }
 
+    /// The number of the user that it runs as; none if it has ended.
+    pub(crate) fn user(self) -> Option<u32> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        let real = line.split_whitespace().next()?.parse().ok()?;
+        self.runs().then_some(real)
+    }
+
     /// Sends it a signal, if it runs.
     pub(crate) fn signal(self, signal: Signal) {
         if let (true, Some(pid)) = (self.runs(), Pid::from_raw(self.pid)) {
@@ -51,11 +59,12 @@ impl Process {
     }
 }
 
-/// Kills every process that has this `NAME=value` in its environment.
-pub(crate) fn kill_with_variable(variable: &str) {
+/// Kills every process among those that `may_kill` accepts that has this `NAME=value` in its environment.
+pub(crate) fn kill_with_variable(variable: &str, may_kill: impl Fn(Process) -> bool) {
     // Each round kills what the processes of the previous one started before they ended.
     for _ in 0..10 {
-        let found = with_variable(variable);
+        let mut found = with_variable(variable);
+        found.retain(|process| may_kill(*process));
         if found.is_empty() {
             return;
         }

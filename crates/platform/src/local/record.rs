@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::LocalPlatform;
 use crate::Result;
-use crate::files::read_json;
 
 /// The settings of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +29,7 @@ impl LocalPlatform {
     }
 
     pub(super) fn record(&self, id: InstanceId) -> Result<Option<Record>> {
-        read_json(&self.instance_dir(id).join("instance.json"))
+        self.account.read_json(&self.instance_dir(id).join("instance.json"))
     }
 
     pub(super) fn write_record(&self, id: InstanceId, record: &Record) -> Result<()> {

@@ -9,9 +9,10 @@ use model::{Failure, FailureCode};
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::program::run;
-use crate::files::{missing_is_fine, remove_dir};
+use super::program::{run, run_with_input};
+use crate::files::missing_is_fine;
 use crate::local::account::Account;
+use crate::local::confinement::Confinement;
 use crate::local::process;
 use crate::postgres_log::{error_lines, reports_port_in_use, reports_predecessor};
 use crate::{Error, ExposeSecret, Result, Secret};
@@ -53,46 +54,51 @@ pub struct PostgresServer {
     pub log: PathBuf,
     /// The OS account that runs the server.
     pub account: Account,
+    /// What the server reaches; everything that its account reaches if none.
+    pub confinement: Option<Confinement>,
 }
 
 impl PostgresServer {
     /// Whether the data directory is initialised.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.data_dir.join("PG_VERSION").exists()
+        self.account.open(&self.data_dir.join("PG_VERSION")).is_ok()
     }
 
     /// The major version of the data directory; none if it is not initialised.
     #[must_use]
     pub fn major(&self) -> Option<i32> {
-        std::fs::read_to_string(self.data_dir.join("PG_VERSION")).ok()?.trim().parse().ok()
+        self.account.read_text(&self.data_dir.join("PG_VERSION"))?.trim().parse().ok()
     }
 
-    /// Initialises the data directory. Without a password, the server accepts connections over its socket only.
+    /// Initialises the data directory. Every connection requires the password.
     ///
     /// The directory is created under another name and renamed when it is complete.
     ///
     /// # Errors
     /// [`FailureCode::ServerStartFailed`] with the output of initdb, or an error of the operating system.
-    pub async fn init(&self, superuser: &str, password: Option<&Secret>) -> Result<()> {
+    pub async fn init(&self, superuser: &str, password: &Secret) -> Result<()> {
         let staging = self.data_dir.with_extension("new");
-        remove_dir(&staging).await?;
+        self.account.remove_dir(&staging)?;
         let mut initdb = self.program("initdb");
         initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions"]);
         initdb.arg(format!("--username={superuser}")).arg("-D").arg(&staging);
         let password_file = staging.with_extension("password");
-        if let Some(password) = password {
-            self.account.write(&password_file, password.expose_secret().as_bytes(), 0o600)?;
-            initdb.arg("--auth=scram-sha-256").arg(format!("--pwfile={}", password_file.display()));
-        } else {
-            initdb.args(["--auth-local=trust", "--auth-host=reject"]);
-        }
+        self.account.write(&password_file, password.expose_secret().as_bytes(), 0o600)?;
+        initdb.arg("--auth=scram-sha-256").arg(format!("--pwfile={}", password_file.display()));
         let initialised = run(initdb, "initdb").await;
         // Before the result is checked: the password must not stay on disk.
-        std::fs::remove_file(&password_file).or_else(missing_is_fine).context("remove the password file")?;
+        let remove = || std::fs::remove_file(&password_file).or_else(missing_is_fine);
+        self.account.perform(remove).context("remove the password file")?;
         initialised.map_err(|error| self.start_failed(format!("{error:#}")))?;
-        tokio::fs::rename(&staging, &self.data_dir).await.context("rename the new data directory")?;
+        let rename = || std::fs::rename(&staging, &self.data_dir);
+        self.account.perform(rename).context("rename the new data directory")?;
         Ok(())
+    }
+
+    /// The content of `pg_hba.conf`; none if it cannot be read.
+    pub(super) fn hba(&self) -> Option<String> {
+        self.account.read_text(&self.data_dir.join("pg_hba.conf"))
     }
 
     /// Writes `toygres.conf` and `pg_hba.conf`, and includes the former at the end of `postgresql.conf`.
@@ -107,7 +113,7 @@ impl PostgresServer {
         self.account.write(&self.data_dir.join("toygres.conf"), text.as_bytes(), 0o600)?;
         self.account.write(&self.data_dir.join("pg_hba.conf"), hba.as_bytes(), 0o600)?;
         let main = self.data_dir.join("postgresql.conf");
-        let mut text = std::fs::read_to_string(&main).unwrap_or_default();
+        let mut text = self.account.read_text(&main).unwrap_or_default();
         let include = "include 'toygres.conf'";
         if !text.lines().any(|line| line.trim() == include) {
             text.push_str(&format!("\n{include}\n"));
@@ -137,9 +143,7 @@ impl PostgresServer {
         let deadline = Instant::now() + PREDECESSOR_LIMIT;
         loop {
             let log_end = self.log_length();
-            let mut start = self.pg_ctl(["start", "-w", "-t", &START_LIMIT.to_string(), "-l"]);
-            start.arg(&self.log);
-            let started = run(start, "pg_ctl start").await;
+            let started = run(self.start_command()?, "pg_ctl start").await;
             if started.is_ok() || self.process_state() == ProcessState::Up {
                 return Ok(Startup::Up);
             }
@@ -185,7 +189,7 @@ impl PostgresServer {
     /// The state of the server's process, by `postmaster.pid`.
     #[must_use]
     pub fn process_state(&self) -> ProcessState {
-        let Ok(text) = std::fs::read_to_string(self.data_dir.join("postmaster.pid")) else {
+        let Some(text) = self.account.read_text(&self.data_dir.join("postmaster.pid")) else {
             return ProcessState::Down;
         };
         let mut lines = text.lines();
@@ -211,13 +215,13 @@ impl PostgresServer {
     }
 
     fn log_length(&self) -> u64 {
-        std::fs::metadata(&self.log).map_or(0, |log| log.len())
+        self.account.open(&self.log).and_then(|log| log.metadata()).map_or(0, |log| log.len())
     }
 
     /// The log from this offset on; empty if it cannot be read.
     fn log_since(&self, offset: u64) -> String {
         let mut bytes = Vec::new();
-        let _ = std::fs::File::open(&self.log).and_then(|mut log| {
+        let _ = self.account.open(&self.log).and_then(|mut log| {
             log.seek(SeekFrom::Start(offset))?;
             log.take(LOG_TAIL).read_to_end(&mut bytes)
         });
@@ -227,6 +231,41 @@ impl PostgresServer {
     fn start_failed(&self, errors: String) -> Error {
         let data_dir = self.data_dir.display().to_string();
         Failure::new(FailureCode::ServerStartFailed, errors).on(data_dir).into()
+    }
+
+    /// The program that starts the server, which inherits what it is restricted to.
+    fn start_command(&self) -> Result<Command> {
+        // What a restriction names must exist.
+        self.account.append(&self.log)?;
+        let program = self.bin_dir.join("pg_ctl");
+        let mut start = match &self.confinement {
+            Some(confinement) => {
+                self.account.make_dir_below(&confinement.tmp)?;
+                confinement.command(&self.account, &program)
+            }
+            None => self.account.command(&program),
+        };
+        start.arg("-s").arg("-D").arg(&self.data_dir).args(["start", "-w", "-t", &START_LIMIT.to_string()]);
+        start.arg("-l").arg(&self.log);
+        Ok(start)
+    }
+
+    /// Executes a statement while the server is stopped.
+    ///
+    /// # Errors
+    /// [`FailureCode::ServerStartFailed`] with the output of PostgreSQL.
+    pub(crate) async fn execute_stopped(&self, database: &str, statement: &str) -> Result<()> {
+        let mut postgres = self.program("postgres");
+        postgres.arg("--single").arg("-D").arg(&self.data_dir);
+        // The output must not contain the statement, which can contain a password.
+        for setting in
+            ["exit_on_error=on", "log_min_error_statement=panic", "password_encryption=scram-sha-256"]
+        {
+            postgres.args(["-c", setting]);
+        }
+        postgres.arg(database);
+        let executed = run_with_input(postgres, "postgres --single", &format!("{statement}\n")).await;
+        executed.map_err(|error| self.start_failed(format!("{error:#}")))
     }
 
     fn pg_ctl<const N: usize>(&self, args: [&str; N]) -> Command {

@@ -1,0 +1,51 @@
+//! Restricts a program to files of its own, with Landlock. The agent's command `confine` does so and then executes the program.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::account::Account;
+use super::agent_program;
+
+/// The files that a program reaches, beside the programs and libraries of the system.
+#[derive(Clone, Debug)]
+pub struct Confinement {
+    /// The program `toygres-agent`.
+    pub agent_program: PathBuf,
+    /// Files and directories to read and execute.
+    pub read: Vec<PathBuf>,
+    /// Files and directories to read and write. They exist when the program starts.
+    pub write: Vec<PathBuf>,
+    /// The directory for temporary files, one of [`Self::write`].
+    pub tmp: PathBuf,
+}
+
+impl Confinement {
+    /// A program to run as an account, which reaches no other files. Where the kernel does not support that, it is unrestricted.
+    pub(crate) fn command(&self, account: &Account, program: &Path) -> Command {
+        let mut command = account.command(&self.agent_program);
+        command.arg("confine").env("TMPDIR", &self.tmp);
+        for (option, paths) in [("--read", &self.read), ("--write", &self.write)] {
+            for path in paths {
+                command.arg(option).arg(path);
+            }
+        }
+        command.arg("--").arg(program);
+        command
+    }
+}
+
+/// Whether the kernel restricts programs.
+pub(super) async fn is_supported(account: &Account, agent: &Path) -> bool {
+    let mut test = account.command(agent);
+    test.args(["confine", "--required", "--", "/bin/true"]).stderr(Stdio::null());
+    let Ok(mut tested) = agent_program::spawn(&mut test).await else { return false };
+    tested.wait().await.is_ok_and(|status| status.success())
+}
+
+/// The directories of the installation whose programs are in `bin_dir`.
+pub(super) fn installation_dirs(bin_dir: &Path) -> Vec<PathBuf> {
+    let beside = ["lib", "lib64", "share"].map(|name| bin_dir.with_file_name(name));
+    std::iter::once(bin_dir.to_owned()).chain(beside).collect()
+}
