@@ -2,6 +2,7 @@
 
 mod auth;
 mod config;
+mod device;
 mod errors;
 mod event_streams;
 mod first_password;
@@ -19,6 +20,7 @@ mod session_routes;
 mod state;
 mod state_database;
 mod streams;
+mod sweep;
 
 use clap::Parser;
 use config::{Cli, Command};

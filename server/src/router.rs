@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::errors::ErrorResponse;
-use crate::rest::{images, instances, platform, runs};
+use crate::rest::{audit, images, instances, platform, runs};
 use crate::state::AppState;
 use crate::{auth, event_streams, headers, metrics, openapi, pages, session, session_routes};
 
@@ -87,6 +87,7 @@ fn rest_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::retry))
         .routes(routes!(runs::accept))
+        .routes(routes!(audit::list))
         .routes(routes!(event_streams::run))
         .routes(routes!(event_streams::all))
         .routes(routes!(openapi::document))

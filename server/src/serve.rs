@@ -16,7 +16,7 @@ use crate::config::Serve;
 use crate::open_platform::OpenPlatform;
 use crate::state::AppState;
 use crate::state_database::StateDatabase;
-use crate::{first_password, router, session};
+use crate::{first_password, router, sweep};
 
 /// How long requests in progress may take after the server was asked to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
@@ -156,7 +156,7 @@ impl Server<'_> {
         let app = AppState::new(services, self.options, &public_url, stop.clone());
         let router = if self.parts.http {
             tokio::spawn(control::changes::listen(services.clone(), stop.clone()));
-            tokio::spawn(session::sweep(services.db().clone(), stop.clone()));
+            tokio::spawn(sweep::run(services.db().clone(), stop.clone()));
             println!("Toygres is at {public_url}");
             router::build(app)
         } else {

@@ -1,12 +1,12 @@
 //! The state that all handlers share.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
 use axum::http::{HeaderMap, header};
 use control::Services;
+use ipnet::IpNet;
 use leptos::prelude::LeptosOptions;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ pub(crate) struct AppState {
     /// Whether users reach the server from this machine only.
     pub(crate) loopback: bool,
     /// The proxies whose X-Forwarded-For header is trusted.
-    pub(crate) proxies: Arc<Vec<IpAddr>>,
+    pub(crate) proxies: Arc<Vec<IpNet>>,
     pub(crate) data_dir: Option<Arc<Path>>,
     pub(crate) leptos: LeptosOptions,
     public_url: Arc<str>,

@@ -10,7 +10,7 @@ use model::{ImageId, InstanceId, Level, LogFilter, LogLine, LogStretch, Run, Run
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{CommandErrors, Path, Query, QueryErrors, paged};
+use super::{CommandErrors, Confirmation, Path, Query, QueryErrors, paged};
 use crate::auth::CurrentUser;
 use crate::errors::ErrorResponse;
 use crate::state::AppState;
@@ -189,14 +189,16 @@ pub(crate) async fn retry(
 
 /// Mark a stuck step as undone
 ///
-/// For a step that a person rolled back by hand; the steps before it are rolled back.
-#[utoipa::path(post, path = "/api/runs/{id}/accept", tag = "runs", params(("id" = uuid::Uuid, Path)),
+/// For a step that a person rolled back by hand; the steps before it are rolled back. Requires sudo mode and the name of the
+/// run's instance or image.
+#[utoipa::path(post, path = "/api/runs/{id}/accept", tag = "runs", params(("id" = uuid::Uuid, Path), Confirmation),
     responses((status = 200, body = RunRef, description = "The run that continues"), CommandErrors))]
 pub(crate) async fn accept(
     State(app): State<AppState>,
     CurrentUser(actor): CurrentUser,
     Path(id): Path<RunId>,
+    Query(confirmation): Query<Confirmation>,
 ) -> Result<Json<RunRef>, ErrorResponse> {
-    control::commands::accept_run(&app.services, &actor, id).await?;
+    control::commands::accept_run(&app.services, &actor, id, &confirmation.confirm).await?;
     Ok(Json(RunRef { run_id: id.0 }))
 }
