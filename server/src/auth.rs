@@ -92,8 +92,15 @@ pub(crate) async fn authenticate(
     if let Some(rejection) = require_login(&caller, &request) {
         return rejection;
     }
+    // An event stream is limited on its own, and this turn would end before it begins.
+    let turn = match &caller.actor {
+        Some(actor) if !request.uri().path().ends_with("/events") => Some(app.turns.wait(actor.user).await),
+        _ => None,
+    };
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let response = next.run(request).await;
+    drop(turn);
+    response
 }
 
 async fn identify(app: &AppState, session: &Session, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {

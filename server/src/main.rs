@@ -2,6 +2,7 @@
 
 mod auth;
 mod config;
+mod connections;
 mod device;
 mod errors;
 mod event_streams;
@@ -21,6 +22,7 @@ mod state;
 mod state_database;
 mod streams;
 mod sweep;
+mod turns;
 
 use clap::Parser;
 use config::{Cli, Command};

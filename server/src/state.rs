@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::streams::Streams;
+use crate::turns::Turns;
 
 /// What handlers need. Clones share it.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub(crate) struct AppState {
     /// Cancelled when the server stops.
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Streams,
+    pub(crate) turns: Turns,
     /// Whether users reach the server by HTTPS.
     pub(crate) https: bool,
     /// Whether users reach the server from this machine only.
@@ -48,6 +50,7 @@ impl AppState {
             services: services.clone(),
             stop,
             streams: Streams::default(),
+            turns: Turns::default(),
             https: public_url.starts_with("https://"),
             loopback: options.is_loopback(),
             proxies: Arc::new(options.proxies.clone()),
