@@ -8,6 +8,7 @@ mod errors;
 mod event_streams;
 mod first_password;
 mod headers;
+mod idempotency;
 mod maintenance;
 mod metrics;
 mod open_platform;

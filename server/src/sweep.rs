@@ -1,11 +1,11 @@
-//! Deletes the rows of requests that are no longer needed: expired sessions.
+//! Deletes the rows of requests that are no longer needed: expired sessions, and answers that are older than a day.
 
 use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::session;
+use crate::{idempotency, session};
 
 /// The interval.
 const SWEEP: Duration = Duration::from_secs(300);
@@ -13,7 +13,7 @@ const SWEEP: Duration = Duration::from_secs(300);
 /// Works until `stop` is cancelled. A failure does not keep the other rows from being deleted.
 pub(crate) async fn run(db: PgPool, stop: CancellationToken) {
     loop {
-        let swept = [session::delete_expired(&db).await];
+        let swept = [session::delete_expired(&db).await, idempotency::delete_old(&db).await];
         for error in swept.into_iter().filter_map(Result::err) {
             tracing::warn!(%error, "cannot delete expired rows; retrying later");
         }
