@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -13,7 +13,7 @@ use model::{Actor, UserId};
 use tower_sessions::Session;
 
 use crate::errors::ErrorResponse;
-use crate::session::{ACCOUNT, EPOCH, SUDO_UNTIL};
+use crate::session::{self, ACCOUNT, EPOCH, SUDO_UNTIL};
 use crate::state::AppState;
 
 /// The caller of a request; without an actor if not logged in.
@@ -35,18 +35,41 @@ impl<S: Sync> FromRequestParts<S> for CurrentUser {
     }
 }
 
+impl<S: Sync> OptionalFromRequestParts<S> for CurrentUser {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
+        Ok(parts.extensions.get::<Caller>().and_then(|caller| caller.actor.clone()).map(Self))
+    }
+}
+
 /// The client's address. X-Forwarded-For counts only if a trusted proxy sent the request.
 pub(crate) fn client_address(app: &AppState, parts: &http::Extensions, headers: &HeaderMap) -> IpAddr {
-    let direct =
-        parts.get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::from([127, 0, 0, 1]), |info| info.0.ip());
-    if !app.proxies.contains(&direct) {
+    let direct = parts
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::from([127, 0, 0, 1]), |info| info.0.ip().to_canonical());
+    let is_proxy = |address: &IpAddr| app.proxies.iter().any(|proxies| proxies.contains(address));
+    if !is_proxy(&direct) {
         return direct;
     }
-    let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    // The last address that no trusted proxy has: the client can forge those before it.
-    let mut hops =
-        forwarded.unwrap_or_default().rsplit(',').filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
-    hops.find(|hop| !app.proxies.contains(hop)).unwrap_or(direct)
+    // A proxy appends the address that it sees, to the last header or as a header of its own.
+    let forwarded: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
+    // The last address that no trusted proxy has: the client can forge those before it. Text that is no address ends the
+    // search for the same reason.
+    let mut hops = forwarded.iter().rev().map_while(|hop| parse_hop(hop.trim()));
+    hops.find(|hop| !is_proxy(hop)).unwrap_or(direct)
+}
+
+/// The address in an entry of X-Forwarded-For, which some proxies write with a port.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let address = hop.parse::<IpAddr>().ok();
+    let address = address.or_else(|| hop.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    Some(address?.to_canonical())
 }
 
 /// The bearer token of a request.
@@ -69,8 +92,15 @@ pub(crate) async fn authenticate(
     if let Some(rejection) = require_login(&caller, &request) {
         return rejection;
     }
+    // An event stream is limited on its own, and this turn would end before it begins.
+    let turn = match &caller.actor {
+        Some(actor) if !request.uri().path().ends_with("/events") => Some(app.turns.wait(actor.user).await),
+        _ => None,
+    };
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let response = next.run(request).await;
+    drop(turn);
+    response
 }
 
 async fn identify(app: &AppState, session: &Session, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {
@@ -129,8 +159,18 @@ pub(crate) async fn same_origin(State(app): State<AppState>, request: Request, n
     if request.method() == Method::GET || request.method() == Method::HEAD || is_same_origin(&app, &request) {
         return next.run(request).await;
     }
+    if let Err(error) = audit_cross_site(&app, request.headers(), request.uri().path()).await {
+        return error.into_response();
+    }
     let message = "The request does not come from a page of Toygres. Open the page and repeat the action there; programs send JSON or a bearer token.";
     ErrorResponse::new(StatusCode::FORBIDDEN, "cross_site", message).into_response()
+}
+
+/// Records the rejection if the request has a session or a token: its user was attacked. Others are too easy to send.
+async fn audit_cross_site(app: &AppState, headers: &HeaderMap, path: &str) -> Result<(), ErrorResponse> {
+    let session = session::of_request(app, headers);
+    let Some(actor) = identify(app, &session, headers).await?.actor else { return Ok(()) };
+    Ok(control::audit::record_outcome(&app.services, &actor, "request", path, "cross_site").await?)
 }
 
 fn is_same_origin(app: &AppState, request: &Request) -> bool {

@@ -137,12 +137,9 @@ impl From<control::Error> for ErrorResponse {
     }
 }
 
-/// Sessions are rows of the state database: their errors are its outages.
 impl From<tower_sessions::session::Error> for ErrorResponse {
     fn from(error: tower_sessions::session::Error) -> Self {
-        tracing::warn!(%error, "cannot read or write a session");
-        control::Error::Unavailable("The state database is unavailable. Try again in a moment.".to_owned())
-            .into()
+        crate::session::unavailable(&error).into()
     }
 }
 

@@ -23,8 +23,10 @@ use crate::session::Store;
 use crate::state::AppState;
 use crate::streams::StreamPermit;
 
-/// The most log lines in one event.
-const MAX_LINES: i64 = 1000;
+/// The most log lines in one event. A line has up to 8 KiB, and each stream holds some events that the client has not read.
+const MAX_LINES: i64 = 250;
+/// The most events that a stream holds.
+const MAX_EVENTS: usize = 2;
 /// Interval of the check that the caller is still logged in.
 const RECHECK: Duration = Duration::from_secs(30);
 /// The longest pause between two reads of a run: a notification can be lost.
@@ -97,7 +99,7 @@ pub(crate) async fn all(
 ) -> Result<impl IntoResponse, ErrorResponse> {
     let permit = open_stream(&app, &actor)?;
     let credential = Credential::of(&headers, session);
-    let (send, receive) = mpsc::channel(16);
+    let (send, receive) = mpsc::channel(MAX_EVENTS);
     let mut changes = app.services.changes();
     tokio::spawn(async move {
         let _permit = permit;
@@ -153,7 +155,7 @@ pub(crate) async fn run(
     let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     let permit = open_stream(&app, &actor)?;
     let credential = Credential::of(&headers, session);
-    let (send, receive) = mpsc::channel(16);
+    let (send, receive) = mpsc::channel(MAX_EVENTS);
     tokio::spawn(async move {
         let _permit = permit;
         let jump = jump.map(|jump| jump.max(1));

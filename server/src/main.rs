@@ -2,10 +2,13 @@
 
 mod auth;
 mod config;
+mod connections;
+mod device;
 mod errors;
 mod event_streams;
 mod first_password;
 mod headers;
+mod idempotency;
 mod maintenance;
 mod metrics;
 mod open_platform;
@@ -19,6 +22,8 @@ mod session_routes;
 mod state;
 mod state_database;
 mod streams;
+mod sweep;
+mod turns;
 
 use clap::Parser;
 use config::{Cli, Command};

@@ -5,7 +5,8 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::Context;
 use control::Keyring;
-use control::audit::{COMMAND_LINE, by_command};
+use control::audit::{Author, COMMAND_LINE, Entry};
+use control::tokens::NewToken;
 use platform::{ExposeSecret, Secret};
 
 use crate::config::{RotateKey, StateOptions, Token, User};
@@ -19,22 +20,31 @@ pub(crate) async fn migrate(state: &StateOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `user add` and `user passwd`.
+/// `user add`, `user passwd` and `user unlock`.
 pub(crate) async fn user(command: User) -> anyhow::Result<()> {
-    let (User::Add { state, .. } | User::Passwd { state, .. }) = &command;
-    let password = read_password()?;
+    let (User::Add { state, .. } | User::Passwd { state, .. } | User::Unlock { state, .. }) = &command;
+    let password = match &command {
+        User::Unlock { .. } => None,
+        User::Add { .. } | User::Passwd { .. } => Some(read_password()?),
+    };
+    let password = password.as_ref().map_or("", |password| password.expose_secret());
     let context = MaintenanceContext::open(state).await?;
     let db = &context.database.db;
     let done = match &command {
         User::Add { name, role, .. } => {
-            let added = control::users::add(db, name, *role, password.expose_secret(), false);
-            by_command(db, "user.create", name, added).await.map(|_| format!("Account {name} was created."))
+            let entry = Entry::new(Author::COMMAND_LINE, "user.create", name);
+            let added = control::users::add(db, &entry, name, *role, password, false);
+            entry.perform(db, added).await.map(|_| format!("Account {name} was created."))
         }
         User::Passwd { name, .. } => {
-            let reset = control::users::reset_password(db, name, password.expose_secret());
-            by_command(db, "user.password", name, reset)
-                .await
-                .map(|()| format!("The password of {name} was changed."))
+            let entry = Entry::new(Author::COMMAND_LINE, "user.password", name);
+            let reset = control::users::reset_password(db, &entry, name, password);
+            entry.perform(db, reset).await.map(|()| format!("The password of {name} was changed."))
+        }
+        User::Unlock { name, .. } => {
+            let entry = Entry::new(Author::COMMAND_LINE, "user.unlock", name);
+            let unlocked = control::users::unlock(db, &entry, name);
+            entry.perform(db, unlocked).await.map(|()| format!("Failed logins of {name} were forgotten."))
         }
     };
     context.close().await;
@@ -44,12 +54,13 @@ pub(crate) async fn user(command: User) -> anyhow::Result<()> {
 
 /// `token add`.
 pub(crate) async fn token(command: Token) -> anyhow::Result<()> {
-    let Token::Add { state, name, role, days, sudo } = command;
+    let Token::Add { state, name, role, days, no_expiry, sudo } = command;
     let context = MaintenanceContext::open(&state).await?;
-    let expires = days.map(|days| chrono::Utc::now() + chrono::TimeDelta::days(days.into()));
+    let expires = (!no_expiry).then(|| chrono::Utc::now() + chrono::TimeDelta::days(days.into()));
     let db = &context.database.db;
-    let added = control::tokens::add(db, COMMAND_LINE, &name, role, expires, sudo);
-    let token = by_command(db, "token.create", &name, added).await;
+    let new = NewToken { by: COMMAND_LINE, name: &name, role, expires, sudo };
+    let entry = Entry::new(Author::COMMAND_LINE, "token.create", &name);
+    let token = entry.perform(db, control::tokens::add(db, &entry, None, new)).await;
     context.close().await;
     println!("{}", token?);
     Ok(())
@@ -76,7 +87,7 @@ pub(crate) async fn rotate_key(options: RotateKey) -> anyhow::Result<()> {
         write_key(&new_file, &new_key)?;
     }
     let secrets = old.rotate(db, &new).await?;
-    control::audit::record(db, COMMAND_LINE, "key.rotate", new.key_id(), "ok", None).await?;
+    control::audit::record(db, &Author::COMMAND_LINE, "key.rotate", new.key_id(), "ok", None).await?;
     if given.is_none() {
         std::fs::rename(&new_file, &file).context("replace the key file")?;
     }

@@ -1,5 +1,8 @@
 //! The pages and server functions of the dashboard, rendered by Leptos.
 
+use std::sync::atomic::Ordering;
+
+use app::api::{RoleRefusal, SecureCookies};
 use app::{App, Notice, shell};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,8 +15,8 @@ use leptos::prelude::*;
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list};
 use model::Actor;
 
-use crate::auth::Caller;
-use crate::errors::ErrorSummary;
+use crate::auth::{Caller, CurrentUser};
+use crate::errors::{ErrorResponse, ErrorSummary};
 use crate::state::AppState;
 use crate::{headers, session_routes};
 
@@ -46,9 +49,26 @@ pub(crate) fn not_found(
     }
 }
 
-/// Calls a server function.
-pub(crate) async fn server_function(State(app): State<AppState>, request: Request) -> Response {
-    leptos_axum::handle_server_fns_with_context(context(&app), request).await.into_response()
+/// Calls a server function. Its refusal of the caller's role is audited here, because it ends before `control` is called.
+pub(crate) async fn server_function(
+    State(app): State<AppState>,
+    caller: Option<CurrentUser>,
+    request: Request,
+) -> Result<Response, ErrorResponse> {
+    let function = request.uri().path().trim_start_matches("/api/fn/").to_owned();
+    let refusal = RoleRefusal::default();
+    let context = {
+        let (context, refusal) = (context(&app), refusal.clone());
+        move || {
+            context();
+            provide_context(refusal.clone());
+        }
+    };
+    let response = leptos_axum::handle_server_fns_with_context(context, request).await.into_response();
+    if let Some(CurrentUser(actor)) = caller.filter(|_| refusal.0.load(Ordering::Relaxed)) {
+        control::audit::record_outcome(&app.services, &actor, "function", &function, "forbidden").await?;
+    }
+    Ok(response)
 }
 
 /// Provides pages and server functions with the services, the caller and the notice, and sets the page's policy with its
@@ -57,6 +77,7 @@ fn context(app: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
     let app = app.clone();
     move || {
         provide_context(app.services.clone());
+        provide_context(SecureCookies(app.https));
         let parts = use_context::<http::request::Parts>();
         let caller =
             parts.as_ref().and_then(|parts| parts.extensions.get::<Caller>().cloned()).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The REST API: each handler parses the request, calls `control`, and responds in JSON. `control` checks permissions.
 
+pub(crate) mod audit;
 pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod platform;
@@ -111,11 +112,11 @@ fn paged<T: Serialize>(page: Page<T>) -> Response {
     ([total], Json(page.rows)).into_response()
 }
 
-/// The confirmation of a deletion.
+/// The confirmation of an action that cannot be taken back.
 #[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Confirmation {
-    /// The name of the object to delete.
+    /// The name of the object.
     #[serde(default)]
     #[param(required = true)]
     confirm: String,

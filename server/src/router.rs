@@ -15,9 +15,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::errors::ErrorResponse;
-use crate::rest::{images, instances, platform, runs};
+use crate::rest::{audit, images, instances, platform, runs};
 use crate::state::AppState;
-use crate::{auth, event_streams, headers, metrics, openapi, pages, session, session_routes};
+use crate::{auth, event_streams, headers, idempotency, metrics, openapi, pages, session, session_routes};
 
 /// The largest request body, in bytes: forms and small JSON.
 const MAX_BODY: usize = 256 * 1024;
@@ -34,6 +34,7 @@ pub(crate) fn build(app: AppState) -> Router {
         .layer(Extension(openapi::document_of([public_document, rest_document])))
         .merge(pages::routes(&app))
         .fallback(pages::not_found(&app))
+        .layer(from_fn_with_state(app.clone(), idempotency::once))
         .layer(from_fn_with_state(app.clone(), auth::authenticate))
         .layer(from_fn_with_state(app.clone(), session::open));
     Router::new()
@@ -87,6 +88,7 @@ fn rest_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::retry))
         .routes(routes!(runs::accept))
+        .routes(routes!(audit::list))
         .routes(routes!(event_streams::run))
         .routes(routes!(event_streams::all))
         .routes(routes!(openapi::document))

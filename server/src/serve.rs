@@ -1,7 +1,6 @@
 //! Starts and stops a server: opens everything in order, and closes it in reverse order.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::config::Serve;
 use crate::open_platform::OpenPlatform;
 use crate::state::AppState;
 use crate::state_database::StateDatabase;
-use crate::{first_password, router, session};
+use crate::{connections, first_password, router, sweep};
 
 /// How long requests in progress may take after the server was asked to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
@@ -107,7 +106,9 @@ impl Server<'_> {
         let services = self.open(database, is_exclusive).await?;
         let worker = async {
             if self.parts.worker {
-                control::worker::run(services.clone(), worker_name(), self.stop.clone()).await
+                // Requests cannot keep the worker from renewing its leases.
+                let services = services.with_db(database.worker_db.clone());
+                control::worker::run(services, worker_name(), self.stop.clone()).await
             } else {
                 self.stop.cancelled().await;
                 Ok(())
@@ -165,7 +166,7 @@ impl Server<'_> {
         let app = AppState::new(services, self.options, &public_url, stop.clone());
         let router = if self.parts.http {
             tokio::spawn(control::changes::listen(services.clone(), stop.clone()));
-            tokio::spawn(session::sweep(services.db().clone(), stop.clone()));
+            tokio::spawn(sweep::run(services.db().clone(), stop.clone()));
             println!("Toygres is at {public_url}");
             router::build(app)
         } else {
@@ -173,17 +174,16 @@ impl Server<'_> {
         };
         println!("Listening on {address}");
         let _ = std::io::stdout().flush();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(SHUTDOWN_GRACE).await;
         };
         tokio::select! {
-            served = serving.into_future() => served.context("serve"),
+            () = connections::serve(listener, router, stop.clone()) => {}
             // A client that never completes its request does not keep the server from stopping.
-            () = deadline => Ok(()),
+            () = deadline => {}
         }
+        Ok(())
     }
 }
 

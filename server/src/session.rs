@@ -13,7 +13,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::extract::{Request, State};
@@ -24,7 +23,6 @@ use cookie::time::{Duration as CookieDuration, OffsetDateTime};
 use cookie::{Cookie, SameSite};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 use tower_sessions::Session;
 use tower_sessions::session::{self, Id, Record};
 use tower_sessions::session_store::{Error, Result, SessionStore};
@@ -44,15 +42,18 @@ const SINCE: &str = "since";
 const MAX_HOURS: i32 = 12;
 /// How long an unused session lasts, in minutes.
 const IDLE_MINUTES: i32 = 30;
-/// Interval of the deletion of expired sessions.
-const SWEEP: Duration = Duration::from_secs(300);
 
 /// Makes the session of the request's cookie available as an extension. It is loaded at its first use.
 pub(crate) async fn open(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
-    let store = Arc::new(Store(app.services.db().clone()));
-    let session = Session::new(session_id(request.headers(), app.https), store, None);
+    let session = of_request(&app, request.headers());
     request.extensions_mut().insert(session);
     next.run(request).await
+}
+
+/// The session of a request's cookie.
+pub(crate) fn of_request(app: &AppState, headers: &HeaderMap) -> Session {
+    let store = Arc::new(Store(app.services.db().clone()));
+    Session::new(session_id(headers, app.https), store, None)
 }
 
 /// The name of the session cookie. Browsers accept the prefix with HTTPS only.
@@ -73,6 +74,24 @@ pub(crate) async fn save(session: &Session, https: bool) -> std::result::Result<
     Ok(build_cookie(id.to_string(), CookieDuration::hours(MAX_HOURS.into()), https))
 }
 
+/// Gives a session a new id. Returns false if the session has ended, for example by a logout in another request: then
+/// nothing may be saved under a new id.
+pub(crate) async fn renew(session: &Session, db: &PgPool) -> std::result::Result<bool, session::Error> {
+    let Some(id) = session.id() else { return Ok(false) };
+    let ended = sqlx::query!("delete from toygres.session where hash = $1", hash(id)).execute(db).await;
+    if ended.map_err(backend)?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    session.cycle_id().await?;
+    Ok(true)
+}
+
+/// The error of a request whose session cannot be read or written: sessions are rows of the state database.
+pub(crate) fn unavailable(error: &session::Error) -> control::Error {
+    tracing::warn!(%error, "cannot read or write a session");
+    control::Error::Unavailable("The state database is unavailable. Try again in a moment.".to_owned())
+}
+
 /// The value of the `Set-Cookie` header that removes the cookie.
 pub(crate) fn removal_cookie(https: bool) -> String {
     build_cookie(String::new(), CookieDuration::ZERO, https)
@@ -90,18 +109,10 @@ fn build_cookie(value: String, max_age: CookieDuration, https: bool) -> String {
         .to_string()
 }
 
-/// Deletes expired sessions until `stop` is cancelled.
-pub(crate) async fn sweep(db: PgPool, stop: CancellationToken) {
-    loop {
-        let expired = sqlx::query!("delete from toygres.session where expires_at < clock_timestamp()");
-        if let Err(error) = expired.execute(&db).await {
-            tracing::warn!(%error, "cannot delete expired sessions; retrying later");
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
-        }
-    }
+/// Deletes expired sessions.
+pub(crate) async fn delete_expired(db: &PgPool) -> sqlx::Result<()> {
+    let expired = sqlx::query!("delete from toygres.session where expires_at < clock_timestamp()");
+    expired.execute(db).await.map(drop)
 }
 
 /// The session rows.

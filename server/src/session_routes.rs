@@ -2,11 +2,13 @@
 
 use axum::Form;
 use axum::Json;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::{ACCEPT, SET_COOKIE};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::request::Parts;
+use axum::http::{self, HeaderMap, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use chrono::Utc;
+use control::users::Client;
 use serde::Deserialize;
 use serde_json::json;
 use tower_sessions::Session;
@@ -15,6 +17,7 @@ use utoipa::ToSchema;
 use app::url::{query, safe_path};
 
 use crate::auth::{CurrentUser, client_address};
+use crate::device;
 use crate::errors::{ErrorBody, ErrorResponse};
 use crate::first_password;
 use crate::rest::{Body, CommandErrors};
@@ -78,7 +81,7 @@ pub(crate) async fn login(
     request: Request,
 ) -> Result<Response, ErrorResponse> {
     let is_page = wants_page(request.headers());
-    let address = client_address(&app, request.extensions(), request.headers());
+    let client = client(&app, request.extensions(), request.headers());
     let Ok(Form(LoginForm { username, password, next })) = Form::from_request(request, &()).await else {
         return Err(ErrorResponse::new(
             StatusCode::BAD_REQUEST,
@@ -87,21 +90,27 @@ pub(crate) async fn login(
         ));
     };
     let next = safe_path(&next);
-    let record =
-        match control::users::authenticate(&app.services, &username, &password, &address.to_string()).await {
-            Ok(record) => record,
-            Err(error) if is_page && !matches!(error, control::Error::Internal(_)) => {
-                let name: String = username.chars().filter(|c| !c.is_control()).take(100).collect();
-                let query = query([("error", error.code()), ("username", &name), ("next", next)]);
-                return Ok(Redirect::to(&format!("/login?{query}")).into_response());
-            }
-            Err(error) => return Err(error.into()),
-        };
+    let login = match control::users::authenticate(&app.services, &username, &password, &client).await {
+        Ok(login) => login,
+        Err(error) if is_page && !matches!(error, control::Error::Internal(_)) => {
+            let name: String = username.chars().filter(|c| !c.is_control()).take(100).collect();
+            let query = query([("error", error.code()), ("username", &name), ("next", next)]);
+            return Ok(Redirect::to(&format!("/login?{query}")).into_response());
+        }
+        Err(control::Error::Invalid { message, .. }) => {
+            return Err(ErrorResponse::new(StatusCode::BAD_REQUEST, "invalid", message));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let record = login.account;
     // The id changes at login, so that a planted one is useless.
     session.flush().await?;
     session.insert(ACCOUNT, record.actor.user).await?;
     session.insert(EPOCH, record.auth_epoch).await?;
-    let cookie = [(SET_COOKIE, session::save(&session, app.https).await?)];
+    let cookie = AppendHeaders([
+        (SET_COOKIE, session::save(&session, app.https).await?),
+        (SET_COOKIE, device::cookie(login.device, app.https)),
+    ]);
     if is_page {
         let to = match record.must_change_password {
             true => format!("/password?{}", query([("next", next)])),
@@ -121,10 +130,14 @@ pub(crate) async fn login(
         (status = 503, body = ErrorBody, description = "The state database is unavailable")))]
 pub(crate) async fn logout(
     State(app): State<AppState>,
+    caller: Option<CurrentUser>,
     session: Session,
     headers: HeaderMap,
 ) -> Result<Response, ErrorResponse> {
     session.flush().await?;
+    if let Some(CurrentUser(actor)) = caller {
+        control::audit::record_outcome(&app.services, &actor, "logout", "session", "ok").await?;
+    }
     let cookie = [(SET_COOKIE, session::removal_cookie(app.https))];
     Ok(match wants_page(&headers) {
         true => (cookie, Redirect::to("/login")).into_response(),
@@ -143,16 +156,39 @@ async fn enter_sudo(
     session: &Session,
     actor: &model::Actor,
     password: &str,
+    client: &Client,
 ) -> Result<Sudo, control::Error> {
-    control::users::verify_password(&app.services, actor.user, password).await?;
+    control::users::confirm_password(&app.services, actor, password, client).await?;
     let until = Utc::now().timestamp() + SUDO_SECONDS;
     let entered = async {
-        session.cycle_id().await?;
+        // The user may have logged out while the password was verified.
+        if !session::renew(session, app.services.db()).await? {
+            return Ok(None);
+        }
         session.insert(SUDO_UNTIL, until).await?;
-        session::save(session, app.https).await
+        session::save(session, app.https).await.map(Some)
     };
-    let cookie = entered.await.map_err(|error| control::Error::Internal(error.into()))?;
-    Ok(Sudo { until, cookie })
+    match entered.await {
+        Ok(Some(cookie)) => Ok(Sudo { until, cookie }),
+        Ok(None) => Err(control::Error::Unauthenticated),
+        Err(error) => Err(session::unavailable(&error)),
+    }
+}
+
+/// The extractor of [`Client`].
+pub(crate) struct Source(Client);
+
+impl FromRequestParts<AppState> for Source {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Self::Rejection> {
+        Ok(Self(client(app, &parts.extensions, &parts.headers)))
+    }
+}
+
+/// Where a request comes from.
+fn client(app: &AppState, extensions: &http::Extensions, headers: &HeaderMap) -> Client {
+    Client { address: client_address(app, extensions, headers), device: device::token(headers, app.https) }
 }
 
 /// Confirms the password, from the form of the page.
@@ -160,10 +196,11 @@ pub(crate) async fn sudo(
     State(app): State<AppState>,
     CurrentUser(actor): CurrentUser,
     session: Session,
+    Source(client): Source,
     Form(form): Form<SudoForm>,
 ) -> Result<Response, ErrorResponse> {
     let next = safe_path(&form.next);
-    match enter_sudo(&app, &session, &actor, &form.password).await {
+    match enter_sudo(&app, &session, &actor, &form.password, &client).await {
         Ok(sudo) => Ok(([(SET_COOKIE, sudo.cookie)], Redirect::to(next)).into_response()),
         Err(error @ control::Error::Internal(_)) => Err(error.into()),
         Err(error) => {
@@ -183,9 +220,10 @@ pub(crate) async fn api_sudo(
     State(app): State<AppState>,
     CurrentUser(actor): CurrentUser,
     session: Session,
+    Source(client): Source,
     Body(form): Body<SudoForm>,
 ) -> Result<Response, ErrorResponse> {
-    let sudo = enter_sudo(&app, &session, &actor, &form.password).await?;
+    let sudo = enter_sudo(&app, &session, &actor, &form.password, &client).await?;
     let body = json!({ "sudo_until": chrono::DateTime::from_timestamp(sudo.until, 0) });
     Ok(([(SET_COOKIE, sudo.cookie)], Json(body)).into_response())
 }
@@ -195,12 +233,15 @@ pub(crate) async fn password(
     State(app): State<AppState>,
     CurrentUser(actor): CurrentUser,
     session: Session,
+    Source(client): Source,
     Form(form): Form<PasswordForm>,
 ) -> Result<Response, ErrorResponse> {
     let next = safe_path(&form.next);
-    match control::users::change_own_password(&app.services, &actor, &form.old, &form.new).await {
+    match control::users::change_own_password(&app.services, &actor, &form.old, &form.new, &client).await {
         Ok(epoch) => {
-            session.cycle_id().await?;
+            if !session::renew(&session, app.services.db()).await? {
+                return Ok(Redirect::to("/login").into_response());
+            }
             session.insert(EPOCH, epoch).await?;
             let cookie = [(SET_COOKIE, session::save(&session, app.https).await?)];
             app.data_dir.as_deref().map(first_password::delete);

@@ -1,17 +1,18 @@
 //! The state that all handlers share.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
 use axum::http::{HeaderMap, header};
 use control::Services;
+use ipnet::IpNet;
 use leptos::prelude::LeptosOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::streams::Streams;
+use crate::turns::Turns;
 
 /// What handlers need. Clones share it.
 #[derive(Clone)]
@@ -20,12 +21,13 @@ pub(crate) struct AppState {
     /// Cancelled when the server stops.
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Streams,
+    pub(crate) turns: Turns,
     /// Whether users reach the server by HTTPS.
     pub(crate) https: bool,
     /// Whether users reach the server from this machine only.
     pub(crate) loopback: bool,
     /// The proxies whose X-Forwarded-For header is trusted.
-    pub(crate) proxies: Arc<Vec<IpAddr>>,
+    pub(crate) proxies: Arc<Vec<IpNet>>,
     pub(crate) data_dir: Option<Arc<Path>>,
     pub(crate) leptos: LeptosOptions,
     public_url: Arc<str>,
@@ -48,6 +50,7 @@ impl AppState {
             services: services.clone(),
             stop,
             streams: Streams::default(),
+            turns: Turns::default(),
             https: public_url.starts_with("https://"),
             loopback: options.is_loopback(),
             proxies: Arc::new(options.proxies.clone()),

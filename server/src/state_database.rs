@@ -29,13 +29,19 @@ const OPTIONS: [(&str, &str); 9] = [
 ];
 /// The directory of the embedded server, named as by earlier versions.
 const DIRECTORY: &str = "cms";
-const MAX_CONNECTIONS: u32 = 24;
+/// The most connections for requests.
+const MAX_CONNECTIONS: u32 = 16;
+/// The most connections for the worker: runs, leases, the log collector and the health checks.
+const MAX_WORKER_CONNECTIONS: u32 = 12;
 /// How long to wait for a connection of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The state database, connected and migrated.
 pub(crate) struct StateDatabase {
+    /// The connections for requests and commands.
     pub(crate) db: PgPool,
+    /// The connections of the worker, which requests cannot use up.
+    pub(crate) worker_db: PgPool,
     embedded: Option<Embedded>,
 }
 
@@ -81,11 +87,14 @@ impl StateDatabase {
             let kept = server.clone();
             Embedded { server, keeper: tokio::spawn(async move { kept.keep_up().await }) }
         });
-        Ok(Self { db, embedded })
+        let worker_pool =
+            PgPoolOptions::new().max_connections(MAX_WORKER_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok(Self { db, worker_db: worker_pool.connect_lazy_with(options), embedded })
     }
 
     /// Closes the connections and stops the embedded server.
     pub(crate) async fn close(self) {
+        self.worker_db.close().await;
         self.db.close().await;
         let Some(Embedded { server, keeper }) = self.embedded else { return };
         keeper.abort();

@@ -96,6 +96,13 @@ async fn https_session_cookie_is_secure() {
         wanted.iter().all(|wanted| parts.iter().any(|part| part == wanted)) && !cookie.contains("Domain")
     };
     assert!(has(&cookie, &["secure", "httponly", "path=/", "samesite=lax"]), "{cookie}");
+    let device = login.headers().get_all("set-cookie").iter().nth(1).unwrap().to_str().unwrap();
+    assert!(device.starts_with("__Host-toygres-device="), "{device}");
+    assert!(has(device, &["secure", "httponly", "path=/", "samesite=strict"]), "{device}");
+    let scheme = client.post(toygres.url("/api/fn/appearance")).header("origin", "https://toygres.example");
+    let scheme = scheme.form(&[("scheme", "dark")]).send().await.unwrap();
+    let scheme = scheme.headers()["set-cookie"].to_str().unwrap();
+    assert!(scheme.starts_with("scheme=dark") && has(scheme, &["secure"]), "{scheme}");
     let pair = cookie.split(';').next().unwrap();
     for path in ["/", "/login", "/health", "/api/runs", "/pkg/nothing"] {
         let answer = client.get(toygres.url(path)).header("cookie", pair).send().await.unwrap();
@@ -156,18 +163,22 @@ async fn only_a_trusted_proxy_sets_the_client_address() {
         let form = [("username", NAME), ("password", "a guess")];
         let login = reqwest::Client::new().post(toygres.url("/login")).form(&form);
         // The client forged the first address; the proxy added the second.
-        let login = login.header("x-forwarded-for", "198.51.100.1, 203.0.113.7");
+        let login = login.header("x-forwarded-for", "198.51.100.1, 203.0.113.5");
+        // Some proxies add a header of their own, or a port.
+        let login = login.header("x-forwarded-for", "203.0.113.7:4711, 192.0.2.77");
         assert_eq!(login.send().await.unwrap().status(), 401);
         psql(&toygres.database, "select key from toygres.login_guess")
     };
     let keys = guess(&Toygres::start()).await;
     assert!(keys.contains("127.0.0.1") && !keys.contains("203.0.113.7"), "{keys}");
+    assert!(!keys.contains("203.0.113.5"), "{keys}");
     let behind = Toygres::start_with(|server| {
-        server.env("TOYGRES_PROXIES", "192.0.2.1,127.0.0.1");
+        server.env("TOYGRES_PROXIES", "192.0.2.0/24,127.0.0.1");
     });
     let keys = guess(&behind).await;
     assert!(keys.contains("203.0.113.7"), "{keys}");
     assert!(!keys.contains("127.0.0.1") && !keys.contains("198.51.100.1"), "{keys}");
+    assert!(!keys.contains("203.0.113.5"), "{keys}");
 }
 
 #[tokio::test]

@@ -281,6 +281,8 @@ async fn invalid_input_is_explained_and_every_response_has_security_headers() {
 async fn kubernetes_only_fields_are_rejected_on_one_machine() {
     let toygres = Toygres::start();
     let client = log_in(&toygres).await;
+    let sudo = client.post(toygres.url("/api/sudo")).json(&json!({ "password": PASSWORD }));
+    assert_eq!(sudo.send().await.unwrap().status(), 200);
     let external = |more: Value| {
         let mut body = json!({ "name": "orders", "host": "127.0.0.1", "port": 1, "username": "postgres" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -382,4 +384,31 @@ async fn secrets_are_not_in_arguments_pages_logs_or_files() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&grep.stdout), "", "in a file");
+}
+
+#[tokio::test]
+async fn repeated_request_with_an_idempotency_key_is_executed_once() {
+    let toygres = Toygres::start();
+    let client = log_in(&toygres).await;
+    let test = async |key: &str, lines: u64| {
+        let request = client.post(toygres.url("/api/platform/test")).header("idempotency-key", key);
+        let answer = request.json(&json!({ "lines": lines })).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let first = test("one", 1).await;
+    assert_eq!(first.0, 202);
+    assert_eq!(test("one", 1).await, first);
+    assert_eq!(test("one", 2).await.0, 409, "another request with the same key");
+    assert_ne!(test("two", 1).await.1["run_id"], first.1["run_id"]);
+    // A request that was refused may be repeated.
+    assert_eq!((test("three", 2_000_000).await.0, test("three", 1).await.0), (422, 202));
+    // The key is the caller's own.
+    let token = toygres.tool(&["token", "add", "ci", "--role", "operator"]).output().unwrap();
+    let token = String::from_utf8(token.stdout).unwrap();
+    let other = reqwest::Client::new().post(toygres.url("/api/platform/test")).bearer_auth(token.trim());
+    let other = other.header("idempotency-key", "one").json(&json!({ "lines": 1 })).send().await.unwrap();
+    assert_ne!(other.json::<Value>().await.unwrap()["run_id"], first.1["run_id"]);
+    assert_eq!(test(&"x".repeat(201), 1).await.0, 400);
+    let runs = psql(&toygres.database, "select count(*) from toygres.run");
+    assert_eq!(runs, "4\n");
 }

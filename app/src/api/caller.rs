@@ -1,11 +1,18 @@
 //! The caller of a server function, from the context that the server provides, and redirects to the login pages.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use control::Services;
 use leptos::prelude::*;
 use model::{Actor, Role};
 
 use crate::error::{Result, UiError};
 use crate::url;
+
+/// Whether a server function refused the role of its caller. The server provides it and records the refusal in the audit log.
+#[derive(Clone, Debug, Default)]
+pub struct RoleRefusal(pub Arc<AtomicBool>);
 
 /// The services and the user of this request, if the user's role is at least `role`.
 ///
@@ -19,6 +26,9 @@ pub(crate) fn caller(role: Role) -> Result<(Services, Actor)> {
         return Err(UiError::new("unauthenticated", "Your session has expired. Log in again."));
     };
     if !actor.is(role) {
+        if let Some(refusal) = use_context::<RoleRefusal>() {
+            refusal.0.store(true, Ordering::Relaxed);
+        }
         return Err(UiError::role(role, actor.role));
     }
     Ok((services, actor))
@@ -26,12 +36,14 @@ pub(crate) fn caller(role: Role) -> Result<(Services, Actor)> {
 
 /// Redirects the browser to the password page if the result requires sudo mode.
 pub(crate) fn redirect_to_sudo<T>(result: control::Result<T>) -> Result<T> {
-    result.map_err(|error| {
-        if matches!(error, control::Error::SudoRequired) {
-            leptos_axum::redirect(&format!("/sudo?next={}", url::encode(&page_url())));
-        }
-        error.into()
-    })
+    result.inspect_err(redirect_if_sudo_required).map_err(Into::into)
+}
+
+/// Redirects the browser to the password page if the error requires sudo mode.
+pub(crate) fn redirect_if_sudo_required(error: &control::Error) {
+    if matches!(error, control::Error::SudoRequired) {
+        leptos_axum::redirect(&format!("/sudo?next={}", url::encode(&page_url())));
+    }
 }
 
 /// The path and query of the page that sent the request, without the parameters of an earlier error.

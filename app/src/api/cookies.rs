@@ -1,12 +1,16 @@
 //! Cookies of the pages: the color scheme, and a new token on its way from a plain form to the page that shows it.
 
 use cookie::{Cookie, SameSite, time::Duration};
-use http::header::{ACCEPT, CACHE_CONTROL, COOKIE, HeaderValue, ORIGIN, SET_COOKIE};
+use http::header::{ACCEPT, CACHE_CONTROL, COOKIE, HeaderValue, SET_COOKIE};
 use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
 
 const TOKEN: &str = "fresh-token";
 const SCHEME: &str = "scheme";
+
+/// Whether users reach the server by HTTPS: then browsers send the cookies over HTTPS only. The server provides it.
+#[derive(Clone, Copy, Debug)]
+pub struct SecureCookies(pub bool);
 
 /// Stores a new token for the next page if the request is a plain form: its response is a redirect and cannot carry a
 /// value. Scripts and other sites cannot read the cookie. It expires after a minute.
@@ -16,8 +20,7 @@ pub(super) fn set_token(token: &str) {
         parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default()
     };
     if header(ACCEPT).contains("text/html") {
-        let secure = header(ORIGIN).starts_with("https:");
-        set(token_cookie(token.to_owned(), Duration::minutes(1)).secure(secure));
+        set(token_cookie(token.to_owned(), Duration::minutes(1)));
     }
 }
 
@@ -71,6 +74,8 @@ fn cookie(parts: &http::request::Parts, name: &str) -> Option<String> {
 }
 
 fn set(cookie: cookie::CookieBuilder<'static>) {
+    let secure = use_context::<SecureCookies>().is_some_and(|secure| secure.0);
+    let cookie = cookie.secure(secure);
     if let (Some(response), Ok(value)) =
         (use_context::<ResponseOptions>(), HeaderValue::from_str(&cookie.build().to_string()))
     {

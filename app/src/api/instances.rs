@@ -227,6 +227,7 @@ pub async fn create_instance(
     };
     let started = control::commands::create_instance(&services, &actor, new)
         .await
+        .inspect_err(super::redirect_if_sudo_required)
         .map_err(|error| remember(super::platform::map_volume_field(error)))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())
@@ -296,6 +297,7 @@ pub async fn add_instance(
     };
     let added = control::commands::connect_instance(&services, &actor, new)
         .await
+        .inspect_err(super::redirect_if_sudo_required)
         .map_err(|error| remember(error.into()))?;
     leptos_axum::redirect(&format!("/instances/{}", added.name));
     Ok(())

@@ -20,4 +20,8 @@ mod caller;
 #[cfg(feature = "ssr")]
 pub(crate) mod cookies;
 #[cfg(feature = "ssr")]
-pub(crate) use caller::{caller, redirect_to_sudo};
+pub use caller::RoleRefusal;
+#[cfg(feature = "ssr")]
+pub(crate) use caller::{caller, redirect_if_sudo_required, redirect_to_sudo};
+#[cfg(feature = "ssr")]
+pub use cookies::SecureCookies;

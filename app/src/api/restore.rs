@@ -42,7 +42,7 @@ pub struct RestoreView {
 /// The restore of an image with its checks, or with proposed settings if the request has no name.
 #[server(prefix = "/api/fn", endpoint = "restore-plan")]
 pub async fn get_restore(id: ImageId, request: TargetRequest) -> Result<RestoreView> {
-    let (services, _) = super::caller(model::Role::Operator)?;
+    let (services, actor) = super::caller(model::Role::Operator)?;
     let image = control::images::get(&services, id).await?;
     let source = image.image.major.unwrap_or(0);
     let versions = control::instances::versions(&services).await?;
@@ -57,7 +57,7 @@ pub async fn get_restore(id: ImageId, request: TargetRequest) -> Result<RestoreV
     if view.request.name.is_empty() || view.request.change {
         return proposed(&services, view).await;
     }
-    match plan(&services, id, &view.request).await {
+    match plan(&services, &actor, id, &view.request).await {
         Ok(plan) => Ok(RestoreView { plan: Some(plan), ..view }),
         Err(error) if error.field.is_some() => Ok(RestoreView { error: Some(error), ..view }),
         Err(error) => Err(error),
@@ -83,14 +83,19 @@ async fn proposed(services: &control::Services, mut view: RestoreView) -> Result
 }
 
 #[cfg(feature = "ssr")]
-async fn plan(services: &control::Services, id: ImageId, request: &TargetRequest) -> Result<RestorePlan> {
+async fn plan(
+    services: &control::Services,
+    actor: &model::Actor,
+    id: ImageId,
+    request: &TargetRequest,
+) -> Result<RestorePlan> {
     let target = control::Target {
         name: &request.name,
         major: super::instances::parse_choice("major", &request.major)?,
         volume_bytes: super::platform::parse_volume_gib(&request.volume_gib)?,
         dns_label: Some(request.dns_label.trim()).filter(|label| !label.is_empty()),
     };
-    control::restore_plan::check(services, id, target).await.map_err(super::platform::map_volume_field)
+    control::restore_plan::check(services, actor, id, target).await.map_err(super::platform::map_volume_field)
 }
 
 /// Starts a restore and redirects to its run.
@@ -121,6 +126,7 @@ pub async fn restore_image(
     };
     let started = control::commands::create_instance(&services, &actor, new)
         .await
+        .inspect_err(super::redirect_if_sudo_required)
         .map_err(|error| super::platform::map_volume_field(error).with_input([("name", &*name)]))?;
     leptos_axum::redirect(&format!("/runs/{}", started.run_id));
     Ok(())

@@ -100,11 +100,12 @@ pub async fn retry_run(id: RunId) -> Result<()> {
     Ok(())
 }
 
-/// Marks the rollback of a stuck run as done by hand.
+/// Marks the rollback of a stuck run as done by hand. Requires sudo mode and the name of the run's instance or image.
 #[server(prefix = "/api/fn", endpoint = "accept-run")]
-pub async fn accept_run(id: RunId) -> Result<()> {
-    let (services, actor) = super::caller(model::Role::Operator)?;
-    control::commands::accept_run(&services, &actor, id).await?;
+pub async fn accept_run(id: RunId, #[server(default)] confirm: String) -> Result<()> {
+    let (services, actor) = super::caller(model::Role::Admin)?;
+    let accepted = control::commands::accept_run(&services, &actor, id, &confirm).await;
+    super::redirect_to_sudo(accepted).map_err(|error| error.with_input([("confirm", &*confirm)]))?;
     leptos_axum::redirect(&format!("/runs/{id}"));
     Ok(())
 }

@@ -16,7 +16,8 @@ const DAY: i64 = 24 * HOUR;
 
 /// A user with this role, in sudo mode if `sudo`.
 pub(super) fn actor(role: Role, sudo: bool) -> Actor {
-    Actor { user: model::UserId(uuid::Uuid::from_u128(7)), name: "ann".to_owned(), role, sudo }
+    let kind = model::ActorKind::Account;
+    Actor { kind, user: model::UserId(uuid::Uuid::from_u128(7)), name: "ann".to_owned(), role, sudo }
 }
 
 /// One page that holds all rows.

@@ -5,13 +5,14 @@ mod finding;
 mod requirements;
 
 use model::restore::{Check, CheckSubject, RestorePlan, Verdict};
-use model::{ImageDetail, ImageId, ImageStatus, Name};
+use model::{Actor, ImageDetail, ImageId, ImageStatus, Name, Role};
 use platform::{Installation, Platform};
 
 use self::finding::found;
 use crate::error::Result;
 use crate::images;
 use crate::services::Services;
+use crate::users::require_role;
 
 pub(crate) use requirements::{is_offered, offered};
 
@@ -31,8 +32,14 @@ pub struct Target<'a> {
 /// Checks what a restore of an image into this target would do, and what prevents it.
 ///
 /// # Errors
-/// The image does not exist, or the requested volume size is invalid.
-pub async fn check(services: &Services, image: ImageId, target: Target<'_>) -> Result<RestorePlan> {
+/// The role does not allow it, the image does not exist, or the requested volume size is invalid.
+pub async fn check(
+    services: &Services,
+    actor: &Actor,
+    image: ImageId,
+    target: Target<'_>,
+) -> Result<RestorePlan> {
+    require_role(actor, Role::Operator)?;
     let detail = images::get(services, image).await?;
     let installed = services.platform().installations().await?;
     assess(services, &detail, &installed, target).await

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::services::Services;
 use crate::{diagnosis, logs, search};
 
+/// The most log lines in one answer. A line has up to 8,192 characters, and the server holds an answer completely.
+pub const MAX_LINES: i64 = 1_000;
+
 /// Which runs to list.
 #[derive(Clone, Debug, Default)]
 pub struct RunQuery {
@@ -293,16 +296,16 @@ async fn waits_for(services: &Services, run: RunId, step: &str) -> Result<Option
     Ok(server.map(|row| Failure::from_columns(Some(&row.code), row.subject, row.detail)))
 }
 
-/// The log lines of a run after number `after`, at most `limit` (1 to 10,000).
+/// The log lines of a run after number `after`, at most `limit` (1 to [`MAX_LINES`]).
 ///
 /// # Errors
 /// The run does not exist.
 pub async fn log(services: &Services, id: RunId, after: i64, limit: i64) -> Result<Vec<LogLine>> {
     require_run(services, id).await?;
-    logs::read(services.db(), id, after.max(0), limit.clamp(1, 10_000)).await
+    logs::read(services.db(), id, after.max(0), limit.clamp(1, MAX_LINES)).await
 }
 
-/// A range of the log lines of a run that pass a filter, at most `limit` (1 to 10,000).
+/// A range of the log lines of a run that pass a filter, at most `limit` (1 to [`MAX_LINES`]).
 ///
 /// # Errors
 /// The run does not exist.
@@ -314,7 +317,7 @@ pub async fn log_page(
     limit: i64,
 ) -> Result<LogPage> {
     require_run(services, id).await?;
-    logs::page(services, id, filter, stretch, limit.clamp(1, 10_000)).await
+    logs::page(services, id, filter, stretch, limit.clamp(1, MAX_LINES)).await
 }
 
 async fn require_run(services: &Services, id: RunId) -> Result<()> {

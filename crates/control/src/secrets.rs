@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use chacha20poly1305::aead::{Aead, Generate, Key, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use data_encoding::{BASE64, HEXLOWER};
+use model::{Failure, FailureCode};
 use platform::{ExposeSecret, Secret};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
@@ -147,7 +148,7 @@ impl Keyring {
     /// Stores the secret of an owner, replacing an older one.
     ///
     /// # Errors
-    /// The state database is unavailable.
+    /// The state database is unavailable, or its key was replaced since the key was opened.
     pub async fn save(
         &self,
         db: &mut PgConnection,
@@ -156,8 +157,9 @@ impl Keyring {
         secret: &Secret,
     ) -> anyhow::Result<()> {
         let sealed = self.seal(secret.expose_secret().as_bytes(), &associated_data(kind.as_str(), owner))?;
-        sqlx::query!(
-            "insert into toygres.secret (kind, owner, key_id, sealed) values ($1, $2, $3, $4)
+        let saved = sqlx::query!(
+            "insert into toygres.secret (kind, owner, key_id, sealed)
+             select $1, $2, $3, $4 where exists (select from toygres.encryption_key where key_id = $3 and active)
              on conflict (kind, owner) do update set key_id = excluded.key_id, sealed = excluded.sealed",
             kind.as_str(),
             owner,
@@ -166,6 +168,12 @@ impl Keyring {
         )
         .execute(db)
         .await?;
+        if saved.rows_affected() == 0 {
+            // No server could open it after the end of this process.
+            let detail =
+                format!("The key {} was replaced. Restart this server with the new key.", self.key_id);
+            return Err(Failure::new(FailureCode::Refused, detail).into());
+        }
         Ok(())
     }
 
@@ -235,14 +243,14 @@ impl Keyring {
         Ok(rows.len())
     }
 
-    fn seal(&self, plain: &[u8], data: &[u8]) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn seal(&self, plain: &[u8], data: &[u8]) -> anyhow::Result<Vec<u8>> {
         let nonce = XNonce::generate();
         let sealed = self.cipher.encrypt(&nonce, Payload { msg: plain, aad: data });
         let sealed = sealed.map_err(|_| anyhow::anyhow!("seal a secret"))?;
         Ok([&*nonce, &*sealed].concat())
     }
 
-    fn unseal(&self, sealed: &[u8], data: &[u8]) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn unseal(&self, sealed: &[u8], data: &[u8]) -> anyhow::Result<Vec<u8>> {
         ensure!(sealed.len() > NONCE, "a sealed secret is too short");
         let (nonce, sealed) = sealed.split_at(NONCE);
         let nonce = XNonce::try_from(nonce).context("read a nonce")?;

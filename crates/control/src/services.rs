@@ -32,10 +32,12 @@ pub struct Config {
 
 /// The services. Clones share them.
 #[derive(Clone)]
-pub struct Services(Arc<Inner>);
+pub struct Services {
+    db: PgPool,
+    inner: Arc<Inner>,
+}
 
 struct Inner {
-    db: PgPool,
     platform: Arc<dyn Platform>,
     platform_id: PlatformId,
     keys: Keyring,
@@ -54,33 +56,39 @@ impl Services {
         if let Some(url) = &config.default_store_url {
             register_first_store(&config.db, url).await?;
         }
-        Ok(Self(Arc::new(Inner {
-            db: config.db,
+        let inner = Inner {
             platform: config.platform,
             platform_id,
             keys: config.keys,
             log_retention_days: config.log_retention_days,
             app_version: config.app_version,
             changes: broadcast::channel(CHANGES).0,
-        })))
+        };
+        Ok(Self { db: config.db, inner: Arc::new(inner) })
+    }
+
+    /// The same services with other connections to the state database.
+    #[must_use]
+    pub fn with_db(&self, db: PgPool) -> Self {
+        Self { db, inner: Arc::clone(&self.inner) }
     }
 
     /// The state database.
     #[must_use]
     pub fn db(&self) -> &PgPool {
-        &self.0.db
+        &self.db
     }
 
     /// The platform of instances and jobs.
     #[must_use]
     pub fn platform(&self) -> &Arc<dyn Platform> {
-        &self.0.platform
+        &self.inner.platform
     }
 
     /// The id of the platform's row.
     #[must_use]
     pub fn platform_id(&self) -> PlatformId {
-        self.0.platform_id
+        self.inner.platform_id
     }
 
     /// The kind and the name of the platform.
@@ -93,30 +101,30 @@ impl Services {
     /// The key that secrets are sealed with.
     #[must_use]
     pub fn keys(&self) -> &Keyring {
-        &self.0.keys
+        &self.inner.keys
     }
 
     /// How many days log lines are kept.
     #[must_use]
     pub fn log_retention_days(&self) -> i32 {
-        self.0.log_retention_days
+        self.inner.log_retention_days
     }
 
     /// This program's version.
     #[must_use]
     pub fn app_version(&self) -> &'static str {
-        self.0.app_version
+        self.inner.app_version
     }
 
     /// The ids of runs that changed; the nil id means that any run may have changed. A listener fetches the run again, and
     /// all runs if it lagged. Nothing is sent unless [`changes::listen`](crate::changes::listen) runs.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<RunId> {
-        self.0.changes.subscribe()
+        self.inner.changes.subscribe()
     }
 
     pub(crate) fn change_sender(&self) -> &broadcast::Sender<RunId> {
-        &self.0.changes
+        &self.inner.changes
     }
 }
 

@@ -1,23 +1,27 @@
 //! Accounts: who may log in and do what. Sessions are not part of it.
 
 mod accounts;
-pub(crate) mod login;
+mod device;
+mod login;
 mod password;
 mod permissions;
+mod recovery;
+pub(crate) mod throttle;
 
 use model::user::User;
-use model::{Actor, Role, UserId};
+use model::{Actor, ActorKind, Role, UserId};
 
 use crate::error::Result;
 use crate::services::Services;
 
 pub use accounts::{
-    add, bootstrap_one_time, change_own_password, create, disable, ensure_admin, reset_password,
-    set_password, set_role,
+    add, bootstrap_one_time, change_own_password, create, disable, ensure_admin, set_password, set_role,
 };
-pub use login::{UserRecord, authenticate, verify_password};
+pub use device::KNOWN_DAYS;
+pub use login::{Client, Login, UserRecord, authenticate, confirm_password};
 pub use password::random_password;
 pub(crate) use permissions::{require_admin_sudo, require_role};
+pub use recovery::{reset_password, unlock};
 
 /// All accounts, by name.
 ///
@@ -46,7 +50,7 @@ pub async fn by_id(services: &Services, user: UserId) -> Result<Option<UserRecor
     .fetch_optional(services.db())
     .await?;
     Ok(row.map(|row| UserRecord {
-        actor: Actor { user, name: row.name, role: row.role, sudo: false },
+        actor: Actor { kind: ActorKind::Account, user, name: row.name, role: row.role, sudo: false },
         auth_epoch: row.auth_epoch,
         must_change_password: row.must_change_password,
     }))

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use workflow::Engine;
 
 use crate::services::Services;
-use crate::users::login;
+use crate::users::throttle;
 use crate::workflows::{
     CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, StartInstance, StopInstance,
     TestPlatform, VerifyImage,
@@ -73,7 +73,7 @@ async fn sweep(services: Services, worker: String, stop: CancellationToken) {
     loop {
         let swept = [
             remove_orphaned_jobs(&services).await,
-            login::delete_old_failures(services.db()).await,
+            throttle::delete_old_failures(services.db()).await,
             apply_log_retention(&services, &worker).await,
         ];
         for error in swept.into_iter().filter_map(Result::err) {

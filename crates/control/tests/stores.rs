@@ -14,7 +14,7 @@ use control::commands::{add_store, remove_store, set_default_store, set_store_ac
 use control::stores::{self, TypedKeys};
 use control::{Config, Error, Keyring, Services};
 use emulators::{ACCOUNT, KEY, sas};
-use model::{Actor, Role, StoreAccess, StoreAuth, UserId};
+use model::{Actor, Role, StoreAccess, StoreAuth, StoreId, UserId};
 use platform::local::{LocalConfig, LocalPlatform};
 use sqlx::PgPool;
 
@@ -56,7 +56,13 @@ async fn services(db: &PgPool) -> (Services, tempfile::TempDir) {
 }
 
 fn admin(sudo: bool) -> Actor {
-    Actor { user: UserId::new(), name: "test".to_owned(), role: Role::Admin, sudo }
+    Actor {
+        kind: model::ActorKind::Account,
+        user: UserId::new(),
+        name: "test".to_owned(),
+        role: Role::Admin,
+        sudo,
+    }
 }
 
 fn keys(pairs: &[(&str, &str)]) -> TypedKeys {
@@ -142,4 +148,26 @@ async fn access_keys_are_tested_sealed_kept_and_replaced(db: PgPool) {
     let secrets: i64 =
         sqlx::query_scalar("select count(*) from toygres.secret").fetch_one(&db).await.unwrap();
     assert_eq!(secrets, 0);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn stored_keys_are_not_kept_for_another_endpoint(db: PgPool) {
+    let (services, _dir) = services(&db).await;
+    let store = StoreId::new();
+    sqlx::query(
+        "insert into toygres.store (id, name, url, auth, endpoint) values ($1, 'azure', $2, $3, 'https://a.example')",
+    )
+    .bind(store.0)
+    .bind(format!("az://{ACCOUNT}/images"))
+    .bind(serde_json::to_value(StoreAuth::Sealed).unwrap())
+    .execute(&db)
+    .await
+    .unwrap();
+    let access = StoreAccess {
+        auth: StoreAuth::Sealed,
+        endpoint: Some("https://b.example".to_owned()),
+        ..StoreAccess::default()
+    };
+    let kept = set_store_access(&services, &admin(true), store, &access, keys(&[("account_key", "")])).await;
+    assert_eq!(field(&kept.unwrap_err()), Some("account_key"), "the keys must be typed again");
 }

@@ -69,4 +69,4 @@ pub use page::Page;
 pub use platform::{PlatformInfo, PlatformKind};
 pub use run::{Progress, Receipt, Run, RunState, StepRow, StepState, WorkflowName};
 pub use store::{Store, StoreAccess, StoreAuth, StoreAuthKind, Transfer};
-pub use user::{Actor, Role, Token};
+pub use user::{Actor, ActorKind, Role, Token};

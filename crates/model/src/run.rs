@@ -184,6 +184,13 @@ impl Run {
     pub fn step_title(&self) -> Option<String> {
         self.step.as_deref().map(|step| step_title(self.workflow, step))
     }
+
+    /// What a user types to confirm a decision about the run: the name of its instance, its image or, without either, its
+    /// title.
+    #[must_use]
+    pub fn name_to_confirm(&self) -> &str {
+        self.instance_name.as_deref().or(self.image_name.as_deref()).unwrap_or(&self.title)
+    }
 }
 
 /// What a failure means for a run: its cause, the fix, and the consequence for the data.

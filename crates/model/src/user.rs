@@ -18,6 +18,22 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// What kind of actor an entry of the audit log names.
+    ActorKind {
+        /// An account.
+        Account = "account",
+        /// A bearer token.
+        Token = "token",
+        /// Toygres itself.
+        System = "system",
+        /// A command of `toygres-server` on the machine.
+        CommandLine = "command_line",
+        /// A client that is not logged in; the name is what it typed.
+        Anonymous = "anonymous",
+    }
+}
+
 /// A bearer token, without its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -40,7 +56,9 @@ pub struct Token {
 /// The authenticated user of a request, from its session or bearer token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
-    /// The account.
+    /// Whether an account or a token acts.
+    pub kind: ActorKind,
+    /// The id of the account or the token.
     pub user: UserId,
     /// The name of the account, as in the audit log.
     pub name: String,
@@ -86,8 +104,12 @@ pub struct AuditRow {
     pub id: i64,
     /// The time, by the database's clock.
     pub at: chrono::DateTime<chrono::Utc>,
-    /// The name of the account, or "system".
+    /// The name of the account or the token, "system", or "the command line".
     pub actor: String,
+    /// What the name names. Absent in entries of earlier versions.
+    pub actor_kind: Option<ActorKind>,
+    /// The id of the account or the token.
+    pub actor_id: Option<uuid::Uuid>,
     /// The action, such as `image.create`.
     pub action: String,
     /// The kind and the name of the object.

@@ -1,7 +1,7 @@
 //! Commands for runs: wake, cancel, retry, accept. Each is one conditional statement, so that a race with a worker has
 //! one winner.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::run::RunId;
 
@@ -42,11 +42,19 @@ pub async fn wake(db: &PgPool, run: RunId) -> sqlx::Result<()> {
 /// # Errors
 /// [`CommandError::State`] if the run has ended, is stuck or rolls back already.
 pub async fn cancel(db: &PgPool, run: RunId) -> Result<(), CommandError> {
+    cancel_in(&mut *db.acquire().await?, run).await
+}
+
+/// The same as [`cancel`], in the caller's transaction.
+///
+/// # Errors
+/// As of [`cancel`].
+pub async fn cancel_in(db: &mut PgConnection, run: RunId) -> Result<(), CommandError> {
     let changed = sqlx::query!(
         "update toygres.run set cancel = true, due_at = clock_timestamp() where id = $1 and state = 'running'",
         run.0
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
     require_changed(db, run, changed.rows_affected()).await
 }
@@ -56,6 +64,14 @@ pub async fn cancel(db: &PgPool, run: RunId) -> Result<(), CommandError> {
 /// # Errors
 /// [`CommandError::State`] if the run is not stuck.
 pub async fn retry(db: &PgPool, run: RunId) -> Result<(), CommandError> {
+    retry_in(&mut *db.acquire().await?, run).await
+}
+
+/// The same as [`retry`], in the caller's transaction.
+///
+/// # Errors
+/// As of [`retry`].
+pub async fn retry_in(db: &mut PgConnection, run: RunId) -> Result<(), CommandError> {
     let changed = sqlx::query!(
         "with resumed as (
              update toygres.run set state = 'undoing', due_at = clock_timestamp(), claims = 0
@@ -65,7 +81,7 @@ pub async fn retry(db: &PgPool, run: RunId) -> Result<(), CommandError> {
          from resumed where s.run_id = resumed.id and s.position = resumed.position",
         run.0
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
     require_changed(db, run, changed.rows_affected()).await
 }
@@ -75,6 +91,14 @@ pub async fn retry(db: &PgPool, run: RunId) -> Result<(), CommandError> {
 /// # Errors
 /// [`CommandError::State`] if the run is not stuck.
 pub async fn accept(db: &PgPool, run: RunId) -> Result<(), CommandError> {
+    accept_in(&mut *db.acquire().await?, run).await
+}
+
+/// The same as [`accept`], in the caller's transaction.
+///
+/// # Errors
+/// As of [`accept`].
+pub async fn accept_in(db: &mut PgConnection, run: RunId) -> Result<(), CommandError> {
     let changed = sqlx::query!(
         "with resumed as (
              update toygres.run set state = 'undoing', due_at = clock_timestamp(), claims = 0
@@ -84,12 +108,12 @@ pub async fn accept(db: &PgPool, run: RunId) -> Result<(), CommandError> {
          from resumed where s.run_id = resumed.id and s.position = resumed.position",
         run.0
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
     require_changed(db, run, changed.rows_affected()).await
 }
 
-async fn require_changed(db: &PgPool, run: RunId, rows: u64) -> Result<(), CommandError> {
+async fn require_changed(db: &mut PgConnection, run: RunId, rows: u64) -> Result<(), CommandError> {
     if rows > 0 {
         return Ok(());
     }

@@ -102,7 +102,7 @@ pub mod testing;
 mod timing;
 mod transitions;
 
-pub use command::{CommandError, accept, cancel, retry, wake};
+pub use command::{CommandError, accept, accept_in, cancel, cancel_in, retry, retry_in, wake};
 pub use definition::WorkflowShape;
 pub use engine::Engine;
 pub use failure::{Failure, code, database_is_unavailable};

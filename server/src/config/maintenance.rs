@@ -24,6 +24,13 @@ pub(crate) enum User {
         /// The name.
         name: String,
     },
+    /// Forget the failed logins of an account, so that its owner can log in at once.
+    Unlock {
+        #[command(flatten)]
+        state: StateOptions,
+        /// The name.
+        name: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -37,9 +44,12 @@ pub(crate) enum Token {
         /// The role: viewer, operator or admin.
         #[arg(long, default_value = "viewer", value_parser = role)]
         role: Role,
-        /// Expire after this number of days [default: never].
+        /// Expire after this number of days.
+        #[arg(long, default_value = "90", value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "no_expiry")]
+        days: u16,
+        /// Never expire.
         #[arg(long)]
-        days: Option<u16>,
+        no_expiry: bool,
         /// Allow destructive and revealing actions, which otherwise require the confirmation of a password.
         #[arg(long)]
         sudo: bool,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use ipnet::IpNet;
 use model::PlatformKind;
 use platform::Secret;
 
@@ -31,9 +32,9 @@ pub(crate) struct Serve {
     /// The URL that users open; with https, cookies are sent over HTTPS only [default: http:// and the listening address].
     #[arg(long, env = "TOYGRES_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
-    /// The proxies whose X-Forwarded-For header is trusted.
-    #[arg(long, env = "TOYGRES_PROXIES", value_delimiter = ',', value_name = "IP")]
-    pub(crate) proxies: Vec<IpAddr>,
+    /// The addresses or networks, such as 10.0.0.0/8, of the proxies whose X-Forwarded-For header is trusted.
+    #[arg(long, env = "TOYGRES_PROXIES", value_delimiter = ',', value_parser = network, value_name = "IP[/PREFIX]")]
+    pub(crate) proxies: Vec<IpNet>,
     /// The name of the first admin account, which is created if it does not exist.
     #[arg(long, env = "TOYGRES_ADMIN_USERNAME", value_name = "NAME")]
     pub(crate) admin_username: Option<String>,
@@ -129,6 +130,14 @@ impl Serve {
             None => Ok(std::env::current_exe().context("find this program")?.with_file_name("toygres-agent")),
         }
     }
+}
+
+/// Parses a network, or an address as the network that contains only it.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    address
+        .or_else(|_| text.parse::<IpNet>())
+        .map_err(|_| "expected an address or a network, such as 192.0.2.1 or 10.0.0.0/8".to_owned())
 }
 
 fn platform_kind() -> impl TypedValueParser<Value = PlatformKind> {

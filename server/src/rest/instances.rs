@@ -121,13 +121,14 @@ pub(crate) struct PlanQuery {
 
 /// Check a restore
 ///
-/// What a restore of an image into a new instance of this name would do, and which problems prevent it.
+/// What a restore of an image into a new instance of this name would do, and which problems prevent it. Requires the role
+/// operator.
 #[utoipa::path(get, path = "/api/instances/{name}/restore-plan", tag = "instances",
     params(("name" = String, Path), PlanQuery),
-    responses((status = 200, body = RestorePlan), (status = 422, body = crate::errors::ErrorBody, description = "A setting is invalid"), QueryErrors))]
+    responses((status = 200, body = RestorePlan), CommandErrors))]
 pub(crate) async fn plan(
     State(app): State<AppState>,
-    _: CurrentUser,
+    CurrentUser(actor): CurrentUser,
     Path(name): Path<String>,
     Query(query): Query<PlanQuery>,
 ) -> Result<Json<RestorePlan>, ErrorResponse> {
@@ -137,5 +138,5 @@ pub(crate) async fn plan(
         volume_bytes: query.volume_bytes,
         dns_label: query.dns_label.as_deref(),
     };
-    Ok(Json(control::restore_plan::check(&app.services, query.image, target).await?))
+    Ok(Json(control::restore_plan::check(&app.services, &actor, query.image, target).await?))
 }

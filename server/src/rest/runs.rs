@@ -10,13 +10,13 @@ use model::{ImageId, InstanceId, Level, LogFilter, LogLine, LogStretch, Run, Run
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{CommandErrors, Path, Query, QueryErrors, paged};
+use super::{CommandErrors, Confirmation, Path, Query, QueryErrors, paged};
 use crate::auth::CurrentUser;
 use crate::errors::ErrorResponse;
 use crate::state::AppState;
 
 /// Lines that are read at a time for a download.
-const DOWNLOAD_LINES: i64 = 2000;
+const DOWNLOAD_LINES: i64 = control::runs::MAX_LINES;
 
 /// Which runs to list.
 #[derive(Default, Deserialize, IntoParams)]
@@ -88,7 +88,7 @@ pub(crate) struct LogQuery {
     after: i64,
     /// The last lines before this number; overrides `after`.
     before: Option<i64>,
-    /// The number of lines, from 1 to 10,000; 1,000 if not given.
+    /// The number of lines, from 1 to 1,000; 1,000 if not given.
     limit: Option<i64>,
     /// Only lines whose message contains this text, ignoring case.
     search: String,
@@ -114,7 +114,7 @@ pub(crate) async fn log(
     }
     let filter = LogFilter { search: query.search, level: query.level.unwrap_or(Level::Debug) };
     let stretch = query.before.map_or(LogStretch::After(query.after.max(0)), LogStretch::Before);
-    let limit = query.limit.unwrap_or(1000);
+    let limit = query.limit.unwrap_or(control::runs::MAX_LINES);
     let page = control::runs::log_page(&app.services, id, &filter, stretch, limit).await?;
     let total = (HeaderName::from_static("x-total-count"), page.matches.to_string());
     Ok(([total], Json(page.lines)).into_response())
@@ -189,14 +189,16 @@ pub(crate) async fn retry(
 
 /// Mark a stuck step as undone
 ///
-/// For a step that a person rolled back by hand; the steps before it are rolled back.
-#[utoipa::path(post, path = "/api/runs/{id}/accept", tag = "runs", params(("id" = uuid::Uuid, Path)),
+/// For a step that a person rolled back by hand; the steps before it are rolled back. Requires sudo mode and the name of the
+/// run's instance or image.
+#[utoipa::path(post, path = "/api/runs/{id}/accept", tag = "runs", params(("id" = uuid::Uuid, Path), Confirmation),
     responses((status = 200, body = RunRef, description = "The run that continues"), CommandErrors))]
 pub(crate) async fn accept(
     State(app): State<AppState>,
     CurrentUser(actor): CurrentUser,
     Path(id): Path<RunId>,
+    Query(confirmation): Query<Confirmation>,
 ) -> Result<Json<RunRef>, ErrorResponse> {
-    control::commands::accept_run(&app.services, &actor, id).await?;
+    control::commands::accept_run(&app.services, &actor, id, &confirmation.confirm).await?;
     Ok(Json(RunRef { run_id: id.0 }))
 }

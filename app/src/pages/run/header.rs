@@ -30,7 +30,7 @@ pub(super) fn RunHeader(detail: RwSignal<RunDetail>, role: Role) -> impl IntoVie
             states
             sub=move || view! { <Description detail/> }
         >
-            {(role >= Role::Operator).then(|| view! { <RunActions detail retry accept/> })}
+            {(role >= Role::Operator).then(|| view! { <RunActions detail role retry accept/> })}
             <FormError error=action_error(retry)/>
             <FormError error=action_error(accept)/>
         </PageHeader>
@@ -75,6 +75,7 @@ fn duration(detail: &RunDetail) -> Option<AnyView> {
 #[component]
 fn RunActions(
     detail: RwSignal<RunDetail>,
+    role: Role,
     retry: ServerAction<RetryRun>,
     accept: ServerAction<AcceptRun>,
 ) -> impl IntoView {
@@ -100,11 +101,14 @@ fn RunActions(
             </ActionForm>
         })
     };
+    let name = detail.with_untracked(|detail| detail.run.name_to_confirm().to_owned());
     let accept = move || {
-        (state.get().0 == RunState::Stuck).then(|| {
+        (state.get().0 == RunState::Stuck && role >= Role::Admin).then(|| {
+            let label = format!("To confirm, enter {name}");
             view! {
                 <ActionForm action=accept>
                     <input type="hidden" name="id" value=id.to_string()/>
+                    <input name="confirm" required autocomplete="off" placeholder=label.clone() aria-label=label/>
                     <button class="btn" disabled=move || accept.pending().get()>"Mark run as resolved"</button>
                 </ActionForm>
             }

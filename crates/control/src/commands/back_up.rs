@@ -4,7 +4,7 @@ use model::image::NewImage;
 use model::{Actor, Health, ImageId, ImageStatus, Instance, InstanceStatus, Name, Origin, Role, RunId};
 use sqlx::PgConnection;
 
-use crate::audit;
+use crate::audit::entry;
 use crate::error::{Error, Result, Started};
 use crate::instances;
 use crate::runs::start::{RunLabels, start_run};
@@ -21,8 +21,8 @@ const MAX_DESCRIPTION: usize = 2000;
 /// The role does not allow it, the instance is not running, a field is invalid, or the name is in use.
 pub async fn back_up(services: &Services, actor: &Actor, new: NewImage) -> Result<Started<ImageId>> {
     let subject = if new.name.is_empty() { "(default name)".to_owned() } else { new.name.clone() };
-    let run_of = |started: &Started<_>| Some(started.run_id);
-    audit::audited(services.db(), actor, "image.create", &subject, run_of, async {
+    let entry = entry(actor, "image.create", &*subject);
+    entry.perform(services.db(), async {
         require_role(actor, Role::Operator)?;
         let instance = source(services, &new).await?;
         let (description, databases) = (description(&new)?, databases(&new)?);
@@ -63,6 +63,7 @@ pub async fn back_up(services: &Services, actor: &Actor, new: NewImage) -> Resul
             request: Some(serde_json::to_value(NewImage { databases, ..new.clone() })?),
         };
         start_run(services, &mut tx, &CreateImage { instance: instance.id, image: id }, run, &labels).await?;
+        entry.succeed(&mut tx, Some(run)).await?;
         tx.commit().await?;
         Ok(Started { id, name: name.to_string(), status: ImageStatus::Creating.as_str(), run_id: run })
     })

@@ -6,13 +6,13 @@ use model::{Actor, FailureCode, ImageType, Instance, InstanceId, Name, Role, Tls
 use platform::Secret;
 
 use super::reserve_instance::name_in_use;
-use crate::audit;
+use crate::audit::entry;
 use crate::error::{Error, Result, with_explanation};
 use crate::instances::by_id;
 use crate::secret_refs::SecretRef;
 use crate::secrets::Kind;
 use crate::services::Services;
-use crate::users::require_role;
+use crate::users::{require_admin_sudo, require_role};
 
 /// Adds an existing server after a successful connection.
 ///
@@ -21,7 +21,8 @@ use crate::users::require_role;
 pub async fn connect_instance(services: &Services, actor: &Actor, new: ExternalInstance) -> Result<Instance> {
     let db = services.db();
     let subject = new.name.clone();
-    audit::audited(db, actor, "instance.add", &subject, |_| None, async {
+    let entry = entry(actor, "instance.add", &*subject);
+    entry.perform(db, async {
         require_role(actor, Role::Operator)?;
         let name = Name::parse(&new.name).map_err(|error| Error::invalid("name", error.to_string()))?;
         let target = external_target(&new)?;
@@ -70,6 +71,7 @@ pub async fn connect_instance(services: &Services, actor: &Actor, new: ExternalI
         if given.reference().is_none() {
             services.keys().save(&mut tx, Kind::InstancePassword, id.0, &password).await?;
         }
+        entry.succeed(&mut tx, None).await?;
         tx.commit().await?;
         by_id(db, id).await
     })
@@ -99,6 +101,7 @@ impl PasswordSource {
                 "Only an admin may have Toygres read a Secret. Type the password, or ask an admin.",
             ));
         }
+        require_admin_sudo(actor)?;
         text.parse().map(Self::Referenced)
     }
 

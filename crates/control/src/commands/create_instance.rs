@@ -6,13 +6,13 @@ use model::{Actor, ImageId, ImageStatus, ImageType, InstanceId, Name, Role};
 use platform::Secret;
 
 use super::reserve_instance::{Reservation, reserve_and_start};
-use crate::audit;
+use crate::audit::{Entry, entry};
 use crate::error::{Error, Result, Started};
 use crate::instances::versions;
 use crate::restore_plan::{self, Target};
 use crate::secrets::Kind;
 use crate::services::Services;
-use crate::users::{random_password, require_role};
+use crate::users::{random_password, require_admin_sudo, require_role};
 use crate::volumes;
 use crate::workflows::{CreateInstance, RestoreImage};
 
@@ -39,28 +39,26 @@ pub(crate) async fn create_again(
     failed: Option<InstanceId>,
 ) -> Result<Started<InstanceId>> {
     let action = if new.source_image_id.is_some() { "image.restore" } else { "instance.create" };
-    let subject = new.name.clone();
-    audit::audited(
-        services.db(),
-        actor,
-        action,
-        &subject,
-        |started: &Started<_>| Some(started.run_id),
-        async {
-            require_role(actor, Role::Operator)?;
-            let name = Name::parse(&new.name).map_err(|error| Error::invalid("name", error.to_string()))?;
-            let new = NewInstance {
-                dns_label: new.dns_label.clone().filter(|label| !label.trim().is_empty()),
-                ..new
-            };
-            check_dns_label(new.dns_label.as_deref())?;
-            match new.source_image_id {
-                Some(image) => restore(services, actor, name, image, &new).await,
-                None => fresh(services, actor, name, &new, failed).await,
-            }
-        },
-    )
-    .await
+    let entry = entry(actor, action, &*new.name);
+    let work = async {
+        require_role(actor, Role::Operator)?;
+        let name = Name::parse(&new.name).map_err(|error| Error::invalid("name", error.to_string()))?;
+        let new = NewInstance {
+            dns_label: new.dns_label.clone().filter(|label| !label.trim().is_empty()),
+            ..new.clone()
+        };
+        check_dns_label(new.dns_label.as_deref())?;
+        // Both open the instance, and with a restore the data of its source, to others than its users.
+        if new.dns_label.is_some() || new.trust_loopback == Some(true) {
+            require_admin_sudo(actor)?;
+        }
+        let by = (actor, &entry);
+        match new.source_image_id {
+            Some(image) => restore(services, by, name, image, &new).await,
+            None => fresh(services, by, name, &new, failed).await,
+        }
+    };
+    entry.perform(services.db(), work).await
 }
 
 fn check_dns_label(label: Option<&str>) -> Result<()> {
@@ -74,7 +72,7 @@ fn check_dns_label(label: Option<&str>) -> Result<()> {
 
 async fn fresh(
     services: &Services,
-    actor: &Actor,
+    by: (&Actor, &Entry<'_>),
     name: Name,
     new: &NewInstance,
     failed: Option<InstanceId>,
@@ -105,7 +103,7 @@ async fn fresh(
     };
     let id = InstanceId::new();
     let title = format!("Create {name}");
-    reserve_and_start(services, actor, id, reserved, new, &CreateInstance { instance: id }, &title).await
+    reserve_and_start(services, by, id, reserved, new, &CreateInstance { instance: id }, &title).await
 }
 
 /// The requested version, or the newest one, if the platform can create an instance of that type and version.
@@ -153,7 +151,7 @@ fn check_password(password: &str) -> Result<()> {
 
 async fn restore(
     services: &Services,
-    actor: &Actor,
+    by: (&Actor, &Entry<'_>),
     name: Name,
     image: ImageId,
     new: &NewInstance,
@@ -210,5 +208,5 @@ async fn restore(
     };
     let id = InstanceId::new();
     let title = format!("Restore {} into {name}", detail.image.name);
-    reserve_and_start(services, actor, id, reserved, new, &RestoreImage { instance: id, image }, &title).await
+    reserve_and_start(services, by, id, reserved, new, &RestoreImage { instance: id, image }, &title).await
 }

@@ -2,7 +2,7 @@
 
 use model::{Actor, ImageId, ImageStatus, RunId};
 
-use crate::audit;
+use crate::audit::entry;
 use crate::error::{Error, Result, Started};
 use crate::images;
 use crate::runs::start::{RunLabels, start_run};
@@ -20,29 +20,34 @@ pub async fn delete_image(
     id: ImageId,
     typed: &str,
 ) -> Result<Started<ImageId>> {
-    let run_of = |started: &Started<_>| Some(started.run_id);
-    audit::audited(services.db(), actor, "image.delete", &id.to_string(), run_of, async {
-        require_admin_sudo(actor)?;
-        let image = images::get(services, id).await?.image;
-        if typed.trim() != image.name {
-            return Err(Error::invalid("confirm", format!("Enter the name of the image: {}.", image.name)));
-        }
-        let run = RunId::new();
-        let mut tx = services.db().begin().await?;
-        let labels = RunLabels {
-            title: format!("Delete image {}", image.name),
-            started_by: actor.name.clone(),
-            instance_name: Some(image.instance_name),
-            image: Some(id),
-            image_name: Some(image.name.clone()),
-            ..RunLabels::default()
-        };
-        start_run(services, &mut tx, &DeleteImage { image: id }, run, &labels).await?;
-        sqlx::query!("update toygres.image set status = 'deleting', run = $2 where id = $1", id.0, run.0)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(Started { id, name: image.name, status: ImageStatus::Deleting.as_str(), run_id: run })
-    })
-    .await
+    let entry = entry(actor, "image.delete", id.to_string());
+    entry
+        .perform(services.db(), async {
+            require_admin_sudo(actor)?;
+            let image = images::get(services, id).await?.image;
+            if typed.trim() != image.name {
+                return Err(Error::invalid(
+                    "confirm",
+                    format!("Enter the name of the image: {}.", image.name),
+                ));
+            }
+            let run = RunId::new();
+            let mut tx = services.db().begin().await?;
+            let labels = RunLabels {
+                title: format!("Delete image {}", image.name),
+                started_by: actor.name.clone(),
+                instance_name: Some(image.instance_name),
+                image: Some(id),
+                image_name: Some(image.name.clone()),
+                ..RunLabels::default()
+            };
+            start_run(services, &mut tx, &DeleteImage { image: id }, run, &labels).await?;
+            sqlx::query!("update toygres.image set status = 'deleting', run = $2 where id = $1", id.0, run.0)
+                .execute(&mut *tx)
+                .await?;
+            entry.succeed(&mut tx, Some(run)).await?;
+            tx.commit().await?;
+            Ok(Started { id, name: image.name, status: ImageStatus::Deleting.as_str(), run_id: run })
+        })
+        .await
 }

@@ -2,7 +2,7 @@
 
 use model::{Actor, InstanceId, InstanceStatus, Origin, RunId};
 
-use crate::audit;
+use crate::audit::entry;
 use crate::error::{Error, Result, Started};
 use crate::instances;
 use crate::runs::start::{RunLabels, start_run};
@@ -21,43 +21,45 @@ pub async fn delete_instance(
     name: &str,
     typed: &str,
 ) -> Result<Started<InstanceId>> {
-    let run_of = |started: &Started<_>| Some(started.run_id);
-    audit::audited(services.db(), actor, "instance.delete", name, run_of, async {
-        require_admin_sudo(actor)?;
-        let instance = instances::get(services, name).await?;
-        if typed.trim() != instance.name {
-            return Err(Error::invalid(
-                "confirm",
-                format!("Enter the name of the instance: {}.", instance.name),
-            ));
-        }
-        let run = RunId::new();
-        let mut tx = services.db().begin().await?;
-        let verb = if instance.origin == Origin::Managed { "Delete" } else { "Remove" };
-        let labels = RunLabels {
-            title: format!("{verb} {}", instance.name),
-            started_by: actor.name.clone(),
-            instance: Some(instance.id),
-            instance_name: Some(instance.name.clone()),
-            ..RunLabels::default()
-        };
-        start_run(services, &mut tx, &DeleteInstance { instance: instance.id }, run, &labels).await?;
-        if instance.origin == Origin::Managed {
-            sqlx::query!(
-                "update toygres.instance set status = 'deleting', run = $2 where id = $1",
-                instance.id.0,
-                run.0
-            )
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(Started {
-            id: instance.id,
-            name: instance.name,
-            status: InstanceStatus::Deleting.as_str(),
-            run_id: run,
+    let entry = entry(actor, "instance.delete", name);
+    entry
+        .perform(services.db(), async {
+            require_admin_sudo(actor)?;
+            let instance = instances::get(services, name).await?;
+            if typed.trim() != instance.name {
+                return Err(Error::invalid(
+                    "confirm",
+                    format!("Enter the name of the instance: {}.", instance.name),
+                ));
+            }
+            let run = RunId::new();
+            let mut tx = services.db().begin().await?;
+            let verb = if instance.origin == Origin::Managed { "Delete" } else { "Remove" };
+            let labels = RunLabels {
+                title: format!("{verb} {}", instance.name),
+                started_by: actor.name.clone(),
+                instance: Some(instance.id),
+                instance_name: Some(instance.name.clone()),
+                ..RunLabels::default()
+            };
+            start_run(services, &mut tx, &DeleteInstance { instance: instance.id }, run, &labels).await?;
+            if instance.origin == Origin::Managed {
+                sqlx::query!(
+                    "update toygres.instance set status = 'deleting', run = $2 where id = $1",
+                    instance.id.0,
+                    run.0
+                )
+                .execute(&mut *tx)
+                .await?;
+            }
+            entry.succeed(&mut tx, Some(run)).await?;
+            tx.commit().await?;
+            Ok(Started {
+                id: instance.id,
+                name: instance.name,
+                status: InstanceStatus::Deleting.as_str(),
+                run_id: run,
+            })
         })
-    })
-    .await
+        .await
 }

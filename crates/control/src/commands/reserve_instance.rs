@@ -5,6 +5,7 @@ use model::{Actor, ImageId, ImageType, InstanceId, InstanceStatus, Name, RunId};
 use platform::Secret;
 use workflow::Workflow;
 
+use crate::audit::Entry;
 use crate::error::{Error, Result, Started};
 use crate::runs::start::{RunLabels, start_run};
 use crate::secrets::Kind;
@@ -24,10 +25,10 @@ pub(super) struct Reservation<'a> {
     pub(super) password: Option<Secret>,
 }
 
-/// Writes the row, its password and the run in one transaction.
+/// Writes the row, its password, the run and the success of `entry` in one transaction.
 pub(super) async fn reserve_and_start<W: Workflow>(
     services: &Services,
-    actor: &Actor,
+    (actor, entry): (&Actor, &Entry<'_>),
     id: InstanceId,
     reserved: Reservation<'_>,
     new: &NewInstance,
@@ -72,6 +73,7 @@ pub(super) async fn reserve_and_start<W: Workflow>(
         request: Some(serde_json::to_value(request)?),
     };
     start_run(services, &mut tx, input, run, &labels).await?;
+    entry.succeed(&mut tx, Some(run)).await?;
     tx.commit().await?;
     Ok(Started {
         id,

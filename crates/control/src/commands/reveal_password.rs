@@ -3,7 +3,7 @@
 use model::Actor;
 use platform::ExposeSecret;
 
-use crate::audit;
+use crate::audit::entry;
 use crate::error::{Error, Result};
 use crate::instances;
 use crate::secret_refs::SecretRef;
@@ -16,7 +16,8 @@ use crate::users::require_admin_sudo;
 /// # Errors
 /// The role does not allow it, the password must be confirmed, none is stored, or a Secret holds it; the Secret is named.
 pub async fn reveal_password(services: &Services, actor: &Actor, name: &str) -> Result<String> {
-    audit::audited(services.db(), actor, "instance.password", name, |_| None, async {
+    let entry = entry(actor, "instance.password", name);
+    entry.perform(services.db(), async {
         require_admin_sudo(actor)?;
         let instance = instances::get(services, name).await?;
         if let Some(reference) = &instance.secret_ref {

@@ -5,24 +5,33 @@ use serde::de::DeserializeOwned;
 use workflow::CommandError;
 
 use super::{back_up, start_instance, stop_instance, test_platform, verify_image};
-use crate::audit;
+use crate::audit::entry;
 use crate::commands::create_instance::create_again;
 use crate::error::{Error, Result};
 use crate::runs::{RunColumns, row, unknown};
 use crate::services::Services;
-use crate::users::require_role;
+use crate::users::{require_admin_sudo, require_role};
 
-/// Cancels a running run: it rolls back.
+/// Cancels a running run: it rolls back. A deletion that has begun leaves an object without its data, so only an admin may
+/// cancel one.
 ///
 /// # Errors
 /// The role does not allow it, or the run has ended or rolls back already.
 pub async fn cancel_run(services: &Services, actor: &Actor, id: RunId) -> Result<()> {
-    audit::audited(services.db(), actor, "run.cancel", &id.to_string(), |()| Some(id), async {
+    let entry = entry(actor, "run.cancel", id.to_string());
+    let work = async {
         require_role(actor, Role::Operator)?;
-        let cancelled = workflow::cancel(services.db(), workflow::RunId(id.0)).await;
-        cancelled.map_err(|error| refused(id, error, "Only a running run can be cancelled."))
-    })
-    .await
+        let workflow = WorkflowName::of(&row(services, id).await?.workflow);
+        if matches!(workflow, WorkflowName::DeleteImage | WorkflowName::DeleteInstance) {
+            require_role(actor, Role::Admin)?;
+        }
+        let mut tx = services.db().begin().await?;
+        let cancelled = workflow::cancel_in(&mut tx, workflow::RunId(id.0)).await;
+        cancelled.map_err(|error| refused(id, error, "Only a running run can be cancelled."))?;
+        entry.succeed(&mut tx, Some(id)).await?;
+        Ok(tx.commit().await?)
+    };
+    entry.perform(services.db(), work).await
 }
 
 /// Retries the rollback of a stuck run, or repeats a failed or cancelled run as a new one. Returns the run.
@@ -30,23 +39,27 @@ pub async fn cancel_run(services: &Services, actor: &Actor, id: RunId) -> Result
 /// # Errors
 /// The role does not allow it, the run has not ended, or an object that it needs was deleted.
 pub async fn retry_run(services: &Services, actor: &Actor, id: RunId) -> Result<RunId> {
-    audit::audited(services.db(), actor, "run.retry", &id.to_string(), |run| Some(*run), async {
+    let entry = entry(actor, "run.retry", id.to_string());
+    let work = async {
         require_role(actor, Role::Operator)?;
         let row = row(services, id).await?;
         match row.state {
             RunState::Stuck => {
-                let retried = workflow::retry(services.db(), workflow::RunId(id.0)).await;
-                retried
-                    .map(|()| id)
-                    .map_err(|error| refused(id, error, "Only a stuck rollback can be retried."))
+                let mut tx = services.db().begin().await?;
+                let retried = workflow::retry_in(&mut tx, workflow::RunId(id.0)).await;
+                retried.map_err(|error| refused(id, error, "Only a stuck rollback can be retried."))?;
+                entry.succeed(&mut tx, Some(id)).await?;
+                tx.commit().await?;
+                Ok(id)
             }
+            // The command of the new run records what it changes.
             RunState::Failed | RunState::Cancelled => repeat(services, actor, &row).await,
             state => Err(Error::Conflict(format!(
                 "The run is {state}. Only a failed, cancelled or stuck run can be retried."
             ))),
         }
-    })
-    .await
+    };
+    entry.perform(services.db(), work).await
 }
 
 /// Starts the operation of an ended run again, as a new run.
@@ -82,19 +95,29 @@ fn request<T: DeserializeOwned>(row: &RunColumns) -> Result<T> {
     Ok(serde_json::from_value(request)?)
 }
 
-/// Marks the failed undo of a stuck run as done by a person; the steps before it are rolled back.
+/// Marks the failed undo of a stuck run as done by a person; the steps before it are rolled back. The locks are released
+/// even if something was left behind, so this requires sudo mode and the name of what the run is about.
 ///
 /// # Errors
-/// The role does not allow it, or the run is not stuck.
-pub async fn accept_run(services: &Services, actor: &Actor, id: RunId) -> Result<()> {
-    audit::audited(services.db(), actor, "run.accept", &id.to_string(), |()| Some(id), async {
-        require_role(actor, Role::Operator)?;
-        let accepted = workflow::accept(services.db(), workflow::RunId(id.0)).await;
+/// The role does not allow it, the password must be confirmed, the typed name differs, or the run is not stuck.
+pub async fn accept_run(services: &Services, actor: &Actor, id: RunId, typed: &str) -> Result<()> {
+    let entry = entry(actor, "run.accept", id.to_string());
+    let work = async {
+        require_admin_sudo(actor)?;
+        let run = crate::runs::get(services, id).await?.run;
+        let name = run.name_to_confirm();
+        if typed.trim() != name {
+            return Err(Error::invalid("confirm", format!("To confirm, enter: {name}.")));
+        }
+        let mut tx = services.db().begin().await?;
+        let accepted = workflow::accept_in(&mut tx, workflow::RunId(id.0)).await;
         accepted.map_err(|error| {
             refused(id, error, "Only the failed step of a stuck run can be marked as undone.")
-        })
-    })
-    .await
+        })?;
+        entry.succeed(&mut tx, Some(id)).await?;
+        Ok(tx.commit().await?)
+    };
+    entry.perform(services.db(), work).await
 }
 
 fn refused(id: RunId, error: CommandError, rule: &str) -> Error {

@@ -3,7 +3,7 @@
 use model::{Actor, Health, Instance, InstanceId, InstanceStatus, Origin, Role, RunId};
 use workflow::Workflow;
 
-use crate::audit;
+use crate::audit::entry;
 use crate::error::{Error, Result, Started};
 use crate::instances::get;
 use crate::runs::start::{RunLabels, start_run};
@@ -60,53 +60,55 @@ async fn change<W: Workflow>(
     change: Change,
     input: impl FnOnce(&Instance) -> W,
 ) -> Result<Started<InstanceId>> {
-    let run_of = |started: &Started<_>| Some(started.run_id);
-    audit::audited(services.db(), actor, change.action, name, run_of, async {
-        require_role(actor, Role::Operator)?;
-        let instance = get(services, name).await?;
-        if instance.origin == Origin::External {
-            return Err(Error::Conflict(format!(
-                "Instance {} is external. Start and stop it on its own platform.",
-                instance.name
-            )));
-        }
-        let is = |status| Error::Conflict(format!("Instance {} is {status}.", instance.name));
-        // Starting an instance that does not respond repairs it.
-        let is_down = instance.status == InstanceStatus::Running && instance.health == Health::Down;
-        if instance.status != change.from && !(is_down && change.from == InstanceStatus::Stopped) {
-            return Err(is(instance.status));
-        }
-        let run = RunId::new();
-        let mut tx = services.db().begin().await?;
-        let labels = RunLabels {
-            title: format!("{} {}", change.verb, instance.name),
-            started_by: actor.name.clone(),
-            instance: Some(instance.id),
-            instance_name: Some(instance.name.clone()),
-            ..RunLabels::default()
-        };
-        start_run(services, &mut tx, &input(&instance), run, &labels).await?;
-        let changed = sqlx::query!(
-            "update toygres.instance set status = $2, run = $3, health = 'unknown', health_detail = null,
+    let entry = entry(actor, change.action, name);
+    entry
+        .perform(services.db(), async {
+            require_role(actor, Role::Operator)?;
+            let instance = get(services, name).await?;
+            if instance.origin == Origin::External {
+                return Err(Error::Conflict(format!(
+                    "Instance {} is external. Start and stop it on its own platform.",
+                    instance.name
+                )));
+            }
+            let is = |status| Error::Conflict(format!("Instance {} is {status}.", instance.name));
+            // Starting an instance that does not respond repairs it.
+            let is_down = instance.status == InstanceStatus::Running && instance.health == Health::Down;
+            if instance.status != change.from && !(is_down && change.from == InstanceStatus::Stopped) {
+                return Err(is(instance.status));
+            }
+            let run = RunId::new();
+            let mut tx = services.db().begin().await?;
+            let labels = RunLabels {
+                title: format!("{} {}", change.verb, instance.name),
+                started_by: actor.name.clone(),
+                instance: Some(instance.id),
+                instance_name: Some(instance.name.clone()),
+                ..RunLabels::default()
+            };
+            start_run(services, &mut tx, &input(&instance), run, &labels).await?;
+            let changed = sqlx::query!(
+                "update toygres.instance set status = $2, run = $3, health = 'unknown', health_detail = null,
                  health_code = null, health_subject = null
              where id = $1 and status = $4",
-            instance.id.0,
-            change.meanwhile.as_str(),
-            run.0,
-            instance.status.as_str()
-        )
-        .execute(&mut *tx)
-        .await?;
-        if changed.rows_affected() == 0 {
-            return Err(is(change.meanwhile));
-        }
-        tx.commit().await?;
-        Ok(Started {
-            id: instance.id,
-            name: instance.name.clone(),
-            status: change.meanwhile.as_str(),
-            run_id: run,
+                instance.id.0,
+                change.meanwhile.as_str(),
+                run.0,
+                instance.status.as_str()
+            )
+            .execute(&mut *tx)
+            .await?;
+            if changed.rows_affected() == 0 {
+                return Err(is(change.meanwhile));
+            }
+            entry.succeed(&mut tx, Some(run)).await?;
+            tx.commit().await?;
+            Ok(Started {
+                id: instance.id,
+                name: instance.name.clone(),
+                status: change.meanwhile.as_str(),
+                run_id: run,
+            })
         })
-    })
-    .await
+        .await
 }

@@ -6,7 +6,7 @@ use model::{Actor, Name, Role, StoreAccess, StoreAuth, StoreId};
 use platform::Secret;
 
 use super::probe_store::probe_store;
-use crate::audit;
+use crate::audit::entry;
 use crate::error::{Error, Result, with_explanation};
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
@@ -26,7 +26,8 @@ pub async fn add_store(
     keys: TypedKeys,
 ) -> Result<StoreId> {
     let db = services.db();
-    audit::audited(db, actor, "store.add", name, |_| None, async {
+    let entry = entry(actor, "store.add", name);
+    entry.perform(db, async {
         require_admin_sudo(actor)?;
         let name = Name::parse(name).map_err(|error| Error::invalid("name", error.to_string()))?;
         let url = validate::url(url)?;
@@ -54,13 +55,15 @@ pub async fn add_store(
             return Err(Error::Conflict("A store with this name or address already exists.".to_owned()));
         }
         record_access(services, &mut tx, id, &access, &keys).await?;
+        entry.succeed(&mut tx, None).await?;
         tx.commit().await?;
         Ok(id)
     })
     .await
 }
 
-/// Changes how a store is accessed if the server and jobs can access it in that way. Keys that are not typed are kept.
+/// Changes how a store is accessed if the server and jobs can access it in that way. Keys that are not typed are kept,
+/// unless the endpoint or the root certificate changes.
 ///
 /// # Errors
 /// The user is not an admin in sudo mode, a field is invalid, the store does not exist, or it fails the test; then nothing
@@ -73,25 +76,32 @@ pub async fn set_store_access(
     keys: TypedKeys,
 ) -> Result<()> {
     let db = services.db();
-    audit::audited(db, actor, "store.access", &store.to_string(), |()| None, async {
-        require_admin_sudo(actor)?;
-        let (url, before) = access::row(services, store).await?;
-        let access = validate::access(&url, access)?;
-        let keeps_keys = access.auth == StoreAuth::Sealed
-            && before.auth == StoreAuth::Sealed
-            && keys.0.values().all(|value| value.trim().is_empty());
-        let keys = match keeps_keys {
-            true => access::sealed_keys(services, store).await?,
-            false => validate::keys(&url, &access, keys.0)?,
-        };
-        let opening = access::assemble(services, url, &access, keys.clone()).await?;
-        probe_store(services, &opening).await.map_err(|failure| at_field("auth", failure))?;
-        let mut tx = db.begin().await?;
-        record_access(services, &mut tx, store, &access, &keys).await?;
-        tx.commit().await?;
-        Ok(())
-    })
-    .await
+    let entry = entry(actor, "store.access", store.to_string());
+    entry
+        .perform(db, async {
+            require_admin_sudo(actor)?;
+            let (url, before) = access::row(services, store).await?;
+            let access = validate::access(&url, access)?;
+            // Stored keys are sent only to the server that they were typed for, whose certificate they were typed under.
+            let is_same_server =
+                access.endpoint == before.endpoint && access.root_certificate == before.root_certificate;
+            let keeps_keys = access.auth == StoreAuth::Sealed
+                && before.auth == StoreAuth::Sealed
+                && is_same_server
+                && keys.0.values().all(|value| value.trim().is_empty());
+            let keys = match keeps_keys {
+                true => access::sealed_keys(services, store).await?,
+                false => validate::keys(&url, &access, keys.0)?,
+            };
+            let opening = access::assemble(services, url, &access, keys.clone()).await?;
+            probe_store(services, &opening).await.map_err(|failure| at_field("auth", failure))?;
+            let mut tx = db.begin().await?;
+            record_access(services, &mut tx, store, &access, &keys).await?;
+            entry.succeed(&mut tx, None).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
 }
 
 /// Reports the failure of a test at a field of the form.
@@ -135,7 +145,8 @@ async fn record_access(
 /// The user is not an admin in sudo mode, the store does not exist, contains images, or is the default.
 pub async fn remove_store(services: &Services, actor: &Actor, store: StoreId) -> Result<()> {
     let db = services.db();
-    audit::audited(db, actor, "store.remove", &store.to_string(), |()| None, async {
+    let entry = entry(actor, "store.remove", store.to_string());
+    entry.perform(db, async {
         require_admin_sudo(actor)?;
         access::row(services, store).await?;
         let mut tx = db.begin().await?;
@@ -152,6 +163,7 @@ pub async fn remove_store(services: &Services, actor: &Actor, store: StoreId) ->
             ));
         }
         Keyring::delete(&mut tx, Kind::StoreCredential, store.0).await?;
+        entry.succeed(&mut tx, None).await?;
         tx.commit().await?;
         Ok(())
     })
@@ -164,20 +176,23 @@ pub async fn remove_store(services: &Services, actor: &Actor, store: StoreId) ->
 /// The user is not an admin in sudo mode, or the store does not exist.
 pub async fn set_default_store(services: &Services, actor: &Actor, store: StoreId) -> Result<()> {
     let db = services.db();
-    audit::audited(db, actor, "store.default", &store.to_string(), |()| None, async {
-        require_admin_sudo(actor)?;
-        access::row(services, store).await?;
-        let mut tx = db.begin().await?;
-        sqlx::query!("update toygres.store set is_default = false where is_default")
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query!("update toygres.store set is_default = true where id = $1", store.0)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
-    })
-    .await
+    let entry = entry(actor, "store.default", store.to_string());
+    entry
+        .perform(db, async {
+            require_admin_sudo(actor)?;
+            access::row(services, store).await?;
+            let mut tx = db.begin().await?;
+            sqlx::query!("update toygres.store set is_default = false where is_default")
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query!("update toygres.store set is_default = true where id = $1", store.0)
+                .execute(&mut *tx)
+                .await?;
+            entry.succeed(&mut tx, None).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
 }
 
 /// Writes, reads, lists and deletes an object in a store, from the server and from a job.
@@ -185,10 +200,12 @@ pub async fn set_default_store(services: &Services, actor: &Actor, store: StoreI
 /// # Errors
 /// The role does not allow it, or [`Error::Failed`]: the store fails the test.
 pub async fn test_store(services: &Services, actor: &Actor, store: StoreId) -> Result<()> {
-    audit::audited(services.db(), actor, "store.test", &store.to_string(), |()| None, async {
-        require_role(actor, Role::Operator)?;
-        let opening = access::opening(services, store).await?;
-        probe_store(services, &opening).await
-    })
-    .await
+    let entry = entry(actor, "store.test", store.to_string());
+    entry
+        .perform(services.db(), async {
+            require_role(actor, Role::Operator)?;
+            let opening = access::opening(services, store).await?;
+            probe_store(services, &opening).await
+        })
+        .await
 }

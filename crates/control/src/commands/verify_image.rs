@@ -2,7 +2,7 @@
 
 use model::{Actor, ImageId, ImageStatus, Role, RunId};
 
-use crate::audit;
+use crate::audit::entry;
 use crate::error::{Error, Result, Started};
 use crate::images;
 use crate::runs::start::{RunLabels, start_run};
@@ -15,29 +15,31 @@ use crate::workflows::VerifyImage;
 /// # Errors
 /// The role does not allow it, the image has no objects, or another verification of it runs.
 pub async fn verify_image(services: &Services, actor: &Actor, id: ImageId) -> Result<Started<ImageId>> {
-    let run_of = |started: &Started<_>| Some(started.run_id);
-    audit::audited(services.db(), actor, "image.verify", &id.to_string(), run_of, async {
-        require_role(actor, Role::Operator)?;
-        let image = images::get(services, id).await?.image;
-        if !matches!(image.status, ImageStatus::Available | ImageStatus::Corrupt) {
-            return Err(Error::Conflict(format!(
-                "Image {} is {}. Only an available or corrupt image can be verified.",
-                image.name, image.status
-            )));
-        }
-        let run = RunId::new();
-        let mut tx = services.db().begin().await?;
-        let labels = RunLabels {
-            title: format!("Verify {}", image.name),
-            started_by: actor.name.clone(),
-            instance_name: Some(image.instance_name),
-            image: Some(id),
-            image_name: Some(image.name.clone()),
-            ..RunLabels::default()
-        };
-        start_run(services, &mut tx, &VerifyImage { image: id }, run, &labels).await?;
-        tx.commit().await?;
-        Ok(Started { id, name: image.name, status: image.status.as_str(), run_id: run })
-    })
-    .await
+    let entry = entry(actor, "image.verify", id.to_string());
+    entry
+        .perform(services.db(), async {
+            require_role(actor, Role::Operator)?;
+            let image = images::get(services, id).await?.image;
+            if !matches!(image.status, ImageStatus::Available | ImageStatus::Corrupt) {
+                return Err(Error::Conflict(format!(
+                    "Image {} is {}. Only an available or corrupt image can be verified.",
+                    image.name, image.status
+                )));
+            }
+            let run = RunId::new();
+            let mut tx = services.db().begin().await?;
+            let labels = RunLabels {
+                title: format!("Verify {}", image.name),
+                started_by: actor.name.clone(),
+                instance_name: Some(image.instance_name),
+                image: Some(id),
+                image_name: Some(image.name.clone()),
+                ..RunLabels::default()
+            };
+            start_run(services, &mut tx, &VerifyImage { image: id }, run, &labels).await?;
+            entry.succeed(&mut tx, Some(run)).await?;
+            tx.commit().await?;
+            Ok(Started { id, name: image.name, status: image.status.as_str(), run_id: run })
+        })
+        .await
 }

@@ -1,17 +1,25 @@
-//! Verifying user names and passwords, and throttling attempts to guess them.
+//! Verifying user names and passwords.
 
-use model::{Actor, Role, UserId};
-use sqlx::PgPool;
+use std::net::IpAddr;
 
-use super::password;
-use crate::audit;
+use model::{Actor, ActorKind, Role, UserId};
+use uuid::Uuid;
+
+use super::device;
+use super::password::{self, Priority};
+use super::throttle::Budgets;
+use crate::audit::{self, Author};
 use crate::error::{Error, Result};
 use crate::services::Services;
 
-/// Failed attempts without a pause. From then on the pause doubles, up to [`MAX_PAUSE`].
-const FREE_ATTEMPTS: i32 = 5;
-/// The longest pause, in seconds.
-const MAX_PAUSE: f64 = 900.0;
+/// Where an attempt comes from.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The address of the client, or of the network that it is in.
+    pub address: IpAddr,
+    /// The token that an earlier login gave to the device.
+    pub device: Option<String>,
+}
 
 /// An account as the login needs it.
 #[derive(Clone, Debug)]
@@ -24,112 +32,138 @@ pub struct UserRecord {
     pub must_change_password: bool,
 }
 
-/// Verifies a user name and password; `peer` is the client's address.
+/// A user who has just logged in.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The account.
+    pub account: UserRecord,
+    /// The token for the device: further attempts from it have a budget of their own.
+    pub device: String,
+}
+
+/// An account whose password is to be verified.
+struct Candidate {
+    id: UserId,
+    hash: String,
+}
+
+/// Verifies a user name and password.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] whichever of the two is wrong, after the same time; [`Error::TooMany`] after several failures.
-pub async fn authenticate(services: &Services, name: &str, password: &str, peer: &str) -> Result<UserRecord> {
+/// [`Error::Unauthenticated`] whichever of the two is wrong, after the same time; [`Error::TooMany`] after several
+/// failures, or if too many others are being verified.
+pub async fn authenticate(services: &Services, name: &str, password: &str, client: &Client) -> Result<Login> {
     let db = services.db();
     let name: String = name.trim().chars().take(100).collect();
-    let keys = [format!("account/{}", name.to_lowercase()), format!("address/{peer}")];
-    ensure_not_blocked(db, &keys).await?;
-    let mut row = sqlx::query!(
+    if name.contains('\0') {
+        return Err(Error::invalid("username", "A user name contains no NUL character."));
+    }
+    let row = sqlx::query!(
         r#"select id as "id: UserId", name, role as "role: Role", password_hash, auth_epoch, must_change_password
            from toygres.account where lower(name) = lower($1) and not disabled"#,
         name
     )
     .fetch_optional(db)
     .await?;
-    let hash = row.as_mut().map(|row| std::mem::take(&mut row.password_hash));
-    let matches = password::verify(hash, password).await?;
-    let Some(row) = row.filter(|_| matches) else {
-        count_failure(db, &keys).await?;
-        audit::record(db, &name, "login", "session", "unauthenticated", None).await?;
-        return Err(Error::Unauthenticated);
+    let candidate = row.as_ref().map(|row| Candidate { id: row.id, hash: row.password_hash.clone() });
+    let stranger = Author::anonymous(&name);
+    let budgets = verify(services, &name, candidate, password, client, (&stranger, "login")).await;
+    let (row, (budgets, device)) = match (row, budgets) {
+        (Some(row), Ok(verified)) => (row, verified),
+        (_, Err(Error::Unauthenticated)) | (None, Ok(_)) => {
+            audit::record(db, &stranger, "login", "session", "unauthenticated", None).await?;
+            return Err(Error::Unauthenticated);
+        }
+        (_, Err(error)) => return Err(error),
     };
-    delete_failures(db, &keys).await?;
+    budgets.succeed(db).await?;
+    let actor = Actor { kind: ActorKind::Account, user: row.id, name: row.name, role: row.role, sudo: false };
+    let mut tx = db.begin().await?;
     sqlx::query!("update toygres.account set last_login_at = clock_timestamp() where id = $1", row.id.0)
-        .execute(db)
+        .execute(&mut *tx)
         .await?;
-    audit::record(db, &row.name, "login", "session", "ok", None).await?;
-    Ok(UserRecord {
-        actor: Actor { user: row.id, name: row.name, role: row.role, sudo: false },
-        auth_epoch: row.auth_epoch,
-        must_change_password: row.must_change_password,
+    audit::record(&mut *tx, &Author::of(&actor), "login", "session", "ok", None).await?;
+    tx.commit().await?;
+    Ok(Login {
+        device: device::seal(services.keys(), row.id, device.unwrap_or_else(Uuid::new_v4))?,
+        account: UserRecord {
+            actor,
+            auth_epoch: row.auth_epoch,
+            must_change_password: row.must_change_password,
+        },
     })
 }
 
-/// Verifies the password of an account, for sudo mode. Failures are throttled as at login.
+/// Verifies the user's password, for sudo mode.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] or [`Error::TooMany`].
-pub async fn verify_password(services: &Services, user: UserId, password: &str) -> Result<()> {
+/// As of [`authenticate`].
+pub async fn confirm_password(
+    services: &Services,
+    actor: &Actor,
+    password: &str,
+    client: &Client,
+) -> Result<()> {
+    let verified = verify_own(services, actor, password, client, "sudo").await;
+    let outcome = match &verified {
+        Ok(()) => "ok",
+        Err(Error::Unauthenticated) => "unauthenticated",
+        // The throttle has audited its refusal.
+        Err(_) => return verified,
+    };
+    audit::record(services.db(), &Author::of(actor), "sudo", "session", outcome, None).await?;
+    verified
+}
+
+/// Verifies the user's password from the same budgets as at login; `action` names the audit row of a throttled attempt.
+pub(super) async fn verify_own(
+    services: &Services,
+    actor: &Actor,
+    password: &str,
+    client: &Client,
+    action: &str,
+) -> Result<()> {
     let db = services.db();
-    let keys = [format!("sudo/{user}")];
-    ensure_not_blocked(db, &keys).await?;
     let row = sqlx::query!(
         "select name, password_hash from toygres.account where id = $1 and not disabled",
-        user.0
+        actor.user.0
     )
     .fetch_optional(db)
     .await?
     .ok_or(Error::Unauthenticated)?;
-    let matches = password::verify(Some(row.password_hash), password).await?;
-    let outcome = if matches { "ok" } else { "unauthenticated" };
-    audit::record(db, &row.name, "sudo", "session", outcome, None).await?;
-    if matches {
-        return delete_failures(db, &keys).await;
+    let candidate = Some(Candidate { id: actor.user, hash: row.password_hash });
+    let author = Author::of(actor);
+    let (budgets, _) = verify(services, &row.name, candidate, password, client, (&author, action)).await?;
+    Ok(budgets.succeed(db).await?)
+}
+
+/// Takes an attempt, then verifies the password. Returns the budgets that it was taken from and the known device.
+async fn verify(
+    services: &Services,
+    name: &str,
+    candidate: Option<Candidate>,
+    password: &str,
+    client: &Client,
+    (author, action): (&Author<'_>, &str),
+) -> Result<(Budgets, Option<Uuid>)> {
+    let db = services.db();
+    let token = client.device.as_deref();
+    let device = candidate
+        .as_ref()
+        .and_then(|candidate| Some((candidate.id, device::open(services.keys(), candidate.id, token?)?)));
+    let (budgets, priority) = match device {
+        Some((account, device)) => (Budgets::of_device(account, device), Priority::Known),
+        None => (Budgets::of_network(name, client.address), Priority::Unknown),
+    };
+    // Taken first: attempts that are verified at the same time must not exceed the budget together, and one whose client
+    // disconnects counts.
+    budgets.take(db, author, action).await?;
+    match password::verify(candidate.map(|candidate| candidate.hash), password, priority).await {
+        Ok(true) => Ok((budgets, device.map(|(_, device)| device))),
+        Ok(false) => Err(Error::Unauthenticated),
+        Err(error) => {
+            budgets.give_back(db).await?;
+            Err(error)
+        }
     }
-    count_failure(db, &keys).await?;
-    Err(Error::Unauthenticated)
-}
-
-async fn ensure_not_blocked(db: &PgPool, keys: &[String]) -> Result<()> {
-    let wait = sqlx::query_scalar!(
-        r#"select ceil(extract(epoch from max(blocked_until) - clock_timestamp()))::bigint as "wait"
-           from toygres.login_guess where key = any($1) and blocked_until > clock_timestamp()"#,
-        keys
-    )
-    .fetch_one(db)
-    .await?;
-    match wait {
-        Some(retry_after_seconds) if retry_after_seconds > 0 => Err(Error::TooMany { retry_after_seconds }),
-        _ => Ok(()),
-    }
-}
-
-/// Counts a failed attempt and blocks further ones for a while. An account is never locked for longer, so that an attacker
-/// cannot lock out the only admin. The count restarts after an hour without failures.
-async fn count_failure(db: &PgPool, keys: &[String]) -> Result<()> {
-    for key in keys {
-        sqlx::query!(
-            "insert into toygres.login_guess as g (key, failures, blocked_until) values ($1, 1, clock_timestamp())
-             on conflict (key) do update set
-                 failures = case when g.last_at < clock_timestamp() - interval '1 hour' then 1
-                     else least(g.failures + 1, 1000000) end,
-                 last_at = clock_timestamp(),
-                 blocked_until = clock_timestamp() + make_interval(secs => case
-                     when g.last_at < clock_timestamp() - interval '1 hour' or g.failures + 1 < $2 then 0
-                     else least(power(2, least(g.failures + 1 - $2, 20)), $3) end)",
-            key,
-            FREE_ATTEMPTS,
-            MAX_PAUSE
-        )
-        .execute(db)
-        .await?;
-    }
-    Ok(())
-}
-
-async fn delete_failures(db: &PgPool, keys: &[String]) -> Result<()> {
-    sqlx::query!("delete from toygres.login_guess where key = any($1)", keys).execute(db).await?;
-    Ok(())
-}
-
-/// Deletes the counts of failed attempts that are older than a day.
-pub(crate) async fn delete_old_failures(db: &PgPool) -> Result<()> {
-    sqlx::query!("delete from toygres.login_guess where last_at < clock_timestamp() - interval '1 day'")
-        .execute(db)
-        .await?;
-    Ok(())
 }

@@ -152,7 +152,13 @@ impl World {
 
 /// An admin in sudo mode.
 pub(crate) fn admin() -> Actor {
-    Actor { user: UserId::new(), name: "test".to_owned(), role: Role::Admin, sudo: true }
+    Actor {
+        kind: model::ActorKind::Account,
+        user: UserId::new(),
+        name: "test".to_owned(),
+        role: Role::Admin,
+        sudo: true,
+    }
 }
 
 /// The agent's program, which `cargo xtask test` builds; it is built here if it does not exist.

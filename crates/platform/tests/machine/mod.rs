@@ -50,7 +50,9 @@ pub(crate) fn agent() -> PathBuf {
     let agent = exe.ancestors().nth(2).expect("the target directory").join("toygres-agent");
     if !agent.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = std::process::Command::new(cargo).args(["build", "--workspace", "--bin", "toygres-agent"]).status();
+        let built = std::process::Command::new(cargo)
+            .args(["build", "--workspace", "--bin", "toygres-agent"])
+            .status();
         assert!(built.expect("start cargo").success(), "cargo build -p agent failed");
     }
     agent
