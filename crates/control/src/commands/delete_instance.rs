@@ -24,7 +24,7 @@ pub async fn delete_instance(
     let run_of = |started: &Started<_>| Some(started.run_id);
     audit::audited(services.db(), actor, "instance.delete", name, run_of, async {
         require_admin_sudo(actor)?;
-        let instance = instances::get(services, name).await?;
+        let instance = instances::get_here(services, name).await?;
         if typed.trim() != instance.name {
             return Err(Error::invalid(
                 "typed_name",

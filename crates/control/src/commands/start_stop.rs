@@ -5,7 +5,7 @@ use workflow::Workflow;
 
 use crate::audit;
 use crate::error::{Error, Result, Started};
-use crate::instances::get;
+use crate::instances::get_here;
 use crate::runs::start::{RunLabels, start_run};
 use crate::services::Services;
 use crate::users::require_role;
@@ -63,7 +63,7 @@ async fn change<W: Workflow>(
     let run_of = |started: &Started<_>| Some(started.run_id);
     audit::audited(services.db(), actor, change.action, name, run_of, async {
         require_role(actor, Role::Operator)?;
-        let instance = get(services, name).await?;
+        let instance = get_here(services, name).await?;
         if instance.origin == Origin::External {
             return Err(Error::Conflict(format!(
                 "Instance {} is external. Start and stop it on its own platform.",
