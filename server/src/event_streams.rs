@@ -199,7 +199,11 @@ async fn follow(app: &AppState, send: &Sender, id: RunId, mut after: i64, jump: 
         while after < detail.log_lines
             && let Ok(lines) = control::runs::log(&app.services, id, after, MAX_LINES).await
         {
-            let Some(newest) = lines.last().map(|line| line.n) else { break };
+            // The number of lines is stored together with them: those that are missing were deleted after the retention.
+            let Some(newest) = lines.last().map(|line| line.n) else {
+                after = detail.log_lines;
+                break;
+            };
             let Ok(event) = Event::default().event("log").id(newest.to_string()).json_data(&lines) else {
                 break;
             };

@@ -7,7 +7,7 @@ use anyhow::Context;
 use platform::ExposeSecret;
 use platform::local::account::Account;
 use platform::postgres_server::{EMBEDDED_PORT, EMBEDDED_USER, EmbeddedServer};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::task::JoinHandle;
 
@@ -76,13 +76,13 @@ impl StateDatabase {
             }
         };
         let options = options.options(OPTIONS).application_name("toygres-server");
-        let pool = PgPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = control::pool_options().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
         let db = match pool.connect_with(options.clone()).await {
             // The pool retried until its timeout and does not report why; one attempt does.
             Err(sqlx::Error::PoolTimedOut) => return Err(connection_error(cause_of_timeout(&options).await)),
             connected => connected.map_err(connection_error)?,
         };
-        control::migrate(&db).await?;
+        migrate(&options).await?;
         let embedded = server.map(|server| {
             let kept = server.clone();
             Embedded { server, keeper: tokio::spawn(async move { kept.keep_up().await }) }
@@ -102,6 +102,15 @@ impl StateDatabase {
             tracing::warn!(%error, "the embedded PostgreSQL server did not stop; the next start adopts it");
         }
     }
+}
+
+/// Migrates over a connection of its own, without the limits for statements and locks: a migration may take longer, and a
+/// second server waits for the first.
+async fn migrate(options: &PgConnectOptions) -> anyhow::Result<()> {
+    let options = options.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+    let mut connection = PgConnection::connect_with(&options).await.map_err(connection_error)?;
+    control::migrate(&mut connection).await?;
+    Ok(connection.close().await?)
 }
 
 async fn start_embedded(state: &StateOptions) -> anyhow::Result<EmbeddedServer> {

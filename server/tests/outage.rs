@@ -128,6 +128,24 @@ async fn waits_for_its_job(client: &reqwest::Client, toygres: &Toygres, run: &st
 }
 
 #[tokio::test]
+async fn server_waits_for_a_migration_that_takes_longer_than_a_query_may() {
+    let mut toygres = Toygres::start();
+    assert!(toygres.stop().success());
+    let lock = "begin; lock table toygres._sqlx_migrations; select pg_sleep(12)";
+    let mut migration = std::process::Command::new("psql")
+        .args(["-X", "-q", "-d", &toygres::database_url(&toygres.database), "-c", lock])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let locked = "select count(*) from pg_locks where relation = 'toygres._sqlx_migrations'::regclass and mode = 'AccessExclusiveLock'";
+    while toygres::psql(&toygres.database, locked).trim() == "0" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    toygres.start_again(|_| {});
+    assert!(migration.wait().unwrap().success());
+}
+
+#[tokio::test]
 async fn embedded_state_database_restarts_after_a_crash() {
     let mut toygres = Toygres::start_with(|server| {
         server.env_remove("DATABASE_URL");

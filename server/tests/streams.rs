@@ -95,6 +95,10 @@ async fn stream_continues_after_a_broken_connection() {
     assert_eq!((received.skipped, received.lines), (Some(count - 2), vec![count - 1, count]));
     let received = listen(&client, &format!("{url}?jump={count}"), None, usize::MAX).await;
     assert_eq!((received.skipped, received.lines.len()), (None, usize::try_from(count).unwrap()));
+    // The stream of a run whose lines were deleted after the retention ends, too.
+    psql(&toygres.database, "truncate toygres.log_chunk");
+    let received = listen(&client, &url, None, usize::MAX).await;
+    assert!(received.ended && received.lines.is_empty());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use model::agent::Outcome;
 use model::{Failure, FailureCode, Health, Instance, InstanceStatus, Origin};
 use platform::ServerState;
@@ -13,22 +14,40 @@ use crate::services::Services;
 
 /// How often the platform is asked for the state of its servers.
 const CHECK: Duration = Duration::from_secs(10);
+/// How many instances are checked at the same time.
+const MAX_CONCURRENT: usize = 8;
+/// How long one check may take: longer than a probe.
+const LIMIT: Duration = Duration::from_secs(90);
 /// How often a server is connected to, in checks.
 const PROBE_EVERY: u64 = 18;
 
 /// Checks instances until `stop` is cancelled; one worker of a platform at a time.
 pub(crate) async fn run(services: Services, worker: String, stop: CancellationToken) {
     let mut round = 0;
-    loop {
-        if on_duty(&services, &worker).await {
-            if let Err(error) = check(&services, round).await {
-                tracing::warn!(%error, "health checks failed; trying again");
+    let checking = async {
+        loop {
+            if on_duty(&services, &worker).await {
+                tokio::select! {
+                    () = check_all(&services, round) => {}
+                    () = off_duty(&services, &worker) => {}
+                }
+                round += 1;
             }
-            round += 1;
+            tokio::time::sleep(CHECK).await;
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(CHECK) => {}
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = checking => {}
+    }
+}
+
+/// Renews the duty during a round until another worker has it, or the state database does not respond.
+async fn off_duty(services: &Services, worker: &str) {
+    loop {
+        tokio::time::sleep(CHECK).await;
+        if !on_duty(services, worker).await {
+            return;
         }
     }
 }
@@ -42,43 +61,66 @@ async fn on_duty(services: &Services, worker: &str) -> bool {
         format!("health/{}", services.platform_id()),
         worker
     );
-    matches!(taken.fetch_optional(services.db()).await, Ok(Some(_)))
+    matches!(workflow::limited(taken.fetch_optional(services.db())).await, Ok(Some(_)))
 }
 
-async fn check(services: &Services, round: u64) -> crate::Result<()> {
-    for instance in instances::list(services).await? {
-        if instance.platform != services.platform_id() || instance.status != InstanceStatus::Running {
-            continue;
-        }
+/// Checks all running instances of this platform, several at a time. One that cannot be checked does not keep the others
+/// from being checked.
+async fn check_all(services: &Services, round: u64) {
+    let all = match workflow::limited(instances::list(services)).await {
+        Ok(all) => all.into_iter(),
+        Err(error) => return tracing::warn!(%error, "health checks failed; trying again"),
+    };
+    let running = all.filter(|instance| {
+        instance.platform == services.platform_id() && instance.status == InstanceStatus::Running
+    });
+    let checks = futures::stream::iter(running).for_each_concurrent(MAX_CONCURRENT, |instance| async move {
         let probe = round.is_multiple_of(PROBE_EVERY) || instance.size_bytes.is_none();
-        let state = match instance.origin {
-            Origin::Managed => services.platform().observe_server(instance.id).await?,
-            Origin::External => ServerState::Running,
-        };
-        let down = async |failure: Failure| record(services, &instance, Health::Down, Some(&failure)).await;
-        match state {
-            ServerState::Running if probe => probe_instance(services, &instance, None).await?,
-            ServerState::Running if instance.origin == Origin::Managed => {
-                record(services, &instance, Health::Ok, None).await?;
+        match tokio::time::timeout(LIMIT, check(services, &instance, probe)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, instance = %instance.name, "a health check failed; trying again");
             }
-            ServerState::Running => {}
-            ServerState::Endangered(danger) if probe => {
-                probe_instance(services, &instance, Some(&danger)).await?;
-            }
-            ServerState::Endangered(danger) => record(services, &instance, Health::Ok, Some(&danger)).await?,
-            ServerState::Starting(progress) => {
-                down(Failure::new(FailureCode::ServerNotReady, progress)).await?;
-            }
-            ServerState::Waiting(failure) | ServerState::Failed(failure) => down(failure).await?,
-            ServerState::Stopped => {
-                down(Failure::new(FailureCode::ServerStopped, "the server is stopped")).await?;
-            }
-            ServerState::Absent => {
-                down(Failure::new(FailureCode::ServerMissing, "the server does not exist")).await?;
-            }
+            Err(_) => tracing::warn!(instance = %instance.name, "a health check took too long; trying again"),
+        }
+    });
+    checks.await;
+}
+
+async fn check(services: &Services, instance: &Instance, probe: bool) -> crate::Result<()> {
+    let state = match instance.origin {
+        Origin::Managed => match services.platform().observe_server(instance.id).await {
+            Ok(state) => state,
+            Err(error) => return record_unknown(services, instance, error.into()).await,
+        },
+        Origin::External => ServerState::Running,
+    };
+    let down = async |failure: Failure| record(services, instance, Health::Down, Some(&failure)).await;
+    match state {
+        ServerState::Running if probe => probe_instance(services, instance, None).await,
+        ServerState::Running if instance.origin == Origin::Managed => {
+            record(services, instance, Health::Ok, None).await
+        }
+        ServerState::Running => Ok(()),
+        ServerState::Endangered(danger) if probe => probe_instance(services, instance, Some(&danger)).await,
+        ServerState::Endangered(danger) => record(services, instance, Health::Ok, Some(&danger)).await,
+        ServerState::Starting(progress) => down(Failure::new(FailureCode::ServerNotReady, progress)).await,
+        ServerState::Waiting(failure) | ServerState::Failed(failure) => down(failure).await,
+        ServerState::Stopped => down(Failure::new(FailureCode::ServerStopped, "the server is stopped")).await,
+        ServerState::Absent => {
+            down(Failure::new(FailureCode::ServerMissing, "the server does not exist")).await
         }
     }
-    Ok(())
+}
+
+/// Records that an instance cannot be checked, unless the platform or the state database is unavailable, which says nothing
+/// about the instance.
+async fn record_unknown(services: &Services, instance: &Instance, error: Error) -> crate::Result<()> {
+    match &error {
+        Error::Unavailable(_) => Err(error),
+        Error::Failed(failure) if is_about_the_platform(failure.code) => Err(error),
+        _ => record(services, instance, Health::Unknown, Some(&error.failure())).await,
+    }
 }
 
 async fn record(
@@ -110,8 +152,7 @@ async fn probe_instance(
 ) -> crate::Result<()> {
     let password = match access::password(services, instance).await {
         Ok(password) => password,
-        Err(error @ (Error::Internal(_) | Error::Unavailable(_))) => return Err(error),
-        Err(error) => return record(services, instance, Health::Unknown, Some(&error.failure())).await,
+        Err(error) => return record_unknown(services, instance, error).await,
     };
     match crate::jobs::probe(services, access::connection(instance), password).await {
         Ok(Outcome::Probe { version, major, bytes, databases, workers, .. }) => {

@@ -123,20 +123,43 @@ pub async fn list(services: &Services) -> Result<Vec<Instance>> {
     Ok(all.fetch_all(services.db()).await?.into_iter().map(Instance::from).collect())
 }
 
-/// An instance by its name or its id.
+/// An instance by its name or its id. If several platforms have instances with this name, that of this platform.
 ///
 /// # Errors
 /// The instance does not exist.
 pub async fn get(services: &Services, name_or_id: &str) -> Result<Instance> {
     let id: Option<uuid::Uuid> = name_or_id.parse().ok();
     let found = instances!(
-        "where id = $1 or name = $2 order by (status = 'failed'), created_at desc limit 1",
+        "where id = $1 or name = $2
+         order by (id = $1) desc nulls last, (platform = $3) desc, (status = 'failed'), created_at desc limit 1",
         id,
-        name_or_id.replace('\0', "")
+        name_or_id.replace('\0', ""),
+        services.platform_id().0
     );
     let shown: String = name_or_id.chars().filter(|c| !c.is_control()).take(80).collect();
     let found = found.fetch_optional(services.db()).await?;
     found.map(Instance::from).ok_or_else(|| Error::NotFound(format!("Instance {shown} does not exist.")))
+}
+
+/// An instance of this platform by its name or its id, for a command.
+///
+/// # Errors
+/// The instance does not exist, or belongs to another platform.
+pub(crate) async fn get_here(services: &Services, name_or_id: &str) -> Result<Instance> {
+    let instance = get(services, name_or_id).await?;
+    ensure_here(services, &instance)?;
+    Ok(instance)
+}
+
+/// Refuses an instance of another platform: its server, its volume and its address are not those that this process reaches.
+pub(crate) fn ensure_here(services: &Services, instance: &Instance) -> Result<()> {
+    if instance.platform == services.platform_id() {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "Instance {} belongs to another platform. Use the Toygres server of that platform.",
+        instance.name
+    )))
 }
 
 /// An instance by its id.

@@ -33,3 +33,4 @@ pub use migrate::{MigrateError, migrate};
 pub use restore_plan::Target;
 pub use secrets::Keyring;
 pub use services::{Config, Services};
+pub use workflow::pool_options;

@@ -1,6 +1,6 @@
 //! Schema migrations of the state database: applied at start, by one server at a time, forward only.
 
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 /// Why the state database could not be migrated.
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +19,12 @@ pub enum MigrateError {
 ///
 /// # Errors
 /// The schema is newer than this program, or a migration fails.
-pub async fn migrate(db: &PgPool) -> Result<(), MigrateError> {
+pub async fn migrate(db: &mut PgConnection) -> Result<(), MigrateError> {
     let mut migrator = sqlx::migrate!("../../migrations");
     // Qualified, because a role named toygres would find another table through its search_path once its schema exists.
     migrator.create_schema("toygres");
     migrator.dangerous_set_table_name("toygres._sqlx_migrations");
-    match migrator.run(db).await {
+    match migrator.run_direct(None, db, false).await {
         Err(sqlx::migrate::MigrateError::VersionMissing(version)) => Err(MigrateError::Newer(version)),
         other => Ok(other?),
     }

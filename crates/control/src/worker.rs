@@ -71,11 +71,17 @@ pub async fn take_over(services: &Services) -> sqlx::Result<()> {
 /// Removes what is no longer needed, until `stop` is cancelled. A failed task does not keep the others from running.
 async fn sweep(services: Services, worker: String, stop: CancellationToken) {
     loop {
-        let swept = [
-            remove_orphaned_jobs(&services).await,
-            throttle::delete_old_failures(services.db()).await,
-            apply_log_retention(&services, &worker).await,
-        ];
+        let swept = async {
+            [
+                within_limit(remove_orphaned_jobs(&services)).await,
+                within_limit(throttle::delete_old_failures(services.db())).await,
+                within_limit(apply_log_retention(&services, &worker)).await,
+            ]
+        };
+        let swept = tokio::select! {
+            () = stop.cancelled() => return,
+            swept = swept => swept,
+        };
         for error in swept.into_iter().filter_map(Result::err) {
             tracing::warn!(%error, "sweeping failed; retrying later");
         }
@@ -84,6 +90,12 @@ async fn sweep(services: Services, worker: String, stop: CancellationToken) {
             () = tokio::time::sleep(SWEEP) => {}
         }
     }
+}
+
+/// Ends a task of the sweeper that takes too long, as when the state database does not respond.
+async fn within_limit(task: impl Future<Output = crate::Result<()>>) -> crate::Result<()> {
+    let ended = tokio::time::timeout(SWEEP, task).await;
+    ended.unwrap_or_else(|_| Err(crate::Error::Unavailable("The task took too long.".to_owned())))
 }
 
 /// Removes ended jobs from the platform whose run is unknown or has ended.
@@ -98,10 +110,17 @@ async fn remove_orphaned_jobs(services: &Services) -> crate::Result<()> {
     .await?;
     // The job of a probe has no run. It is not removed while it works.
     for name in jobs.iter().filter(|name| !needed.contains(name)) {
-        if matches!(services.platform().observe(name).await?, platform::JobState::Ended(_)) {
-            tracing::info!(job.name = name, "removing an orphaned job");
-            services.platform().remove(name).await?;
+        if let Err(error) = remove_if_ended(services, name).await {
+            tracing::warn!(%error, job.name = name, "an orphaned job cannot be removed; retrying later");
         }
+    }
+    Ok(())
+}
+
+async fn remove_if_ended(services: &Services, name: &str) -> crate::Result<()> {
+    if matches!(services.platform().observe(name).await?, platform::JobState::Ended(_)) {
+        tracing::info!(job.name = name, "removing an orphaned job");
+        services.platform().remove(name).await?;
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ async fn create_version_8(db: &PgPool) {
 #[sqlx::test(migrations = false)]
 async fn upgraded_state_database_is_readable(db: PgPool) {
     create_version_8(&db).await;
-    control::migrate(&db).await.unwrap();
+    control::migrate(&mut db.acquire().await.unwrap()).await.unwrap();
     let world = World::new(&db).await;
     let services = &world.services;
 

@@ -6,6 +6,8 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::connection::limited;
+
 /// A run that this worker claimed.
 #[derive(Clone, Debug)]
 pub(crate) struct ClaimedRun {
@@ -41,7 +43,7 @@ pub(crate) async fn claim(
     lease: Duration,
     limit: i64,
 ) -> sqlx::Result<Vec<ClaimedRun>> {
-    sqlx::query_as!(
+    let claimed = sqlx::query_as!(
         ClaimedRun,
         "update toygres.run r
          set worker = $1, lease_until = clock_timestamp() + make_interval(secs => $2), epoch = r.epoch + 1,
@@ -61,9 +63,8 @@ pub(crate) async fn claim(
         names,
         versions,
         limit
-    )
-    .fetch_all(db)
-    .await
+    );
+    limited(claimed.fetch_all(db)).await
 }
 
 /// Seconds until the next run is due that this worker can claim. Runs of unregistered workflows are excluded: a due run
@@ -74,16 +75,15 @@ pub(crate) async fn next_due(
     names: &[String],
     versions: &[i32],
 ) -> sqlx::Result<Option<f64>> {
-    sqlx::query_scalar!(
+    let next = sqlx::query_scalar!(
         "select extract(epoch from min(greatest(due_at, coalesce(lease_until, due_at))) - clock_timestamp())::float8
          from toygres.run where due_at is not null and pool = any($1)
            and (name, version) in (select * from unnest($2::text[], $3::int[]))",
         pools,
         names,
         versions
-    )
-    .fetch_one(db)
-    .await
+    );
+    limited(next.fetch_one(db)).await
 }
 
 /// Extends the lease. Returns whether a cancellation of the run was requested.
@@ -107,31 +107,55 @@ pub(crate) async fn fenced<T>(
     run: &ClaimedRun,
     write: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
 ) -> WriteResult<T> {
-    let mut tx = db.begin().await?;
-    sqlx::query_scalar!(
-        "select 1 from toygres.run where id = $1 and epoch = $2 and worker is not null for update",
-        run.id,
-        run.epoch
-    )
-    .fetch_optional(&mut *tx)
-    .await?
-    .ok_or(WriteError::Lost)?;
-    let written = write(&mut tx).await?;
-    tx.commit().await?;
-    Ok(written)
+    limited(async {
+        let mut tx = db.begin().await?;
+        sqlx::query_scalar!(
+            "select 1 from toygres.run where id = $1 and epoch = $2 and worker is not null for update",
+            run.id,
+            run.epoch
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(WriteError::Lost)?;
+        let written = write(&mut tx).await?;
+        tx.commit().await?;
+        Ok(written)
+    })
+    .await
+}
+
+/// A claim that its worker gave up, because the database did not respond.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AbandonedClaim {
+    pub(crate) run: Uuid,
+    pub(crate) epoch: i64,
+}
+
+/// Returns the runs of abandoned claims that no other worker has taken over. Their claims do not count as lost workers.
+pub(crate) async fn give_back(db: &PgPool, abandoned: &[AbandonedClaim]) -> sqlx::Result<()> {
+    let (runs, epochs): (Vec<Uuid>, Vec<i64>) =
+        abandoned.iter().map(|claim| (claim.run, claim.epoch)).unzip();
+    let given_back = sqlx::query!(
+        "update toygres.run r set worker = null, lease_until = null, due_at = clock_timestamp(),
+             claims = greatest(r.claims - 1, 0)
+         from unnest($1::uuid[], $2::bigint[]) as a (id, epoch)
+         where r.id = a.id and r.epoch = a.epoch and r.worker is not null",
+        &runs,
+        &epochs
+    );
+    limited(given_back.execute(db)).await.map(drop)
 }
 
 /// Returns an unchanged run when the worker stops. Another worker can claim it immediately.
 pub(crate) async fn hand_over(db: &PgPool, run: &ClaimedRun) -> WriteResult {
-    let changed = sqlx::query!(
+    let handed_over = sqlx::query!(
         "update toygres.run set worker = null, lease_until = null, due_at = clock_timestamp(),
              claims = greatest(claims - 1, 0)
          where id = $1 and epoch = $2 and worker is not null",
         run.id,
         run.epoch
-    )
-    .execute(db)
-    .await?;
+    );
+    let changed = limited(handed_over.execute(db)).await?;
     if changed.rows_affected() > 0 { Ok(()) } else { Err(WriteError::Lost) }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::claim::{self, ClaimedRun};
+use crate::claim::{self, AbandonedClaim, ClaimedRun};
 use crate::definition::{AnyWorkflow, Registered};
 use crate::execute::{Core, RunExecutor};
 #[cfg(feature = "testing")]
@@ -87,8 +87,13 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
         let listener = listen(&self.core.db, &stop, &due, &active);
         let core = Arc::new(self.core);
         let registered: (Vec<String>, Vec<i32>) = self.workflows.keys().cloned().unzip();
-        let mut tasks: JoinSet<Uuid> = JoinSet::new();
+        let mut tasks: JoinSet<(Uuid, Option<AbandonedClaim>)> = JoinSet::new();
+        let mut abandoned: Vec<AbandonedClaim> = Vec::new();
         loop {
+            // Before the next claim, so that this worker does not claim them again as if a worker had been lost.
+            if !abandoned.is_empty() && claim::give_back(&core.db, &abandoned).await.is_ok() {
+                abandoned.clear();
+            }
             let free = if stop.is_cancelled() { 0 } else { self.max_runs.saturating_sub(tasks.len()) };
             for run in claim_due(&core, &self.worker, &self.pools, &registered, free).await {
                 let Some(workflow) = self.workflows.get(&(run.name.clone(), run.version)) else { continue };
@@ -102,8 +107,9 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
             let pause = pause(&core, &self.pools, &registered, tasks.len() < self.max_runs).await;
             tokio::select! {
                 Some(ended) = tasks.join_next() => {
-                    if let Ok(run) = ended {
+                    if let Ok((run, claim)) = ended {
                         active.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+                        abandoned.extend(claim);
                     }
                 }
                 () = due.notified() => {}
@@ -156,10 +162,9 @@ async fn execute<S: Clone + Send + Sync + 'static>(
     workflow: Arc<dyn AnyWorkflow<S>>,
     changed: Arc<Notify>,
     stop: CancellationToken,
-) -> Uuid {
+) -> (Uuid, Option<AbandonedClaim>) {
     let id = run.id;
-    RunExecutor { core: &core, run, workflow, changed, stop }.execute().await;
-    id
+    (id, RunExecutor { core: &core, run, workflow, changed, stop }.execute().await)
 }
 
 /// The time until the next run is due, at most the polling interval with jitter, to avoid lockstep polling.

@@ -10,9 +10,9 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::{self, ClaimedRun, WriteError, WriteResult};
+use crate::claim::{self, AbandonedClaim, ClaimedRun, WriteError, WriteResult};
 use crate::definition::{AnyWorkflow, Call, StepRules};
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, code, database_is_unavailable};
 use crate::lease::{Interrupt, LeaseDeadline, renew_until_interrupted};
 use crate::retry::Retry;
 use crate::rollback;
@@ -62,23 +62,29 @@ pub(crate) struct RunExecutor<'a, S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> RunExecutor<'_, S> {
-    /// Executes steps until this worker has nothing more to do for the run.
-    pub(crate) async fn execute(mut self) {
+    /// Executes steps until this worker has nothing more to do for the run. Returns the claim if only an
+    /// unavailable database ended it.
+    pub(crate) async fn execute(mut self) -> Option<AbandonedClaim> {
         loop {
             match self.next().await {
                 Ok(Next::Continue) => self.run.claims = 0,
-                Ok(Next::Leave) => return,
+                Ok(Next::Leave) => return None,
                 Err(WriteError::Lost) => {
-                    tracing::info!(run.id = %self.run.id, "run was taken over by another worker");
-                    return;
+                    tracing::info!(run.id = %self.run.id, "run was taken over, or its lease could not be renewed");
+                    break;
                 }
                 // The next worker repeats what was not recorded.
+                Err(WriteError::Database(error)) if !database_is_unavailable(&error) => {
+                    tracing::error!(run.id = %self.run.id, %error, "run is abandoned until its lease expires");
+                    return None;
+                }
                 Err(WriteError::Database(error)) => {
-                    tracing::warn!(run.id = %self.run.id, %error, "run is abandoned until its lease expires");
-                    return;
+                    tracing::warn!(run.id = %self.run.id, %error, "run is abandoned until the database responds");
+                    break;
                 }
             }
         }
+        Some(AbandonedClaim { run: self.run.id, epoch: self.run.epoch })
     }
 
     async fn next(&mut self) -> WriteResult<Next> {
@@ -111,8 +117,14 @@ impl<S: Clone + Send + Sync + 'static> RunExecutor<'_, S> {
         match self.while_leased(rules.timeout.min(left), call).await {
             CallEnd::Returned(Ok(StepOutcome::Done(output))) => {
                 let last = position + 1 == current.steps;
-                let advanced = transitions::done(db, run, position, last, &output).await?;
-                Ok(if last && advanced { Next::Leave } else { Next::Continue })
+                match transitions::done(db, run, position, last, &output).await {
+                    Ok(advanced) => Ok(if last && advanced { Next::Leave } else { Next::Continue }),
+                    // An output that the database cannot store: the same after every repetition.
+                    Err(WriteError::Database(error)) if !database_is_unavailable(&error) => {
+                        self.step_failed(current, rules.retry, attempt, &error.into()).await
+                    }
+                    Err(error) => Err(error),
+                }
             }
             CallEnd::Returned(Ok(StepOutcome::Wait(pause))) => {
                 transitions::wait(db, run, position, pause).await?;

@@ -60,7 +60,7 @@ impl Failure {
     }
 
     fn new(kind: FailureKind, code: &'static str, detail: impl ToString) -> Self {
-        Self { code, subject: None, detail: detail.to_string(), kind, after: None }
+        Self { code, subject: None, detail: storable(&detail.to_string()), kind, after: None }
     }
 
     /// The same failure without further attempts.
@@ -72,7 +72,7 @@ impl Failure {
     /// Sets what the failure is about.
     #[must_use]
     pub fn on(self, subject: Option<String>) -> Self {
-        Self { subject, ..self }
+        Self { subject: subject.map(|subject| storable(&subject)), ..self }
     }
 
     /// Retries after this time instead of the step's own pause.
@@ -122,6 +122,11 @@ impl Failure {
     }
 }
 
+/// The text as the database can store it: the types text and jsonb cannot contain NUL.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{2400}")
+}
+
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         if database_is_unavailable(&error) {
@@ -149,6 +154,12 @@ pub fn database_is_unavailable(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Failure, code};
+
+    #[test]
+    fn texts_of_a_failure_contain_no_nul() {
+        let failure = Failure::retry(code::INTERNAL, "a\0b").on(Some("c\0".to_owned()));
+        assert_eq!((failure.detail(), failure.subject()), ("a\u{2400}b", Some("c\u{2400}")));
+    }
 
     #[test]
     fn an_unavailable_database_is_an_outage_and_other_database_errors_are_retried() {

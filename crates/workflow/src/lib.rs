@@ -84,6 +84,7 @@
 
 mod claim;
 mod command;
+mod connection;
 mod definition;
 mod engine;
 mod execute;
@@ -103,10 +104,11 @@ mod timing;
 mod transitions;
 
 pub use command::{CommandError, accept, accept_in, cancel, cancel_in, retry, retry_in, wake};
+pub use connection::{limited, pool_options};
 pub use definition::WorkflowShape;
 pub use engine::Engine;
 pub use failure::{Failure, code, database_is_unavailable};
-pub use listener::CHANNEL;
+pub use listener::listen;
 pub use retry::Retry;
 pub use run::{Lock, RunId};
 pub use start::{StartError, StartOptions, start};

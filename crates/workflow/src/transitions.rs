@@ -9,6 +9,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::claim::{ClaimedRun, WriteError, WriteResult, fenced, release, release_locks};
+use crate::connection::limited;
 use crate::failure::Failure;
 
 /// The current step of a claimed run.
@@ -35,7 +36,7 @@ impl RunPosition {
 
 /// Reads the current step of the run.
 pub(crate) async fn position(db: &PgPool, run: &ClaimedRun) -> WriteResult<RunPosition> {
-    sqlx::query_as!(
+    let position = sqlx::query_as!(
         RunPosition,
         r#"select r.state = 'undoing' as "undoing!", r.cancel, r.position,
                (select count(*) from toygres.step where run_id = r.id)::int as "steps!",
@@ -46,20 +47,17 @@ pub(crate) async fn position(db: &PgPool, run: &ClaimedRun) -> WriteResult<RunPo
          where r.id = $1 and r.epoch = $2 and r.worker is not null"#,
         run.id,
         run.epoch
-    )
-    .fetch_optional(db)
-    .await?
-    .ok_or(WriteError::Lost)
+    );
+    limited(position.fetch_optional(db)).await?.ok_or(WriteError::Lost)
 }
 
 /// The outputs of the completed steps, by step name.
 pub(crate) async fn outputs(db: &PgPool, run: Uuid) -> sqlx::Result<BTreeMap<String, Value>> {
-    let rows = sqlx::query!(
+    let outputs = sqlx::query!(
         r#"select name, output as "output!" from toygres.step where run_id = $1 and output is not null"#,
         run
-    )
-    .fetch_all(db)
-    .await?;
+    );
+    let rows = limited(outputs.fetch_all(db)).await?;
     Ok(rows.into_iter().map(|row| (row.name, row.output)).collect())
 }
 

@@ -21,12 +21,27 @@ const LAUNCH_GRACE: Duration = Duration::from_secs(15);
 const SEGMENT_GRACE: Duration = Duration::from_secs(15);
 /// Pause between two searches for missing events.
 const POLL: Duration = Duration::from_secs(1);
-/// Interval of lease renewals.
-const RENEW: Duration = Duration::from_secs(8);
+/// How often the run of a job that is missing on the platform is woken.
+const WAKE: Duration = Duration::from_secs(8);
 
-/// Follows a job until it has ended. If its event stream breaks, the next claim continues.
+/// Follows a job until its end is recorded, and removes it. If its event stream breaks, the next claim continues.
 pub(super) async fn follow(services: &Services, job: FollowedJob) -> anyhow::Result<()> {
-    let segments = Segments::open(services, job.store, job.log_prefix.as_deref()).await;
+    let (name, epoch) = (job.name.clone(), job.epoch);
+    let ended = tokio::select! {
+        biased;
+        ended = follow_to_end(services, job) => ended?,
+        lost = lease::keep(services, &name, epoch) => return Err(lost),
+    };
+    match ended {
+        Some(job) => remove(services, &job).await,
+        None => Ok(()),
+    }
+}
+
+/// Returns the job if its end was recorded.
+async fn follow_to_end(services: &Services, job: FollowedJob) -> anyhow::Result<Option<FollowedJob>> {
+    let first = u32::try_from(job.segment)?;
+    let segments = Segments::open(services, job.store, job.log_prefix.as_deref(), first).await;
     let buffer = ReorderBuffer::after(u64::try_from(job.seq)?, segments);
     let mut follower = Follower { services, job, buffer, batch: LogBatch::default(), ended_at: None };
     if follower.wait_for_launch().await? {
@@ -35,6 +50,19 @@ pub(super) async fn follow(services: &Services, job: FollowedJob) -> anyhow::Res
     } else {
         follower.finish(Duration::ZERO).await
     }
+}
+
+/// Removes a job whose end is recorded from the platform, and its own log from its store.
+async fn remove(services: &Services, job: &FollowedJob) -> anyhow::Result<()> {
+    services.platform().remove(&job.name).await?;
+    // The log is in the state database now. If the store does not respond, a few segments remain there.
+    if let (Some(store), Some(prefix)) = (job.store, &job.log_prefix)
+        && prefix.starts_with(jobs::OWN_LOGS)
+    {
+        let store = access::existing(services, StoreId(store)).await?;
+        store.delete_image(prefix).await?;
+    }
+    Ok(())
 }
 
 struct Follower<'a> {
@@ -50,15 +78,14 @@ impl Follower<'_> {
     /// Waits until the job exists on the platform; false after [`LAUNCH_GRACE`].
     async fn wait_for_launch(&self) -> anyhow::Result<bool> {
         let deadline = Instant::now() + LAUNCH_GRACE;
-        let mut renew_at = Instant::now() + RENEW;
+        let mut wake_at = Instant::now() + WAKE;
         while self.services.platform().observe(&self.job.name).await? == JobState::Missing {
             let now = Instant::now();
             if now >= deadline {
                 return Ok(false);
             }
-            if now >= renew_at {
-                lease::renew(self.services, &self.job).await?;
-                renew_at = now + RENEW;
+            if now >= wake_at {
+                wake_at = now + WAKE;
                 // If a worker died between writing the row and launching, the worker that took over the run launches.
                 workflow::wake(self.services.db(), workflow::RunId(self.job.run_id)).await?;
             }
@@ -69,12 +96,9 @@ impl Follower<'_> {
 
     /// Receives events until the job's stream ends or breaks.
     async fn stream_events(&mut self) -> anyhow::Result<()> {
-        let mut events = self.services.platform().events(&self.job.name, self.buffer.last()).await?;
-        let mut renew = tokio::time::interval(RENEW);
+        let mut events = self.services.platform().events(&self.job.name, self.buffer.position().seq).await?;
         let mut poll = tokio::time::interval(POLL);
-        for interval in [&mut renew, &mut poll] {
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let due = self.batch.due();
             let flush = async { tokio::time::sleep_until(due.unwrap_or_else(Instant::now)).await };
@@ -85,7 +109,6 @@ impl Follower<'_> {
                 },
                 () = flush, if due.is_some() => self.flush().await?,
                 _ = poll.tick(), if self.buffer.has_gap() => self.fill_gap().await?,
-                _ = renew.tick() => lease::renew(self.services, &self.job).await?,
             }
         }
     }
@@ -140,8 +163,9 @@ impl Follower<'_> {
         }
     }
 
-    /// Stores the last lines, also those of the segments, and records the end.
-    async fn finish(mut self, grace: Duration) -> anyhow::Result<()> {
+    /// Stores the last lines, also those of the segments, and records the end. Returns the job if it has ended.
+    async fn finish(mut self, grace: Duration) -> anyhow::Result<Option<FollowedJob>> {
+        self.flush().await?;
         let end = match self.services.platform().observe(&self.job.name).await? {
             JobState::Ended(end) => end,
             JobState::Missing => {
@@ -150,9 +174,10 @@ impl Follower<'_> {
                 JobEnd { code: None, result: None, failure: Some(failure.on(&self.job.name)) }
             }
             // The stream broke: the next claim continues.
-            JobState::Running | JobState::Pending(_) => return self.flush().await,
+            JobState::Running | JobState::Pending(_) => return Ok(None),
         };
-        self.buffer.set_ended(end.result.as_ref().map(|result| result.events));
+        let result = end.result.as_ref().or(self.job.result.as_deref());
+        self.buffer.set_ended(result.map(|result| result.events));
         let deadline = Instant::now() + grace;
         while self.drain_and_flush(&end).await? {
             if Instant::now() >= deadline {
@@ -160,10 +185,9 @@ impl Follower<'_> {
                 self.drain_and_flush(&end).await?;
                 break;
             }
-            lease::renew(self.services, &self.job).await?;
             tokio::time::sleep(POLL).await;
         }
-        self.record_end(end).await
+        self.record_end(end).await.map(Some)
     }
 
     /// Stores the events that have arrived; true if more may arrive.
@@ -176,13 +200,13 @@ impl Follower<'_> {
     }
 
     async fn flush(&mut self) -> anyhow::Result<()> {
-        self.batch.flush(self.services, &mut self.job, self.buffer.last()).await
+        self.batch.flush(self.services, &mut self.job, self.buffer.position()).await
     }
 
-    /// Records how the job ended, wakes its run and removes the job: in this order, so that a crash loses nothing.
-    async fn record_end(self, end: JobEnd) -> anyhow::Result<()> {
+    /// Records how the job ended and wakes its run.
+    async fn record_end(self, end: JobEnd) -> anyhow::Result<FollowedJob> {
         let job = self.job;
-        let result = end.result.or(job.result.map(|result| result.0));
+        let result = end.result.as_ref().or(job.result.as_deref());
         let failure = end.failure.as_ref();
         let recorded = sqlx::query!(
             "update toygres.job set ended_at = clock_timestamp(), result = $3, reason = $4, error_code = $5,
@@ -190,7 +214,7 @@ impl Follower<'_> {
              where name = $1 and epoch = $2 and ended_at is null",
             job.name,
             job.epoch,
-            result.as_ref().map(serde_json::to_value).transpose()?,
+            result.map(serde_json::to_value).transpose()?,
             failure.map(|failure| &*failure.detail),
             failure.map(|failure| failure.code.as_str()),
             failure.and_then(|failure| failure.subject.as_deref()),
@@ -198,14 +222,6 @@ impl Follower<'_> {
         );
         lease::ensure_held(recorded.execute(self.services.db()).await?)?;
         workflow::wake(self.services.db(), workflow::RunId(job.run_id)).await?;
-        self.services.platform().remove(&job.name).await?;
-        // The log is in the state database now. If the store does not respond, a few segments remain there.
-        if let (Some(store), Some(prefix)) = (job.store, job.log_prefix)
-            && prefix.starts_with(jobs::OWN_LOGS)
-        {
-            let store = access::existing(self.services, StoreId(store)).await?;
-            store.delete_image(&prefix).await?;
-        }
-        Ok(())
+        Ok(job)
     }
 }

@@ -13,6 +13,7 @@ use sqlx::types::Json;
 use tokio::time::Instant;
 
 use super::lease::{self, FollowedJob};
+use super::reorder_buffer::Position;
 use crate::logs::{self, Line};
 use crate::services::Services;
 
@@ -118,7 +119,7 @@ impl LogBatch {
         self.bytes >= MAX_BYTES
     }
 
-    /// Stores the batch and `seq`, the number of the last event in it, and extends the lease.
+    /// Stores the batch and the position after it, and extends the lease.
     ///
     /// # Errors
     /// Another worker holds the lease, or the state database is unavailable.
@@ -126,9 +127,9 @@ impl LogBatch {
         &mut self,
         services: &Services,
         job: &mut FollowedJob,
-        seq: u64,
+        position: Position,
     ) -> anyhow::Result<()> {
-        let seq = i64::try_from(seq)?;
+        let seq = i64::try_from(position.seq)?;
         if self.since.is_none() && seq == job.seq {
             return Ok(());
         }
@@ -138,7 +139,7 @@ impl LogBatch {
         let mut tx = services.db().begin().await?;
         let updated = sqlx::query!(
             "update toygres.job set seq = $3, result = $4, said = $5, waiting = $6,
-                 lease_until = clock_timestamp() + make_interval(secs => $7)
+                 lease_until = clock_timestamp() + make_interval(secs => $7), segment = $8
              where name = $1 and epoch = $2",
             job.name,
             job.epoch,
@@ -146,7 +147,8 @@ impl LogBatch {
             job.result.as_ref().map(serde_json::to_value).transpose()?,
             serde_json::to_value(&job.unnumbered)?,
             job.waiting.as_ref().map(|failure| waiting_json(failure)),
-            lease::SECONDS
+            lease::SECONDS,
+            i32::try_from(position.segment)?
         );
         lease::ensure_held(updated.execute(&mut *tx).await?)?;
         logs::append(&mut tx, RunId(job.run_id), &self.lines).await?;

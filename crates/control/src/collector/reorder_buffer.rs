@@ -23,6 +23,15 @@ pub(super) enum Next {
     Nothing,
 }
 
+/// How far the events of a job were read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    /// The number of the last event.
+    pub(super) seq: u64,
+    /// The number of the first segment that may contain later events.
+    pub(super) segment: u32,
+}
+
 /// The buffered output, the segments, and the number of the last event that was returned.
 pub(super) struct ReorderBuffer {
     last: u64,
@@ -32,6 +41,8 @@ pub(super) struct ReorderBuffer {
     bytes: usize,
     segments: Option<Segments>,
     has_ended: bool,
+    /// Whether `highest` is the number of the job's last event.
+    knows_last: bool,
     given_up: bool,
 }
 
@@ -46,6 +57,7 @@ impl ReorderBuffer {
             bytes: 0,
             segments,
             has_ended: false,
+            knows_last: false,
             given_up,
         }
     }
@@ -72,6 +84,7 @@ impl ReorderBuffer {
     /// Records that the job writes no more segments and, if known, the number of its last event.
     pub(super) fn set_ended(&mut self, highest: Option<u64>) {
         self.has_ended = true;
+        self.knows_last = highest.is_some();
         self.highest = self.highest.max(highest.unwrap_or(0));
         if let Some(segments) = &mut self.segments {
             segments.read_now();
@@ -90,7 +103,8 @@ impl ReorderBuffer {
             self.bytes -= size(&event);
             return self.advance_to(event);
         }
-        if !self.has_gap() && !self.has_ended {
+        // After the end, the segments may contain events that nothing else announced, unless the number of events is known.
+        if !self.has_gap() && (!self.has_ended || self.knows_last) {
             return Next::Nothing;
         }
         let stored = match &mut self.segments {
@@ -133,9 +147,9 @@ impl ReorderBuffer {
         self.segments.is_some()
     }
 
-    /// The number of the last event that was returned or skipped.
-    pub(super) fn last(&self) -> u64 {
-        self.last
+    /// How far events were returned or skipped.
+    pub(super) fn position(&self) -> Position {
+        Position { seq: self.last, segment: self.segments.as_ref().map_or(0, Segments::position) }
     }
 }
 
@@ -170,7 +184,7 @@ mod tests {
         fn buffer(&self, last: u64) -> ReorderBuffer {
             let url = format!("file://{}", self.0.path().display());
             let store = image::Store::open(&url, &image::StoreOptions::default()).expect("store");
-            ReorderBuffer::after(last, Some(Segments::new(store, "images/i/1".to_owned())))
+            ReorderBuffer::after(last, Some(Segments::new(store, "images/i/1".to_owned(), 0)))
         }
 
         fn write(&self, k: u32, numbers: impl IntoIterator<Item = u64>) {

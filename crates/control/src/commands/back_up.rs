@@ -74,6 +74,7 @@ pub async fn back_up(services: &Services, actor: &Actor, new: NewImage) -> Resul
 async fn source(services: &Services, new: &NewImage) -> Result<Instance> {
     let id = new.instance_id.ok_or_else(|| Error::invalid("instance_id", "Enter the id of an instance."))?;
     let instance = instances::by_id(services.db(), id).await?;
+    instances::ensure_here(services, &instance)?;
     if instance.status != InstanceStatus::Running {
         return Err(Error::Conflict(format!(
             "Instance {} is {}. Only a running instance can be backed up.",

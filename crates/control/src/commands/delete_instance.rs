@@ -25,7 +25,7 @@ pub async fn delete_instance(
     entry
         .perform(services.db(), async {
             require_admin_sudo(actor)?;
-            let instance = instances::get(services, name).await?;
+            let instance = instances::get_here(services, name).await?;
             if typed.trim() != instance.name {
                 return Err(Error::invalid(
                     "confirm",

@@ -5,7 +5,7 @@ use workflow::Workflow;
 
 use crate::audit::entry;
 use crate::error::{Error, Result, Started};
-use crate::instances::get;
+use crate::instances::get_here;
 use crate::runs::start::{RunLabels, start_run};
 use crate::services::Services;
 use crate::users::require_role;
@@ -64,7 +64,7 @@ async fn change<W: Workflow>(
     entry
         .perform(services.db(), async {
             require_role(actor, Role::Operator)?;
-            let instance = get(services, name).await?;
+            let instance = get_here(services, name).await?;
             if instance.origin == Origin::External {
                 return Err(Error::Conflict(format!(
                     "Instance {} is external. Start and stop it on its own platform.",

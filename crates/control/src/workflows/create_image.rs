@@ -20,6 +20,9 @@ use crate::stores;
 /// The time limit of a backup.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// How long the deletion of earlier attempts may take.
+const SWEEP_LIMIT: Duration = Duration::from_secs(20);
+
 /// Backs up a running instance into an image.
 #[derive(Serialize, Deserialize)]
 pub struct CreateImage {
@@ -96,21 +99,24 @@ impl Step for CreateImageRecord {
         }))
     }
 
+    /// A published image stays available, whatever ended the run afterwards.
     async fn undo(cx: &StepContext<CreateImage>) -> Result<(), Failure> {
         let mut tx = cx.fenced().await?;
         // A run without an error was cancelled.
-        sqlx::query!(
-            "update toygres.image i set status = 'failed', prefix = null, manifest = null,
+        let failed = sqlx::query!(
+            "update toygres.image i set status = 'failed', manifest = null,
                  error = coalesce(r.error, 'cancelled'), error_subject = r.error_subject,
                  error_code = case when r.error is null then $3 else r.error_code end
-             from toygres.run r where i.id = $1 and r.id = $2",
+             from toygres.run r where i.id = $1 and r.id = $2 and i.prefix is null",
             cx.input.image.0,
             cx.run.0,
             FailureCode::Cancelled.as_str()
         )
         .execute(&mut *tx)
         .await?;
-        Keyring::delete(&mut tx, Kind::ImagePassword, cx.input.image.0).await?;
+        if failed.rows_affected() > 0 {
+            Keyring::delete(&mut tx, Kind::ImagePassword, cx.input.image.0).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -126,6 +132,7 @@ impl Step for GetInstanceByK8sName {
 
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<Connection>, Failure> {
         let instance = instances::by_id(cx.services.db(), cx.input.instance).await?;
+        instances::ensure_here(&cx.services, &instance)?;
         if instance.status != InstanceStatus::Running {
             let detail = format!("instance {} is {}", instance.name, instance.status);
             return Err(Failure::fatal(FailureCode::Refused.as_str(), detail));
@@ -191,21 +198,28 @@ impl Step for RunBackupJob {
 
     async fn undo(cx: &StepContext<CreateImage>) -> Result<(), Failure> {
         jobs::undo(cx).await?;
-        sweep(cx, cx.attempt).await
+        if cx.output_if_done::<CreateImageRecord>()?.is_none() {
+            return Ok(());
+        }
+        let published = published_prefix(cx).await?;
+        let store = stores::of_image(&cx.services, cx.input.image).await?;
+        let store = stores::access::open(&cx.services, store).await?;
+        let prefixes = (1..=cx.attempt).map(|attempt| attempt_prefix(cx, attempt));
+        for prefix in prefixes.filter(|prefix| Some(prefix) != published.as_ref()) {
+            store.delete_image(&prefix).await.map_err(Error::from)?;
+        }
+        Ok(())
     }
 }
 
-/// Deletes the objects of the attempts up to number `last`.
-async fn sweep(cx: &StepContext<CreateImage>, last: i32) -> Result<(), Failure> {
-    if cx.output_if_done::<CreateImageRecord>()?.is_none() {
-        return Ok(());
-    }
-    let store = stores::of_image(&cx.services, cx.input.image).await?;
-    let store = stores::access::open(&cx.services, store).await?;
-    for attempt in 1..=last {
-        store.delete_image(&attempt_prefix(cx, attempt)).await.map_err(Error::from)?;
-    }
-    Ok(())
+/// The prefix of the published image; `None` before it is published. The fence waits for a publication that an interrupted
+/// call has begun.
+async fn published_prefix(cx: &StepContext<CreateImage>) -> Result<Option<String>, Failure> {
+    let mut tx = cx.fenced().await?;
+    let prefix = sqlx::query_scalar!("select prefix from toygres.image where id = $1", cx.input.image.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(prefix.flatten())
 }
 
 /// Runs a second job that reads every byte back.
@@ -261,13 +275,29 @@ impl Step for UpdateImageStatus {
             _ => None,
         };
         publish(cx, &reader.manifest, &backup.prefix, source_databases).await?;
-        // Earlier attempts left no image, and their objects are not needed. The attempt that succeeded has the last prefix.
-        for prefix in
-            (1..).map(|attempt| attempt_prefix(cx, attempt)).take_while(|prefix| *prefix != backup.prefix)
-        {
-            store.delete_image(&prefix).await.map_err(Error::from)?;
-        }
+        sweep_earlier_attempts(cx, &store, &backup.prefix).await;
         Ok(StepOutcome::Done(()))
+    }
+}
+
+/// Deletes the objects of the attempts before the published one. They are not needed, but the image is complete: a store
+/// that refuses or does not respond is only logged.
+async fn sweep_earlier_attempts(cx: &StepContext<CreateImage>, store: &image::Store, published: &str) {
+    // The attempt that succeeded has the last prefix.
+    let earlier = (1..).map(|attempt| attempt_prefix(cx, attempt)).take_while(|prefix| prefix != published);
+    let sweeping = async {
+        for prefix in earlier {
+            store.delete_image(&prefix).await?;
+        }
+        Ok::<_, image::Error>(())
+    };
+    let image = cx.input.image;
+    match tokio::time::timeout(SWEEP_LIMIT, sweeping).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%image, %error, "objects of earlier attempts remain in the store"),
+        Err(_) => {
+            tracing::warn!(%image, "objects of earlier attempts remain in the store: it does not respond")
+        }
     }
 }
 

@@ -39,16 +39,29 @@ pub(crate) struct FlakyPlatform {
     inner: Arc<LocalPlatform>,
     faults: Faults,
     launched: Mutex<BTreeMap<String, Instant>>,
+    unobservable: Mutex<Option<InstanceId>>,
 }
 
 impl FlakyPlatform {
     pub(crate) fn new(inner: Arc<LocalPlatform>, faults: Faults) -> Self {
-        Self { inner, faults, launched: Mutex::default() }
+        Self { inner, faults, launched: Mutex::default(), unobservable: Mutex::default() }
     }
 
     /// The names of all launched jobs.
     pub(crate) fn launched(&self) -> Vec<String> {
         self.launched.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// Makes the observation of a server fail from now on.
+    pub(crate) fn fail_to_observe(&self, id: InstanceId) {
+        *self.unobservable.lock().unwrap() = Some(id);
+    }
+
+    async fn observe_server_or_fail(&self, id: InstanceId) -> Result<ServerState> {
+        if *self.unobservable.lock().unwrap() == Some(id) {
+            return Err(Failure::new(FailureCode::Internal, "the programs of PostgreSQL are missing").into());
+        }
+        self.inner.observe_server(id).await
     }
 
     fn launched_at(&self, name: &str) -> Option<Instant> {
@@ -130,9 +143,15 @@ macro_rules! delegate {
                 self.inner.$name($($arg),*)
             })*
             $(async fn $async_name(&self, $($async_arg: $async_type),*) -> $async_returns {
-                self.inner.$async_name($($async_arg),*).await
+                delegate!(@call self $async_name $($async_arg),*)
             })*
         }
+    };
+    (@call $self:ident observe_server $id:ident) => {
+        $self.observe_server_or_fail($id).await
+    };
+    (@call $self:ident $name:ident $($arg:ident),*) => {
+        $self.inner.$name($($arg),*).await
     };
 }
 
