@@ -159,7 +159,7 @@ mod tests {
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let mut buffer = [0; 512];
+                let mut buffer = [0; 4096];
                 let _ = socket.read(&mut buffer).await;
                 let _ = socket.write_all(answer).await;
             }
