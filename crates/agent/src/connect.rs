@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use model::{Connection, Failure, FailureCode, TlsMode};
+use model::{Connection, ExitClass, Failure, FailureCode, Level, TlsMode};
+use tokio::time::Instant;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -14,6 +15,8 @@ use crate::tls;
 
 /// The time limit for one address.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause between attempts to reach a server.
+const INTERVAL: Duration = Duration::from_secs(2);
 /// The interval of keepalives; a peer that stopped responding is noticed after about two minutes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -60,6 +63,37 @@ pub(crate) async fn connect(job: &Job, to: &Connection, database: &str) -> Resul
     tokio::spawn(connection);
     session::secure(&client, Access::Read).await.map_err(failure)?;
     Ok(client)
+}
+
+/// Connects as [`connect`] does. While the server is not reachable or not ready, and `may_appear` agrees, it retries for `patience`;
+/// any other failure, such as a wrong password, ends it at once.
+///
+/// # Errors
+/// The last failure.
+pub(crate) async fn connect_within(
+    job: &Job,
+    to: &Connection,
+    database: &str,
+    patience: Duration,
+    may_appear: bool,
+) -> Result<Client, Failure> {
+    let deadline = Instant::now() + patience;
+    let mut logged = None;
+    loop {
+        let failure = match connect(job, to, database).await {
+            Ok(client) => return Ok(client),
+            Err(failure) => failure,
+        };
+        let passes = may_appear && ExitClass::from(failure.code) == ExitClass::Unreachable;
+        if !passes || Instant::now() + INTERVAL > deadline {
+            return Err(failure);
+        }
+        if logged.as_ref() != Some(&failure) {
+            job.log(Level::Info, format!("not reachable, retrying: {failure}"));
+            logged = Some(failure);
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
 }
 
 /// The addresses of the host.
@@ -125,7 +159,7 @@ mod tests {
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let mut buffer = [0; 512];
+                let mut buffer = [0; 4096];
                 let _ = socket.read(&mut buffer).await;
                 let _ = socket.write_all(answer).await;
             }

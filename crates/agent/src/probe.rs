@@ -3,42 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use model::{Connection, ExitClass, Level, Outcome};
-use tokio::time::Instant;
+use model::{Connection, Outcome};
 use tokio_postgres::Client;
 
-use crate::connect::{address, connect, has_host_name};
+use crate::connect::{address, connect_within, has_host_name};
 use crate::job::Job;
 
-/// The pause between attempts to reach a server.
-const INTERVAL: Duration = Duration::from_secs(2);
 /// The maximum number of names in each list of the result.
 const LISTED: usize = 50;
 
 /// Connects and reads the server's properties. While a host name does not lead to a server, it retries for `dns_seconds`; any
 /// other failure, such as a wrong password, ends the probe at once.
 pub(crate) async fn probe(job: &Job, target: &Connection, dns_seconds: u64) -> Result<Outcome> {
-    let deadline = Instant::now() + Duration::from_secs(dns_seconds);
-    let mut logged = None;
-    loop {
-        let failure = match connect(job, target, &target.database).await {
-            Ok(client) => {
-                return properties(&client)
-                    .await
-                    .with_context(|| format!("connected to {}", address(target)));
-            }
-            Err(failure) => failure,
-        };
-        let may_appear = has_host_name(target) && ExitClass::from(failure.code) == ExitClass::Unreachable;
-        if !may_appear || Instant::now() + INTERVAL > deadline {
-            return Err(failure.into());
-        }
-        if logged.as_ref() != Some(&failure) {
-            job.log(Level::Info, format!("not reachable, retrying: {failure}"));
-            logged = Some(failure);
-        }
-        tokio::time::sleep(INTERVAL).await;
-    }
+    let patience = Duration::from_secs(dns_seconds);
+    let client = connect_within(job, target, &target.database, patience, has_host_name(target)).await?;
+    properties(&client).await.with_context(|| format!("connected to {}", address(target)))
 }
 
 async fn properties(client: &Client) -> Result<Outcome> {

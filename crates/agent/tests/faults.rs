@@ -63,6 +63,29 @@ fn backup_fails_when_the_source_stops() {
 }
 
 #[test]
+fn backup_waits_for_a_server_that_is_not_reachable_yet() {
+    let mut source = Server::new();
+    source.psql("postgres", "create table t as select 1 as a");
+    source.kill();
+    let workspace = Workspace::new();
+    let mut agent = workspace.start(workspace.backup(&source, ImageId::new()));
+    agent.until(|event| {
+        matches!(&event.body, EventBody::Log { message, .. } if message.contains("not reachable, retrying"))
+    });
+    source.start();
+    agent.wait().succeeded();
+
+    let refused = workspace.start_as(
+        Uuid::from_u128(rand::random()),
+        workspace.backup(&source, ImageId::new()),
+        "wrong",
+    );
+    let refused = refused.wait();
+    refused.expect_failure(FailureCode::PasswordRejected);
+    assert!(!refused.output.contains("retrying"), "{}", refused.output);
+}
+
+#[test]
 fn table_that_is_dropped_before_the_snapshot_is_not_copied() {
     let source = Server::new();
     source.psql("postgres", "create table dropped as select generate_series(1, 10) as a; create table kept as select generate_series(1, 10) as a");

@@ -10,6 +10,7 @@ mod snapshot;
 mod zstd_stream;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::Utc;
@@ -21,7 +22,7 @@ use tokio_postgres::Client;
 pub(crate) use context::BackupTask;
 
 use crate::catalog::{self, Server};
-use crate::connect::{address, connect};
+use crate::connect::{address, connect_within};
 use crate::job::Job;
 use crate::programs::{FOR_BACKUP, Programs};
 use crate::progress::Meter;
@@ -30,6 +31,9 @@ use crate::work_dir::WorkDir;
 use context::BackupContext;
 use dump::Libpq;
 use zstd_stream::ZstdWriter;
+
+/// How long the first connection is tried. A network policy, a load balancer or a server in recovery may take minutes.
+const FIRST_CONNECTION: Duration = Duration::from_secs(360);
 
 /// The databases of a backup.
 struct Selection {
@@ -43,7 +47,8 @@ struct Selection {
 pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Result<Outcome> {
     let work_dir = WorkDir::create(job.run(), None)?;
     let passfile = job.password().map(|password| work_dir.passfile(password)).transpose()?;
-    let first = connect(job, &task.source, &task.source.database).await?;
+    let source = &task.source;
+    let first = connect_within(job, source, &source.database, FIRST_CONNECTION, true).await?;
     let server = catalog::server(&first).await?;
     let programs = Programs::find(task.bin_dir.as_deref(), server.major, FOR_BACKUP).await?;
     job.log(

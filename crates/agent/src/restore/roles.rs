@@ -7,7 +7,7 @@ use model::{Failure, FailureCode};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::globals::{Global, names};
+use super::globals::Global;
 use crate::sql::{literal, quoted};
 use crate::sqlstate;
 
@@ -17,18 +17,22 @@ pub(crate) async fn apply(client: &Client, globals: &[Global], bootstrap: &str) 
         .query("select rolname::text from pg_catalog.pg_roles", &[])
         .await
         .context("cannot list the roles")?;
-    let existing: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let mut existing: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
     for global in globals {
         match global {
-            Global::CreateRole { role, .. } if existing.iter().any(|name| names(role, name)) => {}
+            // A role that was dropped at the end of the backup is in the image twice.
+            Global::CreateRole { role, sql } => {
+                if existing.insert(role.clone()) {
+                    run(client, sql, role).await?;
+                }
+            }
             Global::AlterRole { role, sql } => {
                 run(client, sql, role).await?;
-                if names(role, bootstrap) {
+                if role == bootstrap {
                     // The image has no superuser if another role made the backup; this server has no other superuser.
                     run(client, &format!("alter role {} superuser login", quoted(bootstrap)), role).await?;
                 }
             }
-            Global::CreateRole { role, sql } => run(client, sql, role).await?,
             Global::Other(sql) => run(client, sql, "").await?,
             Global::RoleSetting(_) => {}
         }
@@ -53,7 +57,6 @@ async fn run(client: &Client, sql: &str, role: &str) -> Result<()> {
     // An outage of the server is no conflict.
     let outage = sqlstate::code_of(refusal).filter(|code| !code.is_permanent());
     let failure = Failure::new(outage.unwrap_or(FailureCode::RoleConflict), refusal.message());
-    let role = role.trim_start_matches('"');
     Err(if role.is_empty() { failure } else { failure.on(role) }.into())
 }
 
