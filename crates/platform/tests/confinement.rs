@@ -163,7 +163,7 @@ async fn code_in_an_image_and_superusers_of_instances_reach_their_own_files_only
 
     // The constraint executes harmless code at the source, and the attack where the rows are restored.
     let client = connect(&*target.platform, target.source.id, CANARY).await.expect("connect");
-    let program = attack.replace('\'', "''").replace('\'', "''");
+    let program = attack.replace('\'', "''''");
     let trap = format!(
         "create function f(int) returns bool language sql as 'select true';
          create table t (i int check (f(i)));
