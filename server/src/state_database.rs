@@ -88,7 +88,7 @@ impl StateDatabase {
             Embedded { server, keeper: tokio::spawn(async move { kept.keep_up().await }) }
         });
         let worker_pool =
-            PgPoolOptions::new().max_connections(MAX_WORKER_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+            control::pool_options().max_connections(MAX_WORKER_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
         Ok(Self { db, worker_db: worker_pool.connect_lazy_with(options), embedded })
     }
 
