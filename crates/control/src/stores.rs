@@ -16,7 +16,7 @@ pub use self::access::KEYS;
 #[derive(Clone, Default)]
 pub struct TypedKeys(pub BTreeMap<String, String>);
 
-/// The address of a store as it is stored, without surrounding spaces and trailing slashes.
+/// The address of a store in the form that is stored: without surrounding spaces and trailing slashes.
 ///
 /// # Errors
 /// The address has no scheme of a store.

@@ -68,7 +68,7 @@ pub(super) async fn keep(services: &Services, name: &str, epoch: i64) -> anyhow:
             Ok(Ok(true)) => held_until = requested + Duration::from_secs_f64(SECONDS),
             Ok(Ok(false)) => return anyhow::anyhow!(LOST),
             Ok(Err(error)) => {
-                tracing::warn!(%error, job.name = name, "cannot renew the lease of a job; retrying")
+                tracing::warn!(%error, job.name = name, "cannot renew the lease of a job; retrying");
             }
             Err(_) => tracing::warn!(job.name = name, "renewing the lease of a job takes too long; retrying"),
         }

@@ -296,7 +296,7 @@ async fn sweep_earlier_attempts(cx: &StepContext<CreateImage>, store: &image::St
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%image, %error, "objects of earlier attempts remain in the store"),
         Err(_) => {
-            tracing::warn!(%image, "objects of earlier attempts remain in the store: it does not respond")
+            tracing::warn!(%image, "objects of earlier attempts remain in the store: it does not respond");
         }
     }
 }

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failure_of_the_kubelet_is_told_apart_from_an_interrupted_line() {
+    async fn failure_of_the_kubelet_is_no_interrupted_line() {
         const REPORT: &str =
             "failed to try resolving symlinks in path \"/var/log/pods/x/0.log\": no such file or directory";
         for (end, failed) in
