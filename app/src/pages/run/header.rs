@@ -104,7 +104,7 @@ fn RunActions(
     let name = detail.with_untracked(|detail| detail.run.name_to_confirm().to_owned());
     let accept = move || {
         (state.get().0 == RunState::Stuck && role >= Role::Admin).then(|| {
-            let label = format!("To confirm, enter {name}");
+            let label = format!("Type {name} to confirm");
             view! {
                 <ActionForm action=accept>
                     <input type="hidden" name="id" value=id.to_string()/>

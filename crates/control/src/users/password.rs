@@ -142,13 +142,15 @@ mod tests {
     #[tokio::test]
     async fn abandoned_work_keeps_its_turn_and_a_full_queue_refuses() {
         static QUEUE: Queue = Queue::new(2, 3);
+        let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
         let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = std::sync::Arc::new(std::sync::Mutex::new(released));
         let start = || {
-            let (ended, released) = (ended.clone(), released.clone());
+            let (began, ended, released) = (began.clone(), ended.clone(), released.clone());
             blocking(&QUEUE, move || {
                 PEAK.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let _ = began.send(());
                 let _ = released.lock().map(|released| released.recv());
                 RUNNING.fetch_sub(1, Ordering::SeqCst);
                 let _ = ended.send(());
@@ -158,6 +160,9 @@ mod tests {
         // Two run and are abandoned. Three wait, and one more is refused.
         for _ in 0..2 {
             assert!(futures::FutureExt::now_or_never(start()).is_none(), "the work waits for its release");
+        }
+        for _ in 0..2 {
+            begins.recv().await.expect("a beginning");
         }
         let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(start())).collect();
         for work in &mut waiting {
