@@ -96,7 +96,7 @@ fn status(error: &control::Error) -> StatusCode {
         control::Error::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         control::Error::Conflict(_) => StatusCode::CONFLICT,
         control::Error::Forbidden(_) | control::Error::SudoRequired => StatusCode::FORBIDDEN,
-        control::Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        control::Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         control::Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         control::Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         control::Error::Failed(failure) => match failure.code {

@@ -67,7 +67,7 @@ impl Credential {
         match self {
             Self::Token(token) => !matches!(
                 control::tokens::authenticate(&app.services, token).await,
-                Err(control::Error::Unauthenticated)
+                Err(control::Error::Unauthenticated(_))
             ),
             Self::Session(session) => {
                 let Some(id) = session.id() else { return false };

@@ -104,7 +104,9 @@ pub(crate) async fn login(
     };
     let record = login.account;
     // The id changes at login, so that a planted one is useless.
-    session.flush().await?;
+    if session.id().is_some() {
+        session.flush().await?;
+    }
     session.insert(ACCOUNT, record.actor.user).await?;
     session.insert(EPOCH, record.auth_epoch).await?;
     let cookie = AppendHeaders([
@@ -170,7 +172,7 @@ async fn enter_sudo(
     };
     match entered.await {
         Ok(Some(cookie)) => Ok(Sudo { until, cookie }),
-        Ok(None) => Err(control::Error::Unauthenticated),
+        Ok(None) => Err(control::Error::Unauthenticated("The session has ended. Log in.")),
         Err(error) => Err(session::unavailable(&error)),
     }
 }

@@ -30,8 +30,8 @@ pub enum Error {
     #[error("Confirm your password first.")]
     SudoRequired,
     /// The caller is not logged in, or user name and password do not match.
-    #[error("Incorrect user name or password.")]
-    Unauthenticated,
+    #[error("{0}")]
+    Unauthenticated(&'static str),
     /// Too many failed attempts.
     #[error("Too many attempts. Try again in {retry_after_seconds} s.")]
     TooMany {
@@ -59,7 +59,7 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::Forbidden(_) => "forbidden",
             Self::SudoRequired => "sudo_required",
-            Self::Unauthenticated => "unauthenticated",
+            Self::Unauthenticated(_) => "unauthenticated",
             Self::TooMany { .. } => "too_many",
             Self::Unavailable(_) => "unavailable",
             Self::Failed(failure) => failure.code.as_str(),

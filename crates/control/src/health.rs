@@ -105,6 +105,10 @@ async fn check(services: &Services, instance: &Instance, probe: bool) -> crate::
         ServerState::Endangered(danger) if probe => probe_instance(services, instance, Some(&danger)).await,
         ServerState::Endangered(danger) => record(services, instance, Health::Ok, Some(&danger)).await,
         ServerState::Starting(progress) => down(Failure::new(FailureCode::ServerNotReady, progress)).await,
+        // It ran: its process ended outside of Toygres, as by a signal.
+        ServerState::Failed(failure) if failure.code == FailureCode::ServerStartFailed => {
+            down(Failure { code: FailureCode::ServerStopped, ..failure }).await
+        }
         ServerState::Waiting(failure) | ServerState::Failed(failure) => down(failure).await,
         ServerState::Stopped => down(Failure::new(FailureCode::ServerStopped, "the server is stopped")).await,
         ServerState::Absent => {

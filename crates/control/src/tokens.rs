@@ -153,7 +153,7 @@ pub async fn authenticate(services: &Services, token: &str) -> Result<Actor> {
     )
     .fetch_optional(services.db())
     .await?
-    .ok_or(Error::Unauthenticated)?;
+    .ok_or(Error::Unauthenticated("The token is unknown, revoked or expired."))?;
     let name = format!("token {}", row.name);
     Ok(Actor { kind: ActorKind::Token, user: UserId(row.id), name, role: row.role, sudo: row.sudo })
 }

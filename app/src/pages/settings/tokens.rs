@@ -86,7 +86,7 @@ pub fn TokensView(
     revoke: ServerAction<RevokeToken>,
 ) -> impl IntoView {
     if tokens.is_empty() {
-        return view! { <EmptyState title="No tokens" text="A program needs a token to use the REST API."/> }
+        return view! { <EmptyState title="No tokens" text="With a token, a program uses the REST API without a session."/> }
             .into_any();
     }
     view! {

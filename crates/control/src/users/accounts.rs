@@ -169,7 +169,7 @@ pub async fn change_own_password(
     entry
         .perform(db, async {
             verify_own(services, actor, old, client, ACTION).await.map_err(|error| match error {
-                Error::Unauthenticated => Error::invalid("old", "The current password is incorrect."),
+                Error::Unauthenticated(_) => Error::invalid("old", "The current password is incorrect."),
                 other => other,
             })?;
             if old == new {

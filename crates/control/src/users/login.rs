@@ -70,9 +70,9 @@ pub async fn authenticate(services: &Services, name: &str, password: &str, clien
     let budgets = verify(services, &name, candidate, password, client, (&stranger, "login")).await;
     let (row, (budgets, device)) = match (row, budgets) {
         (Some(row), Ok(verified)) => (row, verified),
-        (_, Err(Error::Unauthenticated)) | (None, Ok(_)) => {
+        (_, Err(Error::Unauthenticated(_))) | (None, Ok(_)) => {
             audit::record(db, &stranger, "login", "session", "unauthenticated", None).await?;
-            return Err(Error::Unauthenticated);
+            return Err(Error::Unauthenticated("Incorrect user name or password."));
         }
         (_, Err(error)) => return Err(error),
     };
@@ -107,7 +107,7 @@ pub async fn confirm_password(
     let verified = verify_own(services, actor, password, client, "sudo").await;
     let outcome = match &verified {
         Ok(()) => "ok",
-        Err(Error::Unauthenticated) => "unauthenticated",
+        Err(Error::Unauthenticated(_)) => "unauthenticated",
         // The throttle has audited its refusal.
         Err(_) => return verified,
     };
@@ -130,7 +130,7 @@ pub(super) async fn verify_own(
     )
     .fetch_optional(db)
     .await?
-    .ok_or(Error::Unauthenticated)?;
+    .ok_or(Error::Unauthenticated("The account does not exist or is disabled."))?;
     let candidate = Some(Candidate { id: actor.user, hash: row.password_hash });
     let author = Author::of(actor);
     let (budgets, _) = verify(services, &row.name, candidate, password, client, (&author, action)).await?;
@@ -160,7 +160,7 @@ async fn verify(
     budgets.take(db, author, action).await?;
     match password::verify(candidate.map(|candidate| candidate.hash), password, priority).await {
         Ok(true) => Ok((budgets, device.map(|(_, device)| device))),
-        Ok(false) => Err(Error::Unauthenticated),
+        Ok(false) => Err(Error::Unauthenticated("Incorrect password.")),
         Err(error) => {
             budgets.give_back(db).await?;
             Err(error)

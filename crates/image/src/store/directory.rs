@@ -1,5 +1,6 @@
 //! A store in a directory: creation, removal of staging files, and the classification of its errors.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,7 +22,15 @@ pub(crate) fn open(directory: &Path) -> Result<Arc<dyn ObjectStore>> {
 pub(crate) fn create_private(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    created.map_err(|error| Error::io(directory.display().to_string(), &error))
+    created.map_err(|error| {
+        let path = directory.display().to_string();
+        match error.kind() {
+            ErrorKind::AlreadyExists => {
+                Error::new(FailureCode::StoreSettingsInvalid, path, "not a directory")
+            }
+            _ => Error::io(path, &error),
+        }
+    })
 }
 
 /// Removes the staging files below a directory, then the empty directories. Returns the number of files.
@@ -69,6 +78,15 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[test]
+    fn file_is_no_directory() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for path in [file.path().to_owned(), file.path().join("below")] {
+            let error = create_private(&path).expect_err("an error");
+            assert_eq!(error.code(), FailureCode::StoreSettingsInvalid, "{}", path.display());
+        }
+    }
 
     #[test]
     fn errors_of_the_operating_system_have_codes() {
