@@ -52,9 +52,12 @@ impl Fixture {
         Ok(run)
     }
 
+    /// Starts a worker. It has connections of its own, as another process: a crash interrupts no query of the test.
     pub(crate) fn worker(&self, name: &str) -> Worker {
         let stop = CancellationToken::new();
-        let engine = Engine::new(self.db.clone(), self.recorder.clone(), name)
+        let db = PgPoolOptions::new().max_connections(6);
+        let db = db.connect_lazy_with((*self.db.connect_options()).clone());
+        let engine = Engine::new(db, self.recorder.clone(), name)
             .register::<Script>()
             .pool("default")
             .timing(workflow::testing::timing());
