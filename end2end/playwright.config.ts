@@ -25,6 +25,7 @@ export default defineConfig({
   },
   projects: [
     { name: 'stories', testDir: 'tests' },
-    { name: 'screenshots', testDir: 'screenshots' },
+    // The accessibility checker examines each page.
+    { name: 'screenshots', testDir: 'screenshots', timeout: 600_000 },
   ],
 });
