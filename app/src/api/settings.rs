@@ -1,14 +1,13 @@
 //! Server functions of the settings: accounts, tokens, audit log, appearance.
 
-use chrono::Utc;
 use leptos::prelude::*;
 use model::page::Page;
 use model::user::{AuditRow, User};
-use model::{Role, Token, TokenId, UserId};
+use model::{Token, TokenId, UserId};
 
 use crate::error::Result;
 #[cfg(feature = "ssr")]
-use crate::error::UiError;
+use {crate::error::UiError, chrono::Utc, model::Role};
 
 /// All accounts.
 #[server(prefix = "/api/fn", endpoint = "users")]

@@ -1,14 +1,14 @@
 //! Server functions of stores: list, add, set access, test, set default, remove.
 
 use leptos::prelude::*;
-use model::{Store, StoreAccess, StoreId};
+use model::{Store, StoreId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 #[cfg(feature = "ssr")]
 use crate::error::UiError;
 #[cfg(feature = "ssr")]
-use model::{Role, StoreAuth, StoreAuthKind};
+use model::{Role, StoreAccess, StoreAuth, StoreAuthKind};
 
 /// The access form of a store: the fields of all kinds of authentication. Its `Debug` output is redacted, because some
 /// fields are secret.
