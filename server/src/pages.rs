@@ -49,22 +49,24 @@ pub(crate) fn not_found(
     }
 }
 
-/// Calls a server function. Its refusal of the caller's role is audited here, because it ends before `control` is called.
-pub(crate) async fn server_function(
+/// Calls a server function.
+pub(crate) async fn server_function(State(app): State<AppState>, request: Request) -> Response {
+    leptos_axum::handle_server_fns_with_context(context(&app), request).await.into_response()
+}
+
+/// Audits that a server function refuses the role of its caller, because then it ends before it calls `control`.
+pub(crate) async fn audit_refusals(
     State(app): State<AppState>,
     caller: Option<CurrentUser>,
-    request: Request,
+    mut request: Request,
+    next: Next,
 ) -> Result<Response, ErrorResponse> {
-    let function = request.uri().path().trim_start_matches("/api/fn/").to_owned();
-    let refusal = RoleRefusal::default();
-    let context = {
-        let (context, refusal) = (context(&app), refusal.clone());
-        move || {
-            context();
-            provide_context(refusal.clone());
-        }
+    let Some(function) = request.uri().path().strip_prefix("/api/fn/").map(str::to_owned) else {
+        return Ok(next.run(request).await);
     };
-    let response = leptos_axum::handle_server_fns_with_context(context, request).await.into_response();
+    let refusal = RoleRefusal::default();
+    request.extensions_mut().insert(refusal.clone());
+    let response = next.run(request).await;
     if let Some(CurrentUser(actor)) = caller.filter(|_| refusal.0.load(Ordering::Relaxed)) {
         control::audit::record_outcome(&app.services, &actor, "function", &function, "forbidden").await?;
     }
@@ -82,6 +84,9 @@ fn context(app: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
         let caller =
             parts.as_ref().and_then(|parts| parts.extensions.get::<Caller>().cloned()).unwrap_or_default();
         provide_context::<Option<Actor>>(caller.actor);
+        if let Some(refusal) = parts.as_ref().and_then(|parts| parts.extensions.get::<RoleRefusal>()) {
+            provide_context(refusal.clone());
+        }
         if !app.https && !app.loopback {
             let notice =
                 "Passwords are sent unencrypted. Put Toygres behind HTTPS and set TOYGRES_PUBLIC_URL.";

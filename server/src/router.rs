@@ -34,6 +34,7 @@ pub(crate) fn build(app: AppState) -> Router {
         .layer(Extension(openapi::document_of([public_document, rest_document])))
         .merge(pages::routes(&app))
         .fallback(pages::not_found(&app))
+        .layer(from_fn_with_state(app.clone(), pages::audit_refusals))
         .layer(from_fn_with_state(app.clone(), idempotency::once))
         .layer(from_fn_with_state(app.clone(), auth::authenticate))
         .layer(from_fn_with_state(app.clone(), session::open));
