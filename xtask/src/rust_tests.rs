@@ -15,6 +15,8 @@ use crate::tools::Tool;
 const WITH_EMULATORS: [&str; 4] = ["--test", "remote", "--test", "stores"];
 /// The test program whose ignored tests mount file systems.
 const WITH_MOUNTS: [&str; 2] = ["--test", "mounts"];
+/// The test program whose ignored tests act on files of other accounts.
+const WITH_ROOT: [&str; 2] = ["--test", "root"];
 
 /// How many tests of a program run concurrently. Most of them wait: for servers, jobs and pauses between attempts.
 const CONCURRENT_TESTS: &str = "8";
@@ -54,6 +56,13 @@ pub(crate) fn run() -> anyhow::Result<Report> {
         report
             .left_out
             .push("tests of full and read-only file systems: this account may not mount".to_owned());
+    }
+    if rustix::process::geteuid().is_root() {
+        ignored.args(WITH_ROOT);
+    } else {
+        report
+            .left_out
+            .push("tests of files that belong to other accounts: this account is not root".to_owned());
     }
     report.add(counted(ignored.args(["--", "--ignored"]))?);
     Ok(report)
