@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::claim::{self, AbandonedClaim, ClaimedRun};
 use crate::definition::{AnyWorkflow, Registered};
 use crate::execute::{Core, RunExecutor};
-#[cfg(feature = "testing")]
+#[cfg(debug_assertions)]
 use crate::faults::{Faults, FaultyWorkflow};
 use crate::step::Workflow;
 use crate::timing::Timing;
@@ -69,7 +69,7 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
     }
 
     /// Injects faults into the calls of the workflows that were registered so far.
-    #[cfg(feature = "testing")]
+    #[cfg(debug_assertions)]
     pub(crate) fn with_faults(mut self, faults: &Faults) -> Self {
         for workflow in self.workflows.values_mut() {
             *workflow = Arc::new(FaultyWorkflow::new(Arc::clone(workflow), faults.clone()));
