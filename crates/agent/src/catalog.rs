@@ -1,5 +1,7 @@
 //! Reads a server's catalogs: databases, tables whose rows pg_dump would copy, sequences, extensions. It changes nothing.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 use model::{Database, Extension};
 use tokio_postgres::{Client, GenericClient};
@@ -164,6 +166,20 @@ pub(crate) async fn extensions(client: &impl GenericClient) -> Result<Vec<Extens
         .await
         .context("cannot list the extensions")?;
     Ok(rows.into_iter().map(|row| Extension { name: row.get(0), version: row.get(1) }).collect())
+}
+
+/// Lists the names of the roles except predefined ones, as the transaction's snapshot has them. Names are bytes: which text they stand
+/// for depends on the encoding of the connected database.
+pub(crate) async fn roles(client: &impl GenericClient) -> Result<BTreeSet<Vec<u8>>> {
+    let rows = client
+        .query(
+            "select pg_catalog.convert_to(rolname::text, pg_catalog.getdatabaseencoding()) from pg_catalog.pg_roles \
+             where rolname !~ '^pg_'",
+            &[],
+        )
+        .await
+        .context("cannot list the roles")?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
 /// Counts the large objects.

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use model::{Failure, FailureCode};
+use model::client_version::{first_fixed, has_fixed_clients};
+use model::{Failure, FailureCode, Level};
 use tokio::process::Command;
+
+use crate::job::Job;
 
 /// The programs of one PostgreSQL installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +66,26 @@ impl Programs {
             }
         }
         Ok(choose(found, major, programs, bin_dir)?)
+    }
+
+    /// Warns if the programs have known vulnerabilities.
+    ///
+    /// # Errors
+    /// They have, and `required` says that they must not.
+    pub(crate) fn check_fixed(&self, job: &Job, required: bool) -> Result<(), Failure> {
+        if has_fixed_clients(&self.version) != Some(false) {
+            return Ok(());
+        }
+        let first =
+            first_fixed(self.major).map(|first| format!("; {first} has the fixes")).unwrap_or_default();
+        let detail = format!("the programs of PostgreSQL {} have known vulnerabilities{first}", self.version);
+        if required {
+            return Err(
+                Failure::new(FailureCode::ProgramsVulnerable, detail).on(self.dir.display().to_string())
+            );
+        }
+        job.log(Level::Warn, detail);
+        Ok(())
     }
 }
 

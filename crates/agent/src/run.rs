@@ -106,21 +106,50 @@ fn open_log(task: &AgentTask, secrets: &Secrets) -> Segments {
 
 async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
     match work.clone() {
-        Work::Backup { image, to, source, image_type, databases, streams, bin_dir } => {
+        Work::Backup { image, to, source, image_type, databases, streams, bin_dir, fixed_clients } => {
             let store = Store::open(&to.store, job.store_options())?;
-            let task = BackupTask { image, to: to.clone(), source, image_type, databases, streams, bin_dir };
+            let task = BackupTask {
+                image,
+                to: to.clone(),
+                source,
+                image_type,
+                databases,
+                streams,
+                bin_dir,
+                fixed_clients,
+            };
             let done = or_cancelled(job, backup::backup(job, &task, &store)).await;
             if done.is_err() {
                 discard(job, &store, &to).await;
             }
             done
         }
-        Work::Restore { from, data_dir, superuser, streams, bin_dir } => {
+        Work::Restore {
+            from,
+            manifest_sha256,
+            data_dir,
+            superuser,
+            preload,
+            streams,
+            bin_dir,
+            fixed_clients,
+        } => {
             let store = Store::existing(&from.store, job.store_options())?;
-            let task = RestoreTask { from, data_dir, superuser, streams, bin_dir };
+            let task = RestoreTask {
+                from,
+                manifest_sha256,
+                data_dir,
+                superuser,
+                preload,
+                streams,
+                bin_dir,
+                fixed_clients,
+            };
             restore::restore(job, &task, store).await
         }
-        Work::Verify { from } => or_cancelled(job, verify::verify(job, &from)).await,
+        Work::Verify { from, manifest_sha256 } => {
+            or_cancelled(job, verify::verify(job, &from, manifest_sha256.as_deref())).await
+        }
         Work::Probe { target, dns_seconds } => {
             or_cancelled(job, probe::probe(job, &target, dns_seconds)).await
         }

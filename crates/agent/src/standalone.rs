@@ -40,7 +40,7 @@ pub(crate) async fn inspect(args: &ImageArgs) -> ExitClass {
 /// Verifies an image.
 pub(crate) async fn verify(args: &ImageArgs) -> ExitClass {
     match location_of(&args.url) {
-        Ok(from) => run(Work::Verify { from }, None, args.json).await,
+        Ok(from) => run(Work::Verify { from, manifest_sha256: None }, None, args.json).await,
         Err(error) => refused(&error),
     }
 }
@@ -66,10 +66,13 @@ async fn prepare(args: &RestoreArgs) -> Result<(Work, SecretString)> {
     let password = password(args, &superuser)?;
     let work = Work::Restore {
         from,
+        manifest_sha256: None,
         data_dir: path(&args.data_dir)?,
         superuser,
+        preload: None,
         streams: args.streams,
         bin_dir: args.bin_dir.as_deref().map(path).transpose()?,
+        fixed_clients: false,
     };
     Ok((work, password))
 }

@@ -7,9 +7,10 @@ use model::{Level, Location, Outcome};
 use crate::job::Job;
 use crate::progress::Meter;
 
-/// Verifies an image.
-pub(crate) async fn verify(job: &Job, from: &Location) -> Result<Outcome> {
-    let image = ImageReader::open(Store::existing(&from.store, job.store_options())?, &from.prefix).await?;
+/// Verifies an image. Its manifest must have the SHA-256 `written`, in hexadecimal; any if none.
+pub(crate) async fn verify(job: &Job, from: &Location, written: Option<&str>) -> Result<Outcome> {
+    let store = Store::existing(&from.store, job.store_options())?;
+    let image = ImageReader::open_as_written(store, &from.prefix, written).await?;
     let manifest = &image.manifest;
     job.log(
         Level::Info,

@@ -36,6 +36,7 @@ fn directory_without_programs_fails_the_backup() {
         databases,
         streams,
         bin_dir,
+        fixed_clients: false,
     });
     let failure = refused.expect_failure(FailureCode::ProgramsMissing);
     assert!(failure.detail.contains("/no/such/bin"), "{failure}");

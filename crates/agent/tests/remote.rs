@@ -75,6 +75,7 @@ impl Remote {
             databases: Vec::new(),
             streams: 2,
             bin_dir: Some(scratch::bin().to_str().expect("text").to_owned()),
+            fixed_clients: false,
         };
         let job = JobDir::new(work, PASSWORD);
         let options = self.servers.identity(&self.azurite, &self.tokens).to_json();

@@ -3,8 +3,9 @@
 mod scratch;
 
 use model::agent::{Outcome, Work};
+use model::client_version::has_fixed_clients;
 use model::{FailureCode, ImageId};
-use scratch::{PASSWORD, Server, Workspace, assert_same, processes_with};
+use scratch::{PASSWORD, Server, Session, Workspace, assert_same, processes_with};
 
 #[test]
 fn schema_with_nearly_every_feature_is_restored_identically() {
@@ -78,6 +79,7 @@ fn named_databases_are_copied_alone_and_a_modified_template1_is_copied_too() {
         databases: vec!["two".into()],
         streams: 1,
         bin_dir,
+        fixed_clients: false,
     };
     let backup = other.run(named).succeeded();
     let Outcome::Backup { databases, source_databases, .. } = backup.outcome() else { panic!("{backup:?}") };
@@ -102,6 +104,7 @@ fn named_databases_are_copied_alone_and_a_modified_template1_is_copied_too() {
         databases: vec!["three".into()],
         streams: 1,
         bin_dir,
+        fixed_clients: false,
     };
     let refused = other.run(missing);
     let failure = refused.expect_failure(FailureCode::DatabaseMissing);
@@ -230,6 +233,61 @@ fn role_without_read_privileges_is_refused_and_one_with_them_makes_an_image_with
     workspace.start_as(run(), restore, "limited").wait().succeeded();
     let restored = Server::on_as(&workspace.data_dir(), "limited", "limited");
     assert_eq!(restored.psql("postgres", "select count(*) from t"), "5");
+}
+
+#[test]
+fn roles_that_are_created_and_dropped_during_the_backup_are_restored() {
+    let source = Server::new();
+    for name in ["first", "second"] {
+        source.psql("postgres", &format!("create database {name}"));
+    }
+    source.psql("postgres", "create role early");
+    source.psql("first", "create schema s authorization early");
+    source.psql("second", "create table t as select 1 as a");
+    let mut writer = Session::start(&source, "second");
+    // The backup of the second database waits for this transaction.
+    writer.run("begin; create role late; alter table t owner to late;");
+    while source
+        .psql("postgres", "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted")
+        == "0"
+    {}
+    let workspace = Workspace::new();
+    let image = ImageId::new();
+    let agent = workspace.start(workspace.backup(&source, image));
+    while source.psql("postgres", "select count(*) from pg_locks where not granted") == "0" {}
+    // The first database is copied, with a schema that the role owns.
+    source.psql("first", "alter schema s owner to postgres; drop role early");
+    writer.run("commit;");
+    agent.wait().succeeded();
+    workspace.run(workspace.restore(image)).succeeded();
+    let restored = Server::on(&workspace.data_dir());
+    let owner = "select nspowner::regrole from pg_namespace where nspname = 's'";
+    assert_eq!(restored.psql("first", owner), "early");
+    assert_eq!(restored.psql("second", "select relowner::regrole from pg_class where relname = 't'"), "late");
+}
+
+#[test]
+fn programs_with_known_vulnerabilities_are_refused_where_fixed_ones_are_required() {
+    let source = Server::new();
+    let workspace = Workspace::new();
+    let version = source.client("pg_dump").arg("--version").output().expect("pg_dump").stdout;
+    let version = String::from_utf8(version).expect("text");
+    let version = version.trim().rsplit_once(") ").map_or(version.as_str(), |(_, version)| version);
+    let version = version.split(' ').next().unwrap_or_default();
+    let image = ImageId::new();
+    let mut work = workspace.backup(&source, image);
+    if let Work::Backup { fixed_clients, .. } = &mut work {
+        *fixed_clients = true;
+    }
+    let ended = workspace.run(work);
+    match has_fixed_clients(version) {
+        Some(false) => {
+            ended.expect_failure(FailureCode::ProgramsVulnerable);
+            let warned = workspace.run(workspace.backup(&source, image)).succeeded();
+            assert!(warned.output.contains("known vulnerabilities"), "{}", warned.output);
+        }
+        _ => drop(ended.succeeded()),
+    }
 }
 
 #[test]

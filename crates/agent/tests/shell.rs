@@ -116,7 +116,7 @@ fn job_is_executed_by_one_process_once() {
 #[test]
 fn closed_standard_output_does_not_stop_the_job() {
     let store = tempfile::tempdir().expect("a directory");
-    let job = JobDir::new(Work::Verify { from: image_in(store.path()) }, "canary-3");
+    let job = JobDir::new(Work::Verify { from: image_in(store.path()), manifest_sha256: None }, "canary-3");
     let mut agent = job.command().stdout(Stdio::piped()).spawn().expect("started");
     drop(agent.stdout.take());
     assert_eq!(agent.wait().expect("ended").code(), Some(0));
@@ -170,7 +170,7 @@ fn invalid_task_has_its_own_code() {
 #[test]
 fn store_that_rejects_the_log_does_not_stop_the_job() {
     let store = tempfile::tempdir().expect("a directory");
-    let job = JobDir::new(Work::Verify { from: image_in(store.path()) }, "canary-6");
+    let job = JobDir::new(Work::Verify { from: image_in(store.path()), manifest_sha256: None }, "canary-6");
     std::fs::remove_dir(job.path("store")).expect("removed");
     std::fs::write(job.path("store"), "no directory").expect("written");
     assert_eq!(job.run(), 0);

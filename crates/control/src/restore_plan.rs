@@ -61,6 +61,7 @@ pub(crate) async fn assess(
     let volume_bytes = crate::volumes::size(&place, target.volume_bytes, data)?;
     if let Some(manifest) = &detail.manifest {
         if let Some(installed) = installed.iter().find(|installed| Some(installed.major) == major) {
+            checks.extend(requirements::fixed_clients(installed, services.require_fixed_clients()));
             checks.push(requirements::extensions(platform, manifest, installed));
             checks.extend(requirements::libraries(image.image_type, manifest, installed));
             checks.extend(requirements::image_type(platform, image.image_type, installed.major));

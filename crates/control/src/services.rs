@@ -26,6 +26,8 @@ pub struct Config {
     pub default_store_url: Option<String>,
     /// How many days log lines are kept.
     pub log_retention_days: i32,
+    /// Whether backups and restores refuse PostgreSQL programs with known vulnerabilities.
+    pub require_fixed_clients: bool,
     /// This program's version.
     pub app_version: &'static str,
 }
@@ -42,6 +44,7 @@ struct Inner {
     platform_id: PlatformId,
     keys: Keyring,
     log_retention_days: i32,
+    require_fixed_clients: bool,
     app_version: &'static str,
     changes: broadcast::Sender<RunId>,
 }
@@ -61,6 +64,7 @@ impl Services {
             platform_id,
             keys: config.keys,
             log_retention_days: config.log_retention_days,
+            require_fixed_clients: config.require_fixed_clients,
             app_version: config.app_version,
             changes: broadcast::channel(CHANGES).0,
         };
@@ -108,6 +112,12 @@ impl Services {
     #[must_use]
     pub fn log_retention_days(&self) -> i32 {
         self.inner.log_retention_days
+    }
+
+    /// Whether backups and restores refuse PostgreSQL programs with known vulnerabilities.
+    #[must_use]
+    pub fn require_fixed_clients(&self) -> bool {
+        self.inner.require_fixed_clients
     }
 
     /// This program's version.

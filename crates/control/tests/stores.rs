@@ -50,6 +50,7 @@ async fn services(db: &PgPool) -> (Services, tempfile::TempDir) {
         keys,
         default_store_url: Some(default_store_url),
         log_retention_days: 90,
+        require_fixed_clients: false,
         app_version: "test",
     };
     (Services::open(config).await.unwrap(), dir)

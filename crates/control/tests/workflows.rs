@@ -330,6 +330,41 @@ async fn stop_and_start_survive_every_fault(db: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn image_whose_manifest_was_replaced_is_refused_and_corrupt(db: PgPool) {
+    let world = World::new(&db).await;
+    let source = world.instance("source").await;
+    let image = world.image(source, "one").await;
+    let (prefix, recorded): (String, String) =
+        sqlx::query_as("select prefix, manifest_sha256 from toygres.image").fetch_one(&db).await.unwrap();
+    let store = image::Store::open(&world.platform.store_url(), &image::StoreOptions::default()).unwrap();
+    let reader = image::ImageReader::open(store, &prefix).await.unwrap();
+    assert_eq!(recorded, reader.manifest_sha256);
+
+    // Whatever the store has, it is not what the backup wrote.
+    sqlx::query("update toygres.image set manifest_sha256 = repeat('0', 64)").execute(&db).await.unwrap();
+    let restore =
+        NewInstance { name: "restored".to_owned(), source_image_id: Some(image), ..NewInstance::default() };
+    let restore = control::commands::create_instance(&world.services, &admin(), restore).await.unwrap();
+    let run = RunId(restore.run_id.0);
+    let pool = world.pool();
+    let state = perform::<RestoreImage>(&db, world.services.clone(), &pool, Fault::None, run).await.unwrap();
+    assert_eq!(state, "failed");
+    let verify = control::commands::verify_image(&world.services, &admin(), image).await.unwrap();
+    let run = RunId(verify.run_id.0);
+    let state = perform::<VerifyImage>(&db, world.services.clone(), &pool, Fault::None, run).await.unwrap();
+    assert_eq!(state, "failed");
+    let found: (String, String) =
+        sqlx::query_as("select status, error_code from toygres.image").fetch_one(&db).await.unwrap();
+    assert_eq!(found, ("corrupt".to_owned(), "manifest_replaced".to_owned()));
+
+    sqlx::query("update toygres.image set manifest_sha256 = $1").bind(recorded).execute(&db).await.unwrap();
+    let verify = control::commands::verify_image(&world.services, &admin(), image).await.unwrap();
+    world.finish::<VerifyImage>(verify.run_id).await;
+    assert_eq!(status(&db, "image", image.0).await.as_deref(), Some("available"));
+    world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn failed_start_of_a_crashed_instance_does_not_stop_it(db: PgPool) {
     let world = World::new(&db).await;
     let id = world.instance("crashed").await;

@@ -1,15 +1,10 @@
 //! The index of a database: where the rows of each table are, and the values of its sequences. It does not access the store.
 
-use std::io::Read as _;
-
 use serde::{Deserialize, Serialize};
 
-use crate::compression::LEVEL;
+use crate::compression::{LEVEL, decompress};
 use crate::error::{Error, Result};
 use crate::layout;
-
-/// The largest index that a reader accepts, in bytes of uncompressed text.
-const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// A line of `<n>/index.jsonl.zst`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,15 +86,11 @@ impl Index {
     /// Reads an index from the bytes of its object, whose SHA-256 was checked.
     ///
     /// # Errors
-    /// [`FailureCode::ObjectDamaged`](model::FailureCode::ObjectDamaged): it is not an index of this version.
+    /// [`FailureCode::ObjectDamaged`](model::FailureCode::ObjectDamaged): it is not an index of this version,
+    /// or its text is larger than 256 MiB.
     pub fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
         let bad = |detail: String| Error::damaged(key, detail);
-        let mut text = Vec::new();
-        let decoder = zstd::Decoder::new(bytes).map_err(|error| bad(error.to_string()))?;
-        decoder.take(LARGEST + 1).read_to_end(&mut text).map_err(|error| bad(error.to_string()))?;
-        if text.len() as u64 > LARGEST {
-            return Err(bad(format!("the index is larger than {LARGEST} bytes")));
-        }
+        let text = decompress(key, bytes)?;
         let mut index = Self::default();
         for (number, line) in
             text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())

@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 use zstd::zstd_safe;
 
-use crate::compression::LARGEST_FRAME;
+use crate::compression::{LARGEST_FRAME, LARGEST_TEXT, decompress};
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::layout::MANIFEST;
+use crate::layout::{GLOBALS, MANIFEST};
 use crate::manifest;
 use crate::store::Store;
 
@@ -30,27 +30,35 @@ pub struct ImageReader {
 }
 
 impl ImageReader {
-    /// Opens an image: reads and checks its manifest.
+    /// Opens an image: reads and checks its manifest. The manifest's own checksum proves only that it is complete: every account that can
+    /// write to the store can compute it. [`ImageReader::open_as_written`] accepts one manifest only.
     ///
     /// # Errors
     /// [`FailureCode::ManifestMissing`], [`FailureCode::ImageUnsupported`] for another format version or an unknown field,
     /// [`FailureCode::ObjectDamaged`], or the store refuses or fails.
     pub async fn open(store: Store, prefix: &str) -> Result<Self> {
+        Self::open_as_written(store, prefix, None).await
+    }
+
+    /// Opens an image whose manifest must have the SHA-256 `written`, in hexadecimal; any if none.
+    ///
+    /// # Errors
+    /// [`FailureCode::ManifestReplaced`], or one of [`ImageReader::open`].
+    pub async fn open_as_written(store: Store, prefix: &str, written: Option<&str>) -> Result<Self> {
         let key = format!("{prefix}/{MANIFEST}");
-        let size = store.size(&key).await.map_err(|error| match error.code() {
+        let text = store.get_at_most(&key, LARGEST_MANIFEST).await.map_err(|error| match error.code() {
             FailureCode::ObjectMissing => {
                 let subject = format!("{}/{prefix}", store.url());
                 Error::new(FailureCode::ManifestMissing, subject, "there is no manifest.json")
             }
             _ => error,
         })?;
-        if size > LARGEST_MANIFEST {
-            let detail = format!("the manifest has {size} bytes; the maximum is {LARGEST_MANIFEST}");
-            return Err(Error::damaged(MANIFEST, detail));
-        }
-        let text = store.get(&key).await?;
-        let manifest = manifest::from_bytes(MANIFEST, &text)?;
         let manifest_sha256 = manifest::sha256(&text);
+        if let Some(written) = written.filter(|written| *written != manifest_sha256) {
+            let detail = format!("its SHA-256 is {manifest_sha256}; {written} was written");
+            return Err(Error::new(FailureCode::ManifestReplaced, MANIFEST, detail));
+        }
+        let manifest = manifest::from_bytes(MANIFEST, &text)?;
         if let Some(image) = prefix.rsplit('/').nth(1).and_then(|part| part.parse::<model::ImageId>().ok())
             && image != manifest.image
         {
@@ -103,8 +111,15 @@ impl ImageReader {
     /// Reads a small object into memory and checks its SHA-256.
     ///
     /// # Errors
-    /// It does not exist, or it is damaged.
+    /// It does not exist, is larger than 256 MiB, or is damaged.
     pub async fn read(&self, key: &str) -> Result<Bytes> {
+        let size = self.entry(key)?.bytes;
+        if size > LARGEST_TEXT {
+            return Err(Error::damaged(
+                key,
+                format!("the object has {size} bytes; the maximum is {LARGEST_TEXT}"),
+            ));
+        }
         let mut object = self.object(key).await?;
         let mut content = BytesMut::new();
         while let Some(bytes) = object.next().await? {
@@ -120,6 +135,14 @@ impl ImageReader {
     pub async fn index(&self, ordinal: u32) -> Result<Index> {
         let key = Index::key(ordinal);
         Index::parse(&key, &self.read(&key).await?)
+    }
+
+    /// Reads the roles and role settings, as `pg_dumpall --globals-only` wrote them.
+    ///
+    /// # Errors
+    /// They do not exist or are damaged, or decompress to more than 256 MiB.
+    pub async fn globals(&self) -> Result<Vec<u8>> {
+        decompress(GLOBALS, &self.read(GLOBALS).await?)
     }
 
     /// Opens a rows object for reading frame by frame.

@@ -13,7 +13,7 @@ mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use model::FailureCode;
 use object_store::{
@@ -134,6 +134,24 @@ impl Store {
     pub async fn get(&self, key: &str) -> Result<Bytes> {
         let got = self.inner.get(&path(key)?).await.map_err(|error| self.error(key, &error))?;
         got.bytes().await.map_err(|error| self.error(key, &error))
+    }
+
+    /// Reads an object of at most `limit` bytes into memory.
+    ///
+    /// # Errors
+    /// It does not exist, it is larger, or the store refuses or fails.
+    pub(crate) async fn get_at_most(&self, key: &str, limit: u64) -> Result<Bytes> {
+        let got = self.inner.get(&path(key)?).await.map_err(|error| self.error(key, &error))?;
+        let mut stream = got.into_stream();
+        let mut bytes = BytesMut::new();
+        while let Some(part) = stream.try_next().await.map_err(|error| self.error(key, &error))? {
+            bytes.extend_from_slice(&part);
+            // Counted, because a store may send more than it announced.
+            if bytes.len() as u64 > limit {
+                return Err(Error::damaged(key, format!("the object is larger than {limit} bytes")));
+            }
+        }
+        Ok(bytes.freeze())
     }
 
     /// Reads a range of the object with the version `etag` (any version if none), and returns the version that it has.

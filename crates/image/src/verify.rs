@@ -83,7 +83,8 @@ impl ImageReader {
         let mut rows: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         let mut objects: BTreeMap<&str, Vec<&TableLine>> = BTreeMap::new();
         for line in &index.tables {
-            *rows.entry((&line.schema, &line.name)).or_default() += line.rows;
+            let sum = rows.entry((&line.schema, &line.name)).or_default();
+            *sum = sum.saturating_add(line.rows);
             if let Some(object) = &line.object {
                 objects.entry(object).or_default().push(line);
             }

@@ -88,24 +88,39 @@ pub enum Work {
         streams: usize,
         /// The directory of the PostgreSQL programs of the source's major version; the agent searches for it if none.
         bin_dir: Option<String>,
+        /// Whether programs with known vulnerabilities are refused.
+        #[serde(default)]
+        fixed_clients: bool,
     },
     /// Restores an image into a new data directory and stops the server.
     Restore {
         /// Where the image is.
         from: Location,
+        /// SHA-256 of the manifest that the backup wrote, in hexadecimal; any manifest is accepted if none.
+        #[serde(default)]
+        manifest_sha256: Option<String>,
         /// The data directory to create. It must not exist, be empty, or be left by an earlier attempt of this run.
         data_dir: String,
         /// The superuser of the instance (that of the source). Its password is the secret [`SECRET_PASSWORD`].
         superuser: String,
+        /// The libraries that the instance preloads; those of the source if none.
+        #[serde(default)]
+        preload: Option<Vec<String>>,
         /// The number of connections that copy rows concurrently.
         streams: usize,
         /// The directory of the PostgreSQL programs of the target's version; the agent searches for it if none.
         bin_dir: Option<String>,
+        /// Whether programs with known vulnerabilities are refused.
+        #[serde(default)]
+        fixed_clients: bool,
     },
     /// Verifies an image: reads every byte back and compares it with the manifest.
     Verify {
         /// Where the image is.
         from: Location,
+        /// SHA-256 of the manifest that the backup wrote, in hexadecimal; any manifest is accepted if none.
+        #[serde(default)]
+        manifest_sha256: Option<String>,
     },
     /// Tests the connection to a server and reports facts about it.
     Probe {

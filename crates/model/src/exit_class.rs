@@ -51,9 +51,11 @@ impl From<FailureCode> for ExitClass {
         use FailureCode as Code;
         match code {
             Code::Cancelled => Self::Cancelled,
-            Code::ObjectDamaged | Code::ObjectMissing | Code::ManifestMissing | Code::RestoreDiffers => {
-                Self::Verification
-            }
+            Code::ObjectDamaged
+            | Code::ObjectMissing
+            | Code::ManifestMissing
+            | Code::ManifestReplaced
+            | Code::RestoreDiffers => Self::Verification,
             Code::PasswordMissing
             | Code::PasswordRejected
             | Code::ConnectionNotAdmitted

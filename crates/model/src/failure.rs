@@ -82,6 +82,8 @@ text_enum! {
         ObjectExists = "object_exists",
         /// The image has no manifest: the backup never completed, or the image was deleted.
         ManifestMissing = "manifest_missing",
+        /// The manifest of the image is not the one that the backup wrote.
+        ManifestReplaced = "manifest_replaced",
         /// The image's format version or content is not supported by this version of Toygres.
         ImageUnsupported = "image_unsupported",
 
@@ -146,6 +148,8 @@ text_enum! {
         VersionUnsupported = "version_unsupported",
         /// The PostgreSQL programs are older than the server.
         ProgramsOutdated = "programs_outdated",
+        /// The PostgreSQL programs have known vulnerabilities, and fixed ones are required.
+        ProgramsVulnerable = "programs_vulnerable",
         /// The programs or container image of a PostgreSQL version are not installed.
         ProgramsMissing = "programs_missing",
         /// An extension is not available on the target.

@@ -31,6 +31,7 @@
 //! ```
 
 pub mod agent;
+pub mod client_version;
 pub mod failure;
 pub mod id;
 pub mod image;

@@ -134,7 +134,7 @@ impl Manifest {
     /// The number of rows of all tables.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.databases.iter().flat_map(|d| &d.tables).map(|t| t.rows).sum()
+        self.databases.iter().flat_map(|d| &d.tables).fold(0, |sum, t| sum.saturating_add(t.rows))
     }
 
     /// The number of tables of all databases.
@@ -146,6 +146,6 @@ impl Manifest {
     /// The size of all objects in the store, in bytes.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
-        self.objects.iter().map(|o| o.bytes).sum()
+        self.objects.iter().fold(0, |sum, o| sum.saturating_add(o.bytes))
     }
 }

@@ -124,6 +124,7 @@ impl Target {
             databases: vec![],
             streams: 1,
             bin_dir: None,
+            fixed_clients: false,
         };
         self.run(&self.job(backup, None)).await;
         let copy = spec(&*self.platform).await;
@@ -134,6 +135,9 @@ impl Target {
             superuser: "postgres".to_owned(),
             streams: 1,
             bin_dir: None,
+            fixed_clients: false,
+            manifest_sha256: None,
+            preload: None,
         };
         self.run(&self.job(restore, Some(&copy))).await;
         copy

@@ -51,6 +51,9 @@ pub(crate) struct Serve {
     #[arg(long, env = "TOYGRES_LOG_RETENTION_DAYS", default_value = "90", value_name = "DAYS",
         value_parser = clap::value_parser!(i32).range(1..=36500))]
     pub(crate) log_retention_days: i32,
+    /// Refuse backups and restores with PostgreSQL programs that have known vulnerabilities, instead of warning.
+    #[arg(long, env = "TOYGRES_REQUIRE_FIXED_CLIENTS")]
+    pub(crate) require_fixed_clients: bool,
     /// The directory of the built site. `worker` does not need it.
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "DIR")]
     pub(crate) site_root: PathBuf,

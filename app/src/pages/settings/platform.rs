@@ -1,12 +1,14 @@
 //! Settings: the platform that runs instances and jobs, and its PostgreSQL versions.
 
 use leptos::prelude::*;
+use model::client_version::{first_fixed, has_fixed_clients};
 use model::{Actor, PlatformInfo, Role};
 
 use crate::api::instances::get_versions;
 use crate::api::runs::TestPlatform;
 use crate::components::field::action_error;
 use crate::components::form_error::FormError;
+use crate::components::icon::Icon;
 use crate::components::panel::Panel;
 use crate::components::platform_context::use_platform;
 use crate::components::result_view::view_or_error;
@@ -63,6 +65,14 @@ pub fn PlatformView(
             "An instance is a directory and a server on a loopback port. A job is a process that continues when the Toygres server restarts.",
         ),
     };
+    let vulnerable: Vec<String> = versions
+        .iter()
+        .filter(|(_, version)| has_fixed_clients(version) == Some(false))
+        .map(|(major, version)| match first_fixed(*major) {
+            Some(first) => format!("{version} (upgrade to {first} or newer)"),
+            None => version.clone(),
+        })
+        .collect();
     let versions: Vec<String> = versions.into_iter().map(|(_, version)| version).collect();
     let versions = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
     view! {
@@ -75,6 +85,15 @@ pub fn PlatformView(
                 <dt>"PostgreSQL"</dt>
                 <dd>{versions}</dd>
             </dl>
+            {(!vulnerable.is_empty())
+                .then(|| {
+                    view! {
+                        <p class="banner warn">
+                            <Icon name="s-warn"/>
+                            <span>{format!("Programs with known vulnerabilities: PostgreSQL {}.", vulnerable.join(", "))}</span>
+                        </p>
+                    }
+                })}
             <p class="sub">{explanation}</p>
         </div>
     }

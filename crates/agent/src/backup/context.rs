@@ -21,6 +21,8 @@ pub(crate) struct BackupTask {
     pub(crate) databases: Vec<String>,
     pub(crate) streams: usize,
     pub(crate) bin_dir: Option<String>,
+    /// Whether programs with known vulnerabilities are refused.
+    pub(crate) fixed_clients: bool,
 }
 
 /// A running backup.

@@ -1,6 +1,6 @@
 //! Copies one database with one snapshot: schema, rows and large objects in parallel, then the index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
@@ -18,6 +18,8 @@ use crate::tools::{Tool, for_each_part};
 
 /// The copied content of a database.
 pub(super) struct Copied {
+    /// The roles that its snapshot contains, which may own its objects.
+    pub(super) roles: BTreeSet<Vec<u8>>,
     pub(super) extensions: Vec<Extension>,
     pub(super) tables: Vec<Table>,
     pub(super) sequences: u64,
@@ -35,6 +37,7 @@ pub(super) async fn copy(
         Snapshot::take(context.connect(name).await?).await.with_context(|| format!("database {name:?}"))?;
     // Read after the snapshot was taken, so that no copied row has a number that its sequence has yet to return.
     let sequences = catalog::sequences(&snapshot.keeper).await?;
+    let roles = catalog::roles(&snapshot.keeper).await?;
     let extensions = catalog::extensions(&snapshot.keeper).await?;
     let large_objects = catalog::large_objects(&snapshot.keeper).await?;
     let tables = &snapshot.tables;
@@ -86,7 +89,7 @@ pub(super) async fn copy(
         })
         .collect();
     context.image.write(&Index::key(database.ordinal), "jsonl", Some("zstd"), &index.pack()?).await?;
-    Ok(Copied { extensions, tables: totals, sequences: number, large_objects })
+    Ok(Copied { roles, extensions, tables: totals, sequences: number, large_objects })
 }
 
 /// Runs a program of pg_dump and stores its archive. The object is completed only if the program succeeds.

@@ -9,7 +9,7 @@ mod rows;
 mod snapshot;
 mod zstd_stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -26,6 +26,7 @@ use crate::connect::{address, connect_within};
 use crate::job::Job;
 use crate::programs::{FOR_BACKUP, Programs};
 use crate::progress::Meter;
+use crate::sql::quoted;
 use crate::tools::for_each_part;
 use crate::work_dir::WorkDir;
 use context::BackupContext;
@@ -51,6 +52,7 @@ pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Resul
     let first = connect_within(job, source, &source.database, FIRST_CONNECTION, true).await?;
     let server = catalog::server(&first).await?;
     let programs = Programs::find(task.bin_dir.as_deref(), server.major, FOR_BACKUP).await?;
+    programs.check_fixed(job, task.fixed_clients)?;
     job.log(
         Level::Info,
         format!(
@@ -71,18 +73,22 @@ pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Resul
     };
     let mut selection = select_databases(&context, &first).await?;
     drop(first);
-    dump_globals(&context).await?;
+    check_globals(&context).await?;
     let report = |progress| job.progress(progress);
     let bytes = selection.databases.iter().map(|d| d.bytes.cast_unsigned()).sum();
     let meter = Meter::new(&report, "rows", bytes);
+    let mut roles = BTreeSet::new();
     for (ordinal, database) in (0..).zip(&mut selection.databases) {
         database.ordinal = ordinal;
         let copied = database::copy(&context, &meter, database).await?;
+        roles.extend(copied.roles);
         database.extensions = copied.extensions;
         database.tables = copied.tables;
         database.sequences = copied.sequences;
         database.large_objects = copied.large_objects;
     }
+    meter.phase("roles");
+    dump_globals(&context, &roles).await?;
     meter.phase("commit");
     commit(&context, selection).await
 }
@@ -136,12 +142,27 @@ async fn select_databases(context: &BackupContext<'_>, client: &Client) -> Resul
     Ok(Selection { databases, source_databases })
 }
 
-async fn dump_globals(context: &BackupContext<'_>) -> Result<()> {
+/// Dumps the roles without a result, so that a role that may not do so is refused before the rows are copied.
+async fn check_globals(context: &BackupContext<'_>) -> Result<()> {
+    let tool = context.libpq.globals(&context.programs, context.server.superuser);
+    context.job.finish(tool.silent()?).await.context("cannot dump the roles")
+}
+
+/// Dumps the roles after all snapshots were taken, so that a role that was created in the meantime is in the image. `copied` are the
+/// roles that the snapshots contain. Those that no longer exist are added by name: they may own copied objects.
+async fn dump_globals(context: &BackupContext<'_>, copied: &BTreeSet<Vec<u8>>) -> Result<()> {
     let tool = context.libpq.globals(&context.programs, context.server.superuser);
     let (running, mut text) = tool.reading()?;
     let mut object = ZstdWriter::new(context.image.object(image::GLOBALS, "sql", Some("zstd")).await?)?;
     for_each_part(&mut text, async |bytes| object.write(bytes).await).await?;
     context.job.finish(running).await.context("cannot dump the roles")?;
+    let client = context.connect(&context.task.source.database).await?;
+    let existing = catalog::roles(&client).await?;
+    for role in copied.difference(&existing) {
+        let role = String::from_utf8_lossy(role);
+        context.job.log(Level::Warn, format!("role {role:?} was dropped or renamed during the backup"));
+        object.write(format!("CREATE ROLE {};\n", quoted(&role)).as_bytes()).await?;
+    }
     object.finish().await
 }
 

@@ -12,10 +12,16 @@ use crate::work_dir::WorkDir;
 #[derive(Clone, Debug)]
 pub(crate) struct RestoreTask {
     pub(crate) from: Location,
+    /// SHA-256 of the manifest that the backup wrote, in hexadecimal; any manifest is accepted if none.
+    pub(crate) manifest_sha256: Option<String>,
     pub(crate) data_dir: String,
     pub(crate) superuser: String,
+    /// The libraries that the instance preloads; those of the source if none.
+    pub(crate) preload: Option<Vec<String>>,
     pub(crate) streams: usize,
     pub(crate) bin_dir: Option<String>,
+    /// Whether programs with known vulnerabilities are refused.
+    pub(crate) fixed_clients: bool,
 }
 
 /// A running restore.

@@ -79,13 +79,14 @@ pub(super) async fn restore(
 /// # Errors
 /// The manifest and the index differ.
 fn expected(database: &Database, index: &Index) -> Result<Expected> {
-    let mut rows: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut found: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
     for line in &index.tables {
-        *rows.entry((line.schema.clone(), line.name.clone())).or_default() += line.rows;
+        let sum = found.entry((line.schema.clone(), line.name.clone())).or_default();
+        *sum = (sum.0.saturating_add(line.rows), sum.1.saturating_add(line.bytes));
     }
     let listed: BTreeMap<_, _> =
-        database.tables.iter().map(|t| ((t.schema.clone(), t.name.clone()), t.rows)).collect();
-    if rows != listed || index.sequences.len() as u64 != database.sequences {
+        database.tables.iter().map(|t| ((t.schema.clone(), t.name.clone()), (t.rows, t.bytes))).collect();
+    if found != listed || index.sequences.len() as u64 != database.sequences {
         let failure = Failure::new(FailureCode::ObjectDamaged, "the index differs from the manifest");
         return Err(failure.on(Index::key(database.ordinal)).into());
     }
@@ -99,6 +100,7 @@ fn expected(database: &Database, index: &Index) -> Result<Expected> {
             is_called: s.is_called,
         })
         .collect();
+    let rows = found.into_iter().map(|(table, (rows, _))| (table, rows)).collect();
     Ok(Expected { rows, sequences, large_objects: database.large_objects })
 }
 

@@ -35,7 +35,8 @@ use target::RestoreTarget;
 
 /// Restores an image. After a failure or a cancellation, neither a server nor a directory is left.
 pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Result<Outcome> {
-    let image = ImageReader::open(store, &task.from.prefix).await?;
+    let image =
+        ImageReader::open_as_written(store, &task.from.prefix, task.manifest_sha256.as_deref()).await?;
     let target = RestoreTarget::new(Path::new(&task.data_dir), job.run())?;
     if let Some(outcome) = target.completed(&image.manifest_sha256) {
         job.log(Level::Info, "an earlier attempt of this run completed the restore");
@@ -43,6 +44,7 @@ pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Resu
     }
     let source = &image.manifest.source;
     let programs = Programs::find(task.bin_dir.as_deref(), source.major, FOR_RESTORE).await?;
+    programs.check_fixed(job, task.fixed_clients)?;
     job.log(
         Level::Info,
         format!(
@@ -62,7 +64,7 @@ pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Resu
         log: work_dir.path().join("server.log"),
         run_as: target.run_as,
         bootstrap: bootstrap.to_owned(),
-        preload: source.preload.clone(),
+        preload: task.preload.clone().unwrap_or_else(|| source.preload.clone()),
         settings: settings_for(&image.manifest),
         connections: streams,
         redactor: job.redactor().clone(),
@@ -93,9 +95,7 @@ pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Resu
 }
 
 async fn read_globals(image: &ImageReader) -> Result<Vec<Global>> {
-    let packed = image.read(image::GLOBALS).await?;
-    let text = zstd::decode_all(&packed[..]).context("cannot decompress the image's roles")?;
-    let text = String::from_utf8(text).map_err(|_| {
+    let text = String::from_utf8(image.globals().await?).map_err(|_| {
         fail(FailureCode::ImageUnsupported, "the image's roles have names that are not UTF-8")
     })?;
     Ok(globals::read(&text)?)

@@ -66,7 +66,9 @@ pub(super) async fn load(
     for (_, lines) in &mut objects {
         lines.sort_by_key(|line| line.offset);
     }
-    objects.sort_by_key(|(_, lines)| std::cmp::Reverse(lines.iter().map(|line| line.length).sum::<u64>()));
+    objects.sort_by_key(|(_, lines)| {
+        std::cmp::Reverse(lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.length)))
+    });
     let streams = context.streams.min(objects.len());
     let queue = Queue::new(objects);
     try_join_all((0..streams).map(|_| async {
@@ -163,6 +165,7 @@ async fn feed(
 ) -> Result<u64> {
     let mut sink = pin!(sink);
     let (mut at, end) = (line.offset, line.offset + line.length);
+    let mut remaining = line.bytes;
     while at < end {
         let frame = object
             .frame()
@@ -172,6 +175,10 @@ async fn feed(
             return Err(damaged(object_of(line), "its frames do not match its index"));
         }
         at += frame.length;
+        // Frames may decompress to a thousand times their size. The index and the manifest say how much text there is.
+        remaining = remaining
+            .checked_sub(frame.data.len() as u64)
+            .ok_or_else(|| damaged(object_of(line), "its rows are longer than its index lists"))?;
         let mut text = Bytes::from(frame.data);
         while !text.is_empty() {
             let some = text.split_to(text.len().min(MESSAGE));

@@ -7,7 +7,7 @@ mod server;
 mod workspace;
 
 pub(crate) use programs::{bin, short_dir, unprivileged};
-pub(crate) use server::Server;
+pub(crate) use server::{Server, Session};
 pub(crate) use workspace::{Agent, Ended, Workspace};
 
 /// A password that every layer must quote.

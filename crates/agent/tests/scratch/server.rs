@@ -190,6 +190,31 @@ impl Server {
     }
 }
 
+/// A client that executes statements in one session.
+pub(crate) struct Session(Child);
+
+impl Session {
+    pub(crate) fn start(server: &Server, database: &str) -> Self {
+        let mut command = server.client("psql");
+        command.env("PGDATABASE", database).args(["-X", "-q", "-v", "ON_ERROR_STOP=1"]);
+        Self(command.stdin(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Sends statements; it does not wait for them.
+    pub(crate) fn run(&mut self, sql: &str) {
+        use std::io::Write as _;
+
+        writeln!(self.0.stdin.as_mut().unwrap(), "{sql}").unwrap();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();

@@ -14,6 +14,8 @@ use super::PASSWORD;
 use super::programs::short_dir;
 use super::server::Server;
 
+const AGENT: &str = env!("CARGO_BIN_EXE_toygres-agent");
+
 /// A directory with a store and a restored data directory.
 pub(crate) struct Workspace {
     pub(crate) dir: tempfile::TempDir,
@@ -81,21 +83,25 @@ impl Workspace {
             databases: Vec::new(),
             streams: 2,
             bin_dir: None,
+            fixed_clients: false,
         }
     }
 
     pub(crate) fn restore(&self, image: ImageId) -> Work {
         Work::Restore {
             from: self.image(image),
+            manifest_sha256: None,
             data_dir: self.data_dir().to_str().unwrap().into(),
             superuser: "postgres".into(),
+            preload: None,
             streams: 2,
             bin_dir: None,
+            fixed_clients: false,
         }
     }
 
     pub(crate) fn verify(&self, image: ImageId) -> Work {
-        Work::Verify { from: self.image(image) }
+        Work::Verify { from: self.image(image), manifest_sha256: None }
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -108,13 +114,24 @@ impl Workspace {
     }
 
     pub(crate) fn start_as(&self, run: Uuid, work: Work, password: &str) -> Agent {
+        self.start_command(Command::new(AGENT), run, work, password)
+    }
+
+    /// Starts an agent that cannot allocate more than 4 GB of memory.
+    pub(crate) fn start_limited(&self, work: Work) -> Agent {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v 4000000 && exec \"$0\" \"$@\"", AGENT]);
+        self.start_command(command, Uuid::from_u128(rand::random()), work, PASSWORD)
+    }
+
+    fn start_command(&self, mut command: Command, run: Uuid, work: Work, password: &str) -> Agent {
         let task = AgentTask { run, step: "Test".into(), attempt: 1, work, log: None };
         let secrets = tempfile::tempdir().unwrap();
         std::fs::write(secrets.path().join(SECRET_PASSWORD), password).unwrap();
         let file = secrets.path().join("task.json");
         std::fs::write(&file, serde_json::to_vec(&task).unwrap()).unwrap();
         let (result, events) = (secrets.path().join("result.json"), secrets.path().join("events"));
-        let child = Command::new(env!("CARGO_BIN_EXE_toygres-agent"))
+        let child = command
             .arg("run")
             .env(ENV_TASK, &file)
             .env(ENV_SECRETS, secrets.path())

@@ -1,5 +1,6 @@
 //! What an image requires of the PostgreSQL that it is restored into: extensions, libraries, an image type.
 
+use model::client_version::{first_fixed, has_fixed_clients};
 use model::restore::{Check, CheckSubject, Verdict};
 use model::{ImageType, Manifest, PlatformKind, workers};
 use platform::{Installation, Platform};
@@ -9,6 +10,23 @@ use super::finding::found;
 /// Libraries that are part of PostgreSQL.
 const BUILT_IN: [&str; 5] =
     ["auto_explain", "pg_prewarm", "pg_stat_statements", "passwordcheck", "auth_delay"];
+
+/// Checks whether the programs that restore the image have known vulnerabilities; those that are not known are not judged.
+pub(super) fn fixed_clients(installed: &Installation, required: bool) -> Option<Check> {
+    if has_fixed_clients(&installed.version) != Some(false) {
+        return None;
+    }
+    let fix = first_fixed(installed.major).map(|first| format!("Upgrade PostgreSQL to {first} or newer."));
+    Some(found(
+        CheckSubject::Version,
+        if required { Verdict::Fail } else { Verdict::Warn },
+        format!(
+            "The programs of PostgreSQL {} have known vulnerabilities: pg_restore may execute code from a crafted image.",
+            installed.version
+        ),
+        fix,
+    ))
+}
 
 /// Checks the extensions of the image's databases.
 pub(super) fn extensions(platform: &dyn Platform, manifest: &Manifest, installed: &Installation) -> Check {
@@ -122,4 +140,22 @@ pub(crate) fn offered(
         }
     }
     offered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(version: &str, required: bool) -> Option<Verdict> {
+        let installed = Installation { major: 15, version: version.into(), bin_dir: None, extensions: None };
+        fixed_clients(&installed, required).map(|check| check.verdict)
+    }
+
+    #[test]
+    fn vulnerable_programs_are_a_warning_or_a_failure() {
+        assert_eq!(verdict("15.18 (Debian 15.18-0+deb12u1)", false), Some(Verdict::Warn));
+        assert_eq!(verdict("15.18 (Debian 15.18-0+deb12u1)", true), Some(Verdict::Fail));
+        assert_eq!(verdict("15.20", true), None);
+        assert_eq!(verdict("15", true), None);
+    }
 }

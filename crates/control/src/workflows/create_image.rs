@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use image::ImageReader;
 use model::agent::{Connection, Location, Outcome, Work};
-use model::{FailureCode, ImageId, InstanceId, InstanceStatus, Manifest, WorkflowName};
+use model::{FailureCode, ImageId, InstanceId, InstanceStatus, WorkflowName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use workflow::{Failure, Lock, Retry, Step, StepContext, StepOutcome, Steps, Workflow};
@@ -104,7 +105,7 @@ impl Step for CreateImageRecord {
         let mut tx = cx.fenced().await?;
         // A run without an error was cancelled.
         let failed = sqlx::query!(
-            "update toygres.image i set status = 'failed', manifest = null,
+            "update toygres.image i set status = 'failed', manifest = null, manifest_sha256 = null,
                  error = coalesce(r.error, 'cancelled'), error_subject = r.error_subject,
                  error_code = case when r.error is null then $3 else r.error_code end
              from toygres.run r where i.id = $1 and r.id = $2 and i.prefix is null",
@@ -151,6 +152,16 @@ pub(crate) struct BackupResult {
     outcome: Outcome,
 }
 
+impl BackupResult {
+    /// SHA-256 of the manifest that the job wrote, in hexadecimal.
+    fn manifest_sha256(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Backup { manifest_sha256, .. } => Some(manifest_sha256),
+            _ => None,
+        }
+    }
+}
+
 impl Step for RunBackupJob {
     const NAME: &'static str = "RunBackupJob";
     const RETRY: Retry = Retry::times(5);
@@ -178,6 +189,7 @@ impl Step for RunBackupJob {
                 databases: record.databases,
                 streams: 2,
                 bin_dir: None,
+                fixed_clients: cx.services.require_fixed_clients(),
             };
             Ok(JobRequest {
                 work,
@@ -233,12 +245,11 @@ impl Step for VerifyImage {
 
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<Outcome>, Failure> {
         jobs::run(cx, async || {
-            let from = Location {
-                store: cx.output::<CreateImageRecord>()?.store,
-                prefix: cx.output::<RunBackupJob>()?.prefix,
-            };
+            let backup = cx.output::<RunBackupJob>()?;
+            let manifest_sha256 = backup.manifest_sha256().map(str::to_owned);
+            let from = Location { store: cx.output::<CreateImageRecord>()?.store, prefix: backup.prefix };
             Ok(JobRequest {
-                work: Work::Verify { from },
+                work: Work::Verify { from, manifest_sha256 },
                 password: None,
                 store: Some(stores::of_image(&cx.services, cx.input.image).await?),
                 volume: None,
@@ -267,14 +278,16 @@ impl Step for UpdateImageStatus {
         let backup = cx.output::<RunBackupJob>()?;
         let store = stores::of_image(&cx.services, cx.input.image).await?;
         let store = stores::access::open(&cx.services, store).await?;
-        let reader = image::ImageReader::open(store.clone(), &backup.prefix).await.map_err(Error::from)?;
+        let written = backup.manifest_sha256();
+        let reader = ImageReader::open_as_written(store.clone(), &backup.prefix, written);
+        let reader = reader.await.map_err(Error::from)?;
         let source_databases = match backup.outcome {
             // An agent of the version before does not report the number.
             Outcome::Backup { source_databases: 0, .. } => None,
             Outcome::Backup { source_databases, .. } => i32::try_from(source_databases).ok(),
             _ => None,
         };
-        publish(cx, &reader.manifest, &backup.prefix, source_databases).await?;
+        publish(cx, &reader, &backup.prefix, source_databases).await?;
         sweep_earlier_attempts(cx, &store, &backup.prefix).await;
         Ok(StepOutcome::Done(()))
     }
@@ -301,20 +314,22 @@ async fn sweep_earlier_attempts(cx: &StepContext<CreateImage>, store: &image::St
     }
 }
 
-/// Records what the manifest says, and makes the image available.
+/// Records the manifest and its SHA-256, and makes the image available.
 async fn publish(
     cx: &StepContext<CreateImage>,
-    manifest: &Manifest,
+    reader: &ImageReader,
     prefix: &str,
     source_databases: Option<i32>,
 ) -> Result<(), Failure> {
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let bytes = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let manifest = &reader.manifest;
     let text = serde_json::to_value(manifest).map_err(Error::from)?;
     let mut tx = cx.fenced().await?;
     sqlx::query!(
         "update toygres.image i set status = 'available', prefix = $2, manifest = $3, version = $4, major = $5,
              source_bytes = $6, stored_bytes = $7, databases = $8, source_databases = $12, tables = $9, rows = $10,
+             manifest_sha256 = $13,
              duration_ms = (extract(epoch from clock_timestamp() - r.created_at) * 1000)::bigint,
              verified_at = clock_timestamp(), error = null, error_code = null, error_subject = null
          from toygres.run r where i.id = $1 and r.id = $11",
@@ -329,21 +344,26 @@ async fn publish(
         count(manifest.tables()),
         bytes(manifest.rows()),
         cx.run.0,
-        source_databases
+        source_databases,
+        reader.manifest_sha256
     )
     .execute(&mut *tx)
     .await?;
     Ok(tx.commit().await?)
 }
 
-/// The store and the prefix of an image.
-pub(super) async fn location(services: &Services, image: ImageId) -> Result<Location, Failure> {
+/// The store and the prefix of an image, and the SHA-256 of the manifest that its backup wrote; none if an earlier version of Toygres
+/// made the image.
+pub(super) async fn location(
+    services: &Services,
+    image: ImageId,
+) -> Result<(Location, Option<String>), Failure> {
     let missing = |detail: &str| Error::Failed(model::Failure::new(FailureCode::ManifestMissing, detail));
-    let row = sqlx::query!("select store, prefix from toygres.image where id = $1", image.0)
+    let row = sqlx::query!("select store, prefix, manifest_sha256 from toygres.image where id = $1", image.0)
         .fetch_optional(services.db())
         .await?
         .ok_or_else(|| missing("the image does not exist"))?;
     let prefix = row.prefix.ok_or_else(|| missing("the image has no objects"))?;
     let (store, _) = stores::access::row(services, model::StoreId(row.store)).await?;
-    Ok(Location { store, prefix })
+    Ok((Location { store, prefix }, row.manifest_sha256))
 }

@@ -3,13 +3,19 @@
 use model::{FailureCode, ImageId};
 use workflow::{Failure, StepContext, Workflow};
 
-/// Marks the image as corrupt if the failure means that its objects are damaged or missing.
+/// Marks the image as corrupt if the failure means that its objects are damaged, missing or not those that
+/// the backup wrote.
 pub(super) async fn mark_corrupt<W: Workflow>(
     cx: &StepContext<W>,
     image: ImageId,
     failure: &Failure,
 ) -> Result<(), Failure> {
-    let damage = [FailureCode::ObjectDamaged, FailureCode::ObjectMissing, FailureCode::ManifestMissing];
+    let damage = [
+        FailureCode::ObjectDamaged,
+        FailureCode::ObjectMissing,
+        FailureCode::ManifestMissing,
+        FailureCode::ManifestReplaced,
+    ];
     if !damage.iter().any(|code| code.as_str() == failure.code()) {
         return Ok(());
     }

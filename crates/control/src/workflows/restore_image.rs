@@ -109,7 +109,7 @@ impl Step for RunRestoreJob {
     async fn run(cx: &StepContext<RestoreImage>) -> Result<StepOutcome<RestoreResult>, Failure> {
         let ended = jobs::run(cx, async || {
             let instance = row(cx).await?;
-            let from = location(&cx.services, cx.input.image).await?;
+            let (from, manifest_sha256) = location(&cx.services, cx.input.image).await?;
             let installed = cx.services.platform().installations().await.map_err(Error::from)?;
             let bin_dir = installed
                 .into_iter()
@@ -117,10 +117,13 @@ impl Step for RunRestoreJob {
                 .and_then(|one| one.bin_dir);
             let work = Work::Restore {
                 from,
+                manifest_sha256,
                 data_dir: cx.services.platform().data_dir(instance.id),
                 superuser: instance.username,
+                preload: Some(instance.preload),
                 streams: 2,
                 bin_dir,
+                fixed_clients: cx.services.require_fixed_clients(),
             };
             let password = cx
                 .services

@@ -46,7 +46,8 @@ impl Step for RunVerifyJob {
 
     async fn run(cx: &StepContext<VerifyImage>) -> Result<StepOutcome<Outcome>, Failure> {
         let ended = jobs::run(cx, async || {
-            let work = Work::Verify { from: location(&cx.services, cx.input.image).await? };
+            let (from, manifest_sha256) = location(&cx.services, cx.input.image).await?;
+            let work = Work::Verify { from, manifest_sha256 };
             let store = Some(stores::of_image(&cx.services, cx.input.image).await?);
             let (log, deadline) = (None, Self::DEADLINE);
             Ok(JobRequest { work, password: None, store, volume: None, major: None, log, deadline })

@@ -58,6 +58,7 @@ impl World {
             keys,
             default_store_url: Some(platform.store_url()),
             log_retention_days: LOG_RETENTION_DAYS,
+            require_fixed_clients: false,
             app_version: "test",
         })
         .await

@@ -45,6 +45,7 @@ impl FailureCode {
             | Self::ObjectMissing
             | Self::ObjectExists
             | Self::ManifestMissing
+            | Self::ManifestReplaced
             | Self::ImageUnsupported
             | Self::SocketDenied
             | Self::NotPostgres
@@ -66,6 +67,7 @@ impl FailureCode {
             | Self::FeatureUnsupported
             | Self::VersionUnsupported
             | Self::ProgramsOutdated
+            | Self::ProgramsVulnerable
             | Self::ProgramsMissing
             | Self::ExtensionMissing
             | Self::LibraryMissing
@@ -257,6 +259,10 @@ impl FailureCode {
                 "The image has no manifest. The backup did not complete, or the image was deleted.",
                 "Use another image.",
             ),
+            Self::ManifestReplaced => (
+                "The manifest in the store is not the one that the backup wrote.",
+                "Use another image. Check who writes to the store, and verify the other images in it.",
+            ),
             Self::ImageUnsupported => (
                 "The image contains something that this version of Toygres does not support.",
                 "Upgrade Toygres to the version that wrote the image, or use another image.",
@@ -369,6 +375,10 @@ impl FailureCode {
             Self::ProgramsOutdated => (
                 "The PostgreSQL client programs (pg_dump, pg_restore) of the job are older than the server.",
                 "Install the programs of the server's major version, or configure a container image that has them, then retry.",
+            ),
+            Self::ProgramsVulnerable => (
+                "The PostgreSQL programs of the job have known vulnerabilities, and TOYGRES_REQUIRE_FIXED_CLIENTS is set.",
+                "Upgrade the programs to the newest minor version, or configure a container image that has it, then retry.",
             ),
             Self::ProgramsMissing => (
                 "The PostgreSQL version that the operation needs is not available.",

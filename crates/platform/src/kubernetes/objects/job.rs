@@ -106,7 +106,7 @@ fn claims(spec: &JobSpec) -> BTreeSet<&str> {
     let work = match &spec.task.work {
         Work::Backup { to: Location { store, .. }, .. }
         | Work::Restore { from: Location { store, .. }, .. }
-        | Work::Verify { from: Location { store, .. } }
+        | Work::Verify { from: Location { store, .. }, .. }
         | Work::ProbeStore { store } => Some(store),
         Work::Probe { .. } | Work::EmitLines { .. } => None,
     };

@@ -29,6 +29,7 @@ fn spec() -> JobSpec {
         databases: vec![],
         streams: 2,
         bin_dir: None,
+        fixed_clients: false,
     };
     let log = Some(Location { store: "pvc://logs".to_owned(), prefix: "images/1".to_owned() });
     JobSpec {
