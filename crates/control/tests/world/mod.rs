@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod flaky;
+pub(crate) mod object_server;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

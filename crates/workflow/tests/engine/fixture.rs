@@ -54,9 +54,13 @@ impl Fixture {
 
     /// Starts a worker. It has connections of its own, as another process: a crash interrupts no query of the test.
     pub(crate) fn worker(&self, name: &str) -> Worker {
-        let stop = CancellationToken::new();
         let db = PgPoolOptions::new().max_connections(6);
-        let db = db.connect_lazy_with((*self.db.connect_options()).clone());
+        self.worker_on(db.connect_lazy_with((*self.db.connect_options()).clone()), name)
+    }
+
+    /// A worker with a pool of its own.
+    pub(crate) fn worker_on(&self, db: PgPool, name: &str) -> Worker {
+        let stop = CancellationToken::new();
         let engine = Engine::new(db, self.recorder.clone(), name)
             .register::<Script>()
             .pool("default")

@@ -5,6 +5,8 @@ mod execution;
 mod failures;
 mod fault_tests;
 mod fixture;
+mod network;
+mod proxy;
 mod rollback;
 mod schema;
 mod script;
