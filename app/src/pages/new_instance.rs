@@ -98,19 +98,20 @@ fn NewForm(
 
 #[component]
 fn MoreOptions(on_kubernetes: bool, error: ActionError) -> impl IntoView {
-    // A pod always trusts loopback, because only the pod itself can connect over it.
-    let trust_hint = (!on_kubernetes).then_some(
-        "Every account on the Toygres host can then connect without a password. Always on for pg_durable, whose background worker connects over loopback.",
-    );
+    let hint = match on_kubernetes {
+        true => {
+            "Every user who can forward a port to the pod can then connect without a password. Always on for pg_durable, whose background worker connects over loopback."
+        }
+        false => {
+            "Every account on the Toygres host can then connect without a password. Always on for pg_durable, whose background worker connects over loopback."
+        }
+    };
     view! {
         <details class="more-options">
             <summary>"More options"</summary>
             <div class="form">
                 <SelectField name="image_type" label="Type" error options=labels::image_type_options() value="stock" hint="Backups and restores keep the type."/>
-                {trust_hint
-                    .map(|hint| {
-                        view! { <CheckField name="trust_loopback" label="Trust connections over loopback" error hint/> }
-                    })}
+                <CheckField name="trust_loopback" label="Trust connections over loopback" error hint/>
             </div>
         </details>
     }

@@ -222,6 +222,13 @@ impl Store {
     /// # Errors
     /// The store refuses or fails.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
+        if let Some(directory) = self.backend.directory() {
+            let (directory, prefix_path) = (directory.to_owned(), path(prefix)?);
+            let listed =
+                tokio::task::spawn_blocking(move || directory::list(&directory, prefix_path.as_ref())).await;
+            let listed = listed.map_err(|error| Error::internal(prefix, error))?;
+            return listed.map_err(|error| Error::io(prefix, &error));
+        }
         let objects = self.inner.list(Some(&path(prefix)?));
         objects
             .map_ok(|meta| (meta.location.to_string(), meta.size))
@@ -262,8 +269,8 @@ impl Store {
     /// The directory cannot be read or changed.
     pub async fn sweep(&self, prefix: &str) -> Result<u64> {
         let Some(directory) = self.backend.directory() else { return Ok(0) };
-        let below = directory.join(path(prefix)?.as_ref());
-        let swept = tokio::task::spawn_blocking(move || directory::sweep(&below)).await;
+        let (directory, below) = (directory.to_owned(), path(prefix)?);
+        let swept = tokio::task::spawn_blocking(move || directory::sweep(&directory, below.as_ref())).await;
         let swept = swept.map_err(|error| Error::internal(prefix, error))?;
         swept.map_err(|error| Error::io(prefix, &error))
     }

@@ -186,13 +186,10 @@ async fn deletion_of_a_volume_in_use_fails_after_a_while() {
 #[ignore = "needs a cluster"]
 async fn worker_that_connects_over_tcp_needs_the_trust_lines() {
     in_namespace(async |namespace| {
-        let with_trust = namespace.open().await;
-        let [trust, scram] = ["trust", "scram-sha-256"]
-            .map(|method| format!("127.0.0.1/32 {method}\n    host all all ::1/128 {method}\n"));
-        let without_trust = namespace.open_with_template("postgres-config.yaml", &trust, &scram).await;
-        let spec = spec(&*with_trust).await;
-        deploy_and_wait(&with_trust, &spec, CANARY).await;
-        let client = connect(namespace, &with_trust, spec.id, CANARY).await.expect("connect");
+        let platform = namespace.open().await;
+        let spec = spec(&*platform).await;
+        deploy_and_wait(&platform, &spec, CANARY).await;
+        let client = connect(namespace, &platform, spec.id, CANARY).await.expect("connect");
         assert_eq!(value(&client, "show shared_preload_libraries").await, "");
         let psql = ["psql", "-U", "postgres", "-Atc", "select 41 + 1"];
         let exec = [&["exec", "tested-0", "-c", "postgres", "--"], &psql[..]].concat();
@@ -200,15 +197,15 @@ async fn worker_that_connects_over_tcp_needs_the_trust_lines() {
         assert_eq!(answer.expect("psql inside the pod needs no password"), "42");
 
         let spec = InstanceSpec { preload: vec!["pg_cron".to_owned()], ..spec };
-        deploy_and_wait(&with_trust, &spec, CANARY).await;
-        let client =
-            connect(namespace, &with_trust, spec.id, CANARY).await.expect("connect after the restart");
+        deploy_and_wait(&platform, &spec, CANARY).await;
+        let client = connect(namespace, &platform, spec.id, CANARY).await.expect("connect after the restart");
         let schedule = "create extension pg_cron; select cron.schedule('@reboot', 'select 1')";
         client.batch_execute(schedule).await.expect("schedule");
-        for (platform, outcome) in [(&without_trust, "failed"), (&with_trust, "succeeded")] {
+        for (trust_loopback, outcome) in [(false, "failed"), (true, "succeeded")] {
             platform.stop_server(spec.id).await.expect("stop");
-            deploy_and_wait(platform, &spec, CANARY).await;
-            let client = connect(namespace, platform, spec.id, CANARY).await.expect("connect");
+            let spec = InstanceSpec { trust_loopback, ..spec.clone() };
+            deploy_and_wait(&platform, &spec, CANARY).await;
+            let client = connect(namespace, &platform, spec.id, CANARY).await.expect("connect");
             assert_eq!(last_job(&client).await, outcome);
             client.batch_execute("delete from cron.job_run_details").await.expect("delete the outcome");
         }

@@ -19,7 +19,7 @@ pub(super) fn ConnectPanel(view: InstanceView, actor: Option<Actor>) -> impl Int
     let reveal =
         actor.filter(|actor| actor.is(Role::Admin)).map(|actor| confirm_href(actor.sudo, &page, "password"));
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| format::DASH.to_owned());
-    let trusts_loopback = instance.trust_loopback && view.port_forward.is_none();
+    let on_kubernetes = view.port_forward.is_some();
     view! {
         <Panel id="connect" title="Connection">
             <div class="body stack">
@@ -44,7 +44,7 @@ pub(super) fn ConnectPanel(view: InstanceView, actor: Option<Actor>) -> impl Int
                             <CodeBlock text=command what="the command"/>
                         }
                     })}
-                {trusts_loopback.then(|| view! { <LoopbackWarning/> })}
+                {instance.trust_loopback.then(|| view! { <LoopbackWarning on_kubernetes/> })}
             </div>
         </Panel>
     }
@@ -63,13 +63,19 @@ fn Password(secret_ref: Option<String>, reveal: Option<String>) -> impl IntoView
 }
 
 #[component]
-fn LoopbackWarning() -> impl IntoView {
+fn LoopbackWarning(on_kubernetes: bool) -> impl IntoView {
+    let text = match on_kubernetes {
+        true => {
+            "Connections over loopback need no password. Every program in the pod, and every user who can forward a port to it, can read and change all data."
+        }
+        false => {
+            "Connections over loopback on the Toygres host need no password. Every account and program on that host can read and change all data."
+        }
+    };
     view! {
         <p class="banner warn">
             <Icon name="s-warn"/>
-            <span>
-                "Connections over loopback on the Toygres host need no password. Every account and program on that host can read and change all data."
-            </span>
+            <span>{text}</span>
         </p>
     }
 }

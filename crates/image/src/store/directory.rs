@@ -1,7 +1,7 @@
 //! A store in a directory: creation, removal of staging files, and the classification of its errors.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::FailureCode;
@@ -33,17 +33,66 @@ pub(crate) fn create_private(directory: &Path) -> Result<()> {
     })
 }
 
-/// Removes the staging files below a directory, then the empty directories. Returns the number of files.
-pub(crate) fn sweep(directory: &Path) -> std::io::Result<u64> {
+/// The keys and sizes of the objects below a prefix. Links are no objects, and are not followed: what is listed may be deleted,
+/// and who can write the directory must not choose what.
+pub(crate) fn list(directory: &Path, prefix: &str) -> std::io::Result<Vec<(String, u64)>> {
+    let mut objects = Vec::new();
+    if let Some(below) = without_links(directory, prefix)? {
+        collect(&below, prefix, &mut objects)?;
+    }
+    Ok(objects)
+}
+
+/// The directory of a prefix; none if it does not exist or can be reached through a link only.
+fn without_links(directory: &Path, prefix: &str) -> std::io::Result<Option<PathBuf>> {
+    let mut below = directory.to_owned();
+    for part in prefix.split('/').filter(|part| !part.is_empty()) {
+        below.push(part);
+        match below.symlink_metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(below))
+}
+
+fn collect(directory: &Path, key: &str, objects: &mut Vec<(String, u64)>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let child = if key.is_empty() { name.clone() } else { format!("{key}/{name}") };
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            collect(&entry.path(), &child, objects)?;
+        } else if kind.is_file() && !is_staging(&name) {
+            match entry.metadata() {
+                Ok(metadata) => objects.push((child, metadata.len())),
+                // Deleted meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes the staging files below a prefix, then the empty directories. Links are not followed. Returns the number of files.
+pub(crate) fn sweep(directory: &Path, prefix: &str) -> std::io::Result<u64> {
+    without_links(directory, prefix)?.map_or(Ok(0), |below| sweep_below(&below))
+}
+
+fn sweep_below(directory: &Path) -> std::io::Result<u64> {
     let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         other => other?,
     };
     let mut swept = 0;
     for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            swept += sweep(&entry.path())?;
+            swept += sweep_below(&entry.path())?;
         } else if is_staging(&entry.file_name().to_string_lossy()) {
             std::fs::remove_file(entry.path())?;
             swept += 1;
@@ -104,6 +153,27 @@ mod tests {
             assert_eq!(error.code(), code, "{error}");
             assert_eq!(error.failure().subject.as_deref(), Some("images/a/1/x"));
         }
+    }
+
+    #[tokio::test]
+    async fn deletion_does_not_follow_links() {
+        let (directory, other) =
+            (tempfile::tempdir().expect("created"), tempfile::tempdir().expect("created"));
+        for name in ["precious", "precious#1"] {
+            std::fs::write(other.path().join(name), "x").expect("written");
+        }
+        let url = format!("file://{}", directory.path().display());
+        let store = crate::Store::open(&url, &crate::StoreOptions::default()).expect("opened");
+        store.create("images/a/1/object", "x").await.expect("created");
+        std::os::unix::fs::symlink(other.path(), directory.path().join("images/a/1/link")).expect("linked");
+        std::os::unix::fs::symlink(other.path(), directory.path().join("images/b")).expect("linked");
+        let listed = store.list("images/a").await.expect("listed");
+        assert_eq!(listed, [("images/a/1/object".to_owned(), 1)]);
+        for prefix in ["images/a/1", "images/b"] {
+            store.delete_image(prefix).await.expect("deleted");
+        }
+        assert!(other.path().join("precious").exists() && other.path().join("precious#1").exists());
+        assert!(!directory.path().join("images/a/1/object").exists());
     }
 
     #[tokio::test]

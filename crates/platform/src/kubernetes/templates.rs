@@ -145,7 +145,7 @@ mod tests {
                 "    spec:\n      nodeSelector: { disk: ssd }\n      imagePullSecrets: [{ name: registry }]\n",
             ),
             (built_in!("postgres-pvc.yaml"), "spec:\n", "spec:\n  storageClassName: fast\n"),
-            (built_in!("postgres-config.yaml"), "127.0.0.1/32 trust", "127.0.0.1/32 scram-sha-256"),
+            (built_in!("postgres-config.yaml"), "127.0.0.1/32 scram-sha-256", "127.0.0.1/32 trust"),
         ];
         for ((name, built_in), from, to) in changes {
             assert_eq!(failure_with(name, built_in, from, to), None);

@@ -101,6 +101,9 @@ fn secret(
     secret
 }
 
+/// Background workers (pg_durable, pg_cron) connect over TCP on loopback, without a password.
+const TRUST_LOOPBACK: &str = "host all all 127.0.0.1/32 trust\nhost all all ::1/128 trust\n";
+
 fn configuration(spec: &InstanceSpec, config: &KubernetesConfig, template: &ConfigMap) -> ConfigMap {
     let mut map = template.clone();
     map.metadata.name = Some(names::instance_object(&spec.name));
@@ -110,9 +113,14 @@ fn configuration(spec: &InstanceSpec, config: &KubernetesConfig, template: &Conf
     if spec.image_type == ImageType::PgDurable {
         preload.extend(config.pg_durable_preload.iter().filter(|more| !spec.preload.contains(more)).cloned());
     }
-    let text = map.data.get_or_insert_with(BTreeMap::new).entry("postgresql.conf".to_owned()).or_default();
+    let files = map.data.get_or_insert_with(BTreeMap::new);
+    let text = files.entry("postgresql.conf".to_owned()).or_default();
     text.push('\n');
     text.push_str(&settings(&spec.name, &preload));
+    if spec.trust_loopback || spec.image_type == ImageType::PgDurable {
+        // The first line that fits a client counts.
+        files.entry("pg_hba.conf".to_owned()).or_default().insert_str(0, TRUST_LOOPBACK);
+    }
     map
 }
 

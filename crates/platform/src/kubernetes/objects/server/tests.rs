@@ -133,6 +133,22 @@ fn pg_durable_requires_its_own_container_image_and_library() {
 }
 
 #[test]
+fn loopback_is_trusted_only_where_background_workers_need_it() {
+    let config =
+        KubernetesConfig { pg_durable_images: BTreeMap::from([(17, "durable".to_owned())]), ..config() };
+    let trusting = InstanceSpec { trust_loopback: true, ..spec() };
+    let durable = InstanceSpec { image_type: ImageType::PgDurable, ..spec() };
+    for (spec, method) in [(spec(), "scram-sha-256"), (trusting, "trust"), (durable, "trust")] {
+        let parts = created(&spec, &config, "").expect("parts");
+        let text = &parts.config.data.expect("data")["pg_hba.conf"];
+        for address in ["127.0.0.1/32", "::1/128"] {
+            let first = text.lines().find(|line| line.split_whitespace().nth(3) == Some(address));
+            assert_eq!(first, Some(&*format!("host all all {address} {method}")), "{text}");
+        }
+    }
+}
+
+#[test]
 fn changed_configuration_changes_the_pod_and_a_repetition_does_not() {
     let pod = |preload: &[&str]| {
         let preload = preload.iter().map(|library| (*library).to_owned()).collect();
