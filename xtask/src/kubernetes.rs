@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 
 use crate::command::{self, find, root, step};
 use crate::report::Report;
-use crate::{browser, build, cluster, rust_tests, setup};
+use crate::test_programs::{self, TestProgram};
+use crate::{browser, build, cluster, setup};
 
 /// Why the part did not run if there is no cluster.
 const NO_CLUSTER: &str =
@@ -78,7 +79,7 @@ pub(crate) struct Prepared {
     /// The container image, which the cluster has.
     image: String,
     /// The test programs of the platform.
-    tests: Vec<PathBuf>,
+    tests: Vec<TestProgram>,
 }
 
 /// Builds what the tests on a cluster run; none if no cluster was named.
@@ -96,7 +97,10 @@ pub(crate) fn prepare_tests() -> anyhow::Result<Option<Prepared>> {
             "This cluster already has Toygres, in toygres-system or toygres-managed, and the tests would delete it. Name another cluster, or delete these namespaces."
         );
     }
-    Ok(Some(Prepared { image: cluster::image()?, tests: rust_tests::programs("kubernetes*")? }))
+    Ok(Some(Prepared {
+        image: cluster::image()?,
+        tests: test_programs::compiled(&["--test", "kubernetes*"])?,
+    }))
 }
 
 /// Runs the platform's tests, then the stories in the browser, on the cluster. It builds nothing.
@@ -105,14 +109,14 @@ pub(crate) fn test(prepared: Option<&Prepared>) -> anyhow::Result<Report> {
     let mut report = Report::default();
     step("The Kubernetes platform against a real cluster");
     let platform = report.phase("platform", || {
-        let mut platform = Report::default();
+        let mut commands = Vec::new();
         for program in tests {
-            let mut run = cluster::program(program);
-            run.current_dir(root().join("crates/platform")).arg("--ignored");
-            platform.add(rust_tests::counted(run.env("TOYGRES_TEST_IMAGE", image))?);
+            let mut run = program.configure(cluster::program(&program.path));
+            run.arg("--ignored").env("TOYGRES_TEST_IMAGE", image);
+            commands.push((program.name.clone(), run));
         }
-        anyhow::Ok(platform)
-    })?;
+        test_programs::run_all(commands)
+    });
     report.add(platform);
     let stories = report.phase("stories", || browser::kubernetes(image))?;
     report.add(stories);

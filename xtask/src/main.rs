@@ -15,6 +15,7 @@ mod scratch;
 mod serve;
 mod setup;
 mod test;
+mod test_programs;
 mod tools;
 mod wasm;
 

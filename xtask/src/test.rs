@@ -40,8 +40,6 @@ pub(crate) fn run(only: &[Part], cargo_args: &[String]) -> anyhow::Result<()> {
     summary.add(set_up);
     if parts.contains(&Part::Rust) {
         summary.add(Timed::run("Rust", rust_tests::run));
-        // `cargo test` leaves programs with the features of tests in the place of those that the stories run.
-        build::programs()?;
     }
     at_the_same_time(parts, cluster.as_ref()).into_iter().for_each(|part| summary.add(part));
     summary.finish()
