@@ -1,6 +1,8 @@
 //! The header `Idempotency-Key`: a POST request that is repeated with the same key within a day is executed once, and each
 //! repetition gets the first answer.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -15,6 +17,12 @@ use crate::auth::Caller;
 use crate::errors::ErrorResponse;
 use crate::state::AppState;
 
+/// The name of the header.
+pub(crate) const HEADER: &str = "idempotency-key";
+/// How long a repetition waits for the answer to the first request, in polls.
+const POLLS: u32 = 100;
+/// The pause between two polls.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The largest body of a request and of an answer, in bytes.
 const MAX_BODY: usize = 1 << 20;
 
@@ -38,10 +46,16 @@ enum Claim {
     InProgress,
 }
 
+/// Whether the POST requests of a path accept a key: those of the REST API that start or change something. A session and its sudo
+/// mode belong to one response.
+pub(crate) fn accepts_key(path: &str) -> bool {
+    path.starts_with("/api/") && !path.starts_with("/api/fn/") && path != "/api/sudo"
+}
+
 /// Executes a POST request with a key once. Other requests pass.
 pub(crate) async fn once(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let is_post = request.method() == Method::POST && !request.uri().path().starts_with("/api/fn/");
-    let key = request.headers().get("idempotency-key").filter(|_| is_post).cloned();
+    let applies = request.method() == Method::POST && accepts_key(request.uri().path());
+    let key = request.headers().get(HEADER).filter(|_| applies).cloned();
     let actor = request.extensions().get::<Caller>().and_then(|caller| caller.actor.clone());
     let (Some(key), Some(actor)) = (key, actor) else { return next.run(request).await };
     let (parts, body) = request.into_parts();
@@ -61,16 +75,19 @@ pub(crate) async fn once(State(app): State<AppState>, request: Request, next: Ne
 }
 
 async fn answer(db: &PgPool, key: &Key, request: Request, next: Next) -> Result<Response, control::Error> {
-    let conflict =
-        |message: &str| ErrorResponse::new(StatusCode::CONFLICT, "conflict", message).into_response();
-    match key.claim(db).await? {
+    match key.claim_or_wait(db).await? {
         Claim::New => {}
         Claim::Answered(response) => return Ok(response),
-        Claim::Different => return Ok(conflict("Another request was sent with this idempotency key.")),
+        Claim::Different => {
+            let message = "Another request was sent with this idempotency key. Use a new key.";
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Ok(ErrorResponse::new(status, "idempotency_key_reused", message).into_response());
+        }
         Claim::InProgress => {
-            return Ok(conflict(
-                "The first request with this idempotency key has no answer yet. If it does not get one, check whether it was executed.",
-            ));
+            let message = "The first request with this idempotency key has no answer yet. If it does not get one, check whether it was executed.";
+            return Ok(
+                ErrorResponse::new(StatusCode::CONFLICT, "request_in_progress", message).into_response()
+            );
         }
     }
     let response = next.run(request).await;
@@ -87,6 +104,17 @@ impl Key {
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
         let request = Sha256::new().chain_update(path).chain_update([0_u8]).chain_update(body);
         Some(Self { actor, key, request: request.finalize().to_vec() })
+    }
+
+    /// Claims the key. If the first request is in progress, waits for its answer.
+    async fn claim_or_wait(&self, db: &PgPool) -> sqlx::Result<Claim> {
+        for _ in 0..POLLS {
+            match self.claim(db).await? {
+                Claim::InProgress => tokio::time::sleep(PAUSE).await,
+                claim => return Ok(claim),
+            }
+        }
+        Ok(Claim::InProgress)
     }
 
     async fn claim(&self, db: &PgPool) -> sqlx::Result<Claim> {

@@ -398,7 +398,8 @@ async fn repeated_request_with_an_idempotency_key_is_executed_once() {
     let first = test("one", 1).await;
     assert_eq!(first.0, 202);
     assert_eq!(test("one", 1).await, first);
-    assert_eq!(test("one", 2).await.0, 409, "another request with the same key");
+    let other = test("one", 2).await;
+    assert_eq!((other.0, other.1["error"]["code"].as_str()), (422, Some("idempotency_key_reused")));
     assert_ne!(test("two", 1).await.1["run_id"], first.1["run_id"]);
     // A request that was refused may be repeated.
     assert_eq!((test("three", 2_000_000).await.0, test("three", 1).await.0), (422, 202));
@@ -411,4 +412,40 @@ async fn repeated_request_with_an_idempotency_key_is_executed_once() {
     assert_eq!(test(&"x".repeat(201), 1).await.0, 400);
     let runs = psql(&toygres.database, "select count(*) from toygres.run");
     assert_eq!(runs, "4\n");
+}
+
+#[tokio::test]
+async fn parallel_requests_with_one_idempotency_key_create_one_image() {
+    let toygres = Toygres::start();
+    let client = log_in(&toygres).await;
+    let id = uuid::Uuid::now_v7();
+    // Nothing listens at the port: the backup fails, after its image was reserved.
+    let insert = format!(
+        "insert into toygres.instance (id, name, platform, origin, status, image_type, host, port, username, database, tls)
+         select '{id}', 'source', id, 'external', 'running', 'stock', '127.0.0.1', 1, 'postgres', 'postgres', 'disable'
+         from toygres.platform"
+    );
+    psql(&toygres.database, &insert);
+    let back_up = async |key: &str| {
+        let request = client.post(toygres.url("/api/images")).header("idempotency-key", key);
+        let answer = request.json(&json!({ "instance_id": id })).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (first, second) = tokio::join!(back_up("nightly"), back_up("nightly"));
+    assert_eq!(first.0, 202, "{first:?}");
+    assert_eq!(first, second);
+    assert_eq!(psql(&toygres.database, "select count(*) from toygres.image"), "1\n");
+    assert_ne!(back_up("other").await.1["id"], first.1["id"]);
+    assert_eq!(psql(&toygres.database, "select count(*) from toygres.image"), "2\n");
+
+    let document: Value =
+        client.get(toygres.url("/api/openapi.json")).send().await.unwrap().json().await.unwrap();
+    let documents_key = |path: &str| {
+        let parameters =
+            document["paths"][path]["post"]["parameters"].as_array().cloned().unwrap_or_default();
+        parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key")
+    };
+    assert!(documents_key("/api/images"));
+    assert!(documents_key("/api/images/{id}/verify"));
+    assert!(!documents_key("/login"));
 }
