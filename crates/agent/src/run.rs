@@ -106,7 +106,17 @@ fn open_log(task: &AgentTask, secrets: &Secrets) -> Segments {
 
 async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
     match work.clone() {
-        Work::Backup { image, to, source, image_type, databases, streams, bin_dir, fixed_clients } => {
+        Work::Backup {
+            image,
+            to,
+            source,
+            image_type,
+            databases,
+            streams,
+            bin_dir,
+            fixed_clients,
+            previous,
+        } => {
             let store = Store::open(&to.store, job.store_options())?;
             let task = BackupTask {
                 image,
@@ -117,6 +127,7 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
                 streams,
                 bin_dir,
                 fixed_clients,
+                previous,
             };
             let done = or_cancelled(job, backup::backup(job, &task, &store)).await;
             if done.is_err() {

@@ -37,6 +37,7 @@ fn directory_without_programs_fails_the_backup() {
         streams,
         bin_dir,
         fixed_clients: false,
+        previous: None,
     });
     let failure = refused.expect_failure(FailureCode::ProgramsMissing);
     assert!(failure.detail.contains("/no/such/bin"), "{failure}");

@@ -76,6 +76,7 @@ impl Remote {
             streams: 2,
             bin_dir: Some(scratch::bin().to_str().expect("text").to_owned()),
             fixed_clients: false,
+            previous: None,
         };
         let job = JobDir::new(work, PASSWORD);
         let options = self.servers.identity(&self.azurite, &self.tokens).to_json();

@@ -80,6 +80,7 @@ fn named_databases_are_copied_alone_and_a_modified_template1_is_copied_too() {
         streams: 1,
         bin_dir,
         fixed_clients: false,
+        previous: None,
     };
     let backup = other.run(named).succeeded();
     let Outcome::Backup { databases, source_databases, .. } = backup.outcome() else { panic!("{backup:?}") };
@@ -105,6 +106,7 @@ fn named_databases_are_copied_alone_and_a_modified_template1_is_copied_too() {
         streams: 1,
         bin_dir,
         fixed_clients: false,
+        previous: None,
     };
     let refused = other.run(missing);
     let failure = refused.expect_failure(FailureCode::DatabaseMissing);

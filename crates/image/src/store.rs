@@ -9,12 +9,14 @@ mod error_codes;
 mod error_response;
 mod options;
 mod remote;
+mod space;
 mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
 use model::FailureCode;
 use object_store::{
     GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -26,6 +28,7 @@ pub(crate) use self::address::path;
 use self::azcopy::Azcopy;
 use self::backend::Backend;
 pub use self::options::{ROOT_CERTIFICATE, StoreOptions, TRANSFER};
+pub use self::space::Space;
 use crate::error::{Error, Result};
 
 /// An object store: a directory, a container of Azure Blob Storage or a bucket of S3. Clones share its connections.
@@ -222,19 +225,29 @@ impl Store {
     /// # Errors
     /// The store refuses or fails.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
+        self.list_each(prefix).await?.try_collect().await
+    }
+
+    /// Like [`Store::list`], one after the other.
+    pub(crate) async fn list_each(&self, prefix: &str) -> Result<BoxStream<'_, Result<(String, u64)>>> {
+        let subject = prefix.to_owned();
         if let Some(directory) = self.backend.directory() {
             let (directory, prefix_path) = (directory.to_owned(), path(prefix)?);
             let listed =
                 tokio::task::spawn_blocking(move || directory::list(&directory, prefix_path.as_ref())).await;
             let listed = listed.map_err(|error| Error::internal(prefix, error))?;
-            return listed.map_err(|error| Error::io(prefix, &error));
+            let objects = listed.map_err(|error| Error::io(prefix, &error))?;
+            return Ok(futures::stream::iter(objects.into_iter().map(Ok)).boxed());
         }
         let objects = self.inner.list(Some(&path(prefix)?));
-        objects
-            .map_ok(|meta| (meta.location.to_string(), meta.size))
-            .try_collect()
-            .await
-            .map_err(|error| self.error(prefix, &error))
+        let objects = objects.map_ok(|meta| (meta.location.to_string(), meta.size));
+        Ok(objects.map_err(move |error| self.error(&subject, &error)).boxed())
+    }
+
+    /// Whether it is a directory or a mounted volume.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.backend.directory().is_some()
     }
 
     /// Deletes an object. Succeeds if it does not exist.

@@ -42,7 +42,9 @@ impl ImageWriter {
     /// # Errors
     /// The store refuses or fails.
     pub async fn object(&self, key: &str, format: &str, compression: Option<&str>) -> Result<ObjectWriter> {
-        let upload = self.store.begin(&format!("{}/{key}", self.prefix)).await?;
+        let full_key = format!("{}/{key}", self.prefix);
+        self.store.ensure_space(&full_key, 0).await?;
+        let upload = self.store.begin(&full_key).await?;
         Ok(ObjectWriter {
             image: self.clone(),
             upload: Some(upload),
@@ -157,6 +159,7 @@ impl ObjectWriter {
 
     async fn send(&mut self) -> Result<()> {
         self.await_part().await?;
+        self.image.store.ensure_space(&self.object.key, self.buffer.len() as u64).await?;
         let capacity = self.image.store.part_size(self.parts + 1);
         let part = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity)));
         if let Some(upload) = &mut self.upload {

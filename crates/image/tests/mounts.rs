@@ -63,6 +63,42 @@ async fn mounted_full_store_is_reported_and_keeps_no_partial_object() {
     writer.write("0/schema.dump", "pg_dump-custom", None, &[7; 100_000]).await.expect("space is free again");
 }
 
+/// The state database and instances can be on the same file system.
+#[tokio::test]
+#[ignore = "needs root and mount"]
+async fn mounted_store_keeps_its_reserve_free() {
+    let mount = Mount::new("200m");
+    let store = mount.store();
+    let space = async || store.space().await.expect("the space").expect("a directory has one");
+    let before = space().await;
+    assert_eq!(before.reserved, (200 << 20) / 20);
+    let writer = ImageWriter::new(store.clone(), "images/a/1", ImageId::new());
+    // Two streams, as in a backup.
+    let write = async |key: &'static str| {
+        let mut object = writer.object(key, "copy-text", None).await?;
+        loop {
+            object.write(&[7; 100_000]).await?;
+            // What a write left free, before the aborted upload is removed.
+            let free = space().await.free;
+            assert!(free + (4 << 20) >= before.reserved, "{free} bytes are free");
+        }
+        #[expect(unreachable_code, reason = "the type of the result")]
+        Ok::<(), image::Error>(())
+    };
+    let (first, second) = tokio::join!(write("0/rows-0-0.zst"), write("0/rows-1-0.zst"));
+    for error in [first.expect_err("no space"), second.expect_err("no space")] {
+        assert_eq!(error.code(), FailureCode::StoreFull, "{error}");
+    }
+    store.settle().await;
+    assert_eq!(space().await, before);
+    // Another program uses the free space up to the reserve: no new object is begun, but the log of the job can be written.
+    let fill = vec![0_u8; usize::try_from(before.usable() + (1 << 20)).expect("a size")];
+    std::fs::write(mount.0.path().join("other"), fill).expect("written");
+    let error = writer.write("0/schema.dump", "pg_dump-custom", None, b"x").await.expect_err("no space");
+    assert_eq!(error.code(), FailureCode::StoreFull, "{error}");
+    store.put("images/a/1/log-0.jsonl", "x").await.expect("written");
+}
+
 #[tokio::test]
 #[ignore = "needs root and mount"]
 async fn mounted_read_only_store_is_reported() {

@@ -68,6 +68,15 @@ pub struct Connection {
     pub tls: TlsMode,
 }
 
+/// The sizes of an earlier image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousImage {
+    /// The size of the databases at the source, in bytes.
+    pub source_bytes: u64,
+    /// The size of the objects, in bytes.
+    pub stored_bytes: u64,
+}
+
 /// The work of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -91,6 +100,9 @@ pub enum Work {
         /// Whether programs with known vulnerabilities are refused.
         #[serde(default)]
         fixed_clients: bool,
+        /// The newest image of the same databases, for an estimate of the size.
+        #[serde(default)]
+        previous: Option<PreviousImage>,
     },
     /// Restores an image into a new data directory and stops the server.
     Restore {

@@ -66,7 +66,7 @@ text_enum! {
         StoreSettingsInvalid = "store_settings_invalid",
         /// An answer did not come from the expected provider: a proxy, or another server at the endpoint.
         StoreForeignAnswer = "store_foreign_answer",
-        /// The store has no free space.
+        /// The store has no free space, or only its reserve.
         StoreFull = "store_full",
         /// The store is mounted read-only.
         StoreReadOnly = "store_read_only",

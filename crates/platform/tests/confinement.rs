@@ -125,6 +125,7 @@ impl Target {
             streams: 1,
             bin_dir: None,
             fixed_clients: false,
+            previous: None,
         };
         self.run(&self.job(backup, None)).await;
         let copy = spec(&*self.platform).await;

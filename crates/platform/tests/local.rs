@@ -266,6 +266,7 @@ async fn programs_of_a_killed_job_are_killed_by_the_next_server() {
         streams: 1,
         bin_dir: Some(bin_dir.display().to_string()),
         fixed_clients: false,
+        previous: None,
     };
     // A server that launches the job and ends, with the task that waits for the job.
     let (launcher, launched) = (machine.open().await, job.clone());

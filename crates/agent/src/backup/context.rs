@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use image::ImageWriter;
+use model::agent::PreviousImage;
 use model::{Connection, ImageId, ImageType, Location};
 use tokio_postgres::Client;
 
@@ -23,6 +24,8 @@ pub(crate) struct BackupTask {
     pub(crate) bin_dir: Option<String>,
     /// Whether programs with known vulnerabilities are refused.
     pub(crate) fixed_clients: bool,
+    /// The newest image of the same databases.
+    pub(crate) previous: Option<PreviousImage>,
 }
 
 /// A running backup.

@@ -7,6 +7,7 @@ mod database;
 mod dump;
 mod rows;
 mod snapshot;
+mod space;
 mod zstd_stream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +76,8 @@ pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Resul
     drop(first);
     check_globals(&context).await?;
     let report = |progress| job.progress(progress);
-    let bytes = selection.databases.iter().map(|d| d.bytes.cast_unsigned()).sum();
+    let bytes: u64 = selection.databases.iter().map(|d| d.bytes.cast_unsigned()).sum();
+    space::check(store, bytes, task.previous.as_ref()).await?;
     let meter = Meter::new(&report, "rows", bytes);
     let mut roles = BTreeSet::new();
     for (ordinal, database) in (0..).zip(&mut selection.databases) {

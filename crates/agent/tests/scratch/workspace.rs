@@ -84,6 +84,7 @@ impl Workspace {
             streams: 2,
             bin_dir: None,
             fixed_clients: false,
+            previous: None,
         }
     }
 

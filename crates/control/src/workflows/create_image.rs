@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use image::ImageReader;
-use model::agent::{Connection, Location, Outcome, Work};
+use model::agent::{Connection, Location, Outcome, PreviousImage, Work};
 use model::{FailureCode, ImageId, InstanceId, InstanceStatus, WorkflowName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -190,6 +190,7 @@ impl Step for RunBackupJob {
                 streams: 2,
                 bin_dir: None,
                 fixed_clients: cx.services.require_fixed_clients(),
+                previous: previous_image(cx).await?,
             };
             Ok(JobRequest {
                 work,
@@ -222,6 +223,24 @@ impl Step for RunBackupJob {
         }
         Ok(())
     }
+}
+
+/// The sizes of the newest image of the same databases of the instance.
+async fn previous_image(cx: &StepContext<CreateImage>) -> Result<Option<PreviousImage>, Failure> {
+    let row = sqlx::query!(
+        r#"select p.source_bytes as "source_bytes!", p.stored_bytes as "stored_bytes!"
+           from toygres.image i join toygres.image p on p.instance = i.instance and p.selection = i.selection
+           where i.id = $1 and p.id <> i.id and p.status = 'available'
+             and p.source_bytes is not null and p.stored_bytes is not null
+           order by p.created_at desc limit 1"#,
+        cx.input.image.0
+    )
+    .fetch_optional(cx.services.db())
+    .await?;
+    Ok(row.map(|row| PreviousImage {
+        source_bytes: row.source_bytes.unsigned_abs(),
+        stored_bytes: row.stored_bytes.unsigned_abs(),
+    }))
 }
 
 /// The prefix of the published image; `None` before it is published. The fence waits for a publication that an interrupted

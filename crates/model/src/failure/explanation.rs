@@ -232,7 +232,7 @@ impl FailureCode {
                 "Check the endpoint, and the proxy settings of the host or cluster where jobs run.",
             ),
             Self::StoreFull => (
-                "The object store has no free space.",
+                "The object store has no free space, or only what is reserved for the state database and instances.",
                 "Delete images that are no longer needed, enlarge the store, or choose another one, then retry.",
             ),
             Self::StoreReadOnly => (

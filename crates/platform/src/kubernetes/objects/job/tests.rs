@@ -30,6 +30,7 @@ fn spec() -> JobSpec {
         streams: 2,
         bin_dir: None,
         fixed_clients: false,
+        previous: None,
     };
     let log = Some(Location { store: "pvc://logs".to_owned(), prefix: "images/1".to_owned() });
     JobSpec {
