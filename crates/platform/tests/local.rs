@@ -102,6 +102,35 @@ async fn running_instances_are_restarted_after_a_reboot() {
 }
 
 #[tokio::test]
+async fn log_of_a_running_server_is_limited() {
+    let machine = Machine::new();
+    let platform = machine.platform().await;
+    let spec = spec(&*platform).await;
+    deploy(&platform, &spec).await;
+    let dir = machine.dir.path().join("instances").join(spec.id.to_string());
+    let (log, previous) = (dir.join("server.log"), dir.join("server.log.1"));
+    let size = |path: &Path| path.metadata().map_or(0, |found| found.len());
+    let line = "2026-11-28 FATAL:  password authentication failed\n";
+    let append = |lines: usize| {
+        let mut file = std::fs::File::options().append(true).open(&log).expect("its log");
+        std::io::Write::write_all(&mut file, line.repeat(lines).as_bytes()).expect("written");
+    };
+    append(1000);
+    platform.observe_server(spec.id).await.expect("observe");
+    assert!(size(&log) >= 50_000 && !previous.exists(), "a small log is kept");
+    append(400_000);
+    platform.observe_server(spec.id).await.expect("observe");
+    assert_eq!(size(&previous), 16 << 20);
+    assert!(std::fs::read_to_string(&previous).expect("its end").ends_with(line));
+    assert!(size(&log) < 10_000);
+    // The server writes to the emptied file, without a gap.
+    connect(&*platform, spec.id, "wrong").await.expect_err("the password is wrong");
+    let text = std::fs::read(&log).expect("its log");
+    assert!(!text.is_empty() && !text.contains(&0));
+    platform.delete_volume(spec.id).await.expect("delete");
+}
+
+#[tokio::test]
 async fn port_of_another_program_is_reported() {
     let machine = Machine::new();
     let platform = machine.platform().await;

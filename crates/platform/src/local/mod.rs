@@ -200,6 +200,8 @@ impl Instances for LocalPlatform {
             return Ok(ServerState::Absent);
         };
         let server = self.server(id, &record).await?;
+        // A server that runs is observed every few seconds.
+        server.limit_log();
         Ok(match server.process_state() {
             ProcessState::Up => ServerState::Running,
             ProcessState::Starting => {

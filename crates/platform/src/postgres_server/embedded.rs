@@ -93,10 +93,11 @@ impl EmbeddedServer {
         &self.password
     }
 
-    /// Restarts the server whenever it is down, for example after the system ran out of memory. Never returns.
+    /// Restarts the server whenever it is down, for example after the system ran out of memory, and limits its log. Never returns.
     pub async fn keep_up(&self) {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
+            self.server.limit_log();
             if self.server.process_state() != ProcessState::Down {
                 continue;
             }

@@ -2,6 +2,7 @@
 //! nor the state database, which both run on one.
 
 mod embedded;
+mod log_file;
 mod password;
 mod program;
 mod server;

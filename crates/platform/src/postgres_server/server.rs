@@ -9,6 +9,7 @@ use model::{Failure, FailureCode};
 use tokio::process::Command;
 use tokio::time::Instant;
 
+use super::log_file;
 use super::program::{run, run_with_input};
 use crate::files::missing_is_fine;
 use crate::local::account::Account;
@@ -201,6 +202,14 @@ impl PostgresServer {
         match lines.nth(6).map(str::trim) {
             Some("ready" | "standby") => ProcessState::Up,
             _ => ProcessState::Starting,
+        }
+    }
+
+    /// Keeps the server's log below its limit of 16 MiB; the end of a log that was too large stays in `server.log.1`. To be called
+    /// every few seconds while the server runs.
+    pub(crate) fn limit_log(&self) {
+        if let Err(error) = log_file::limit(&self.account, &self.log) {
+            tracing::warn!(%error, log = %self.log.display(), "the log of a server cannot be limited");
         }
     }
 
