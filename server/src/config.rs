@@ -2,6 +2,7 @@
 
 mod kubernetes;
 mod maintenance;
+mod retention;
 mod serve;
 mod state;
 

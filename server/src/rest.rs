@@ -5,6 +5,7 @@ pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod platform;
 pub(crate) mod runs;
+pub(crate) mod stores;
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts};

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::errors::ErrorResponse;
-use crate::rest::{audit, images, instances, platform, runs};
+use crate::rest::{audit, images, instances, platform, runs, stores};
 use crate::state::AppState;
 use crate::{auth, event_streams, headers, idempotency, metrics, openapi, pages, session, session_routes};
 
@@ -82,6 +82,7 @@ fn rest_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(images::list, images::create))
         .routes(routes!(images::get, images::delete))
         .routes(routes!(images::verify))
+        .routes(routes!(stores::unused))
         .routes(routes!(platform::test))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))

@@ -145,7 +145,7 @@ impl Server<'_> {
             platform: platform.platform(),
             keys,
             default_store_url: self.options.store()?.or_else(|| platform.store_url()),
-            log_retention_days: self.options.log_retention_days,
+            maintenance: self.options.retention.maintenance(),
             require_fixed_clients: self.options.require_fixed_clients,
             app_version: env!("CARGO_PKG_VERSION"),
         })

@@ -1,7 +1,7 @@
 //! Server functions of stores: list, add, set access, test, set default, remove.
 
 use leptos::prelude::*;
-use model::{Store, StoreId};
+use model::{Store, StoreId, UnusedPrefix};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -123,6 +123,13 @@ impl AccessForm {
 pub async fn list_stores() -> Result<Vec<Store>> {
     let (services, _) = super::caller(Role::Viewer)?;
     Ok(control::stores::list(&services).await?)
+}
+
+/// The objects in all stores that no image uses, the largest prefixes first.
+#[server(prefix = "/api/fn", endpoint = "unused-objects")]
+pub async fn list_unused_objects() -> Result<Vec<UnusedPrefix>> {
+    let (services, _) = super::caller(Role::Viewer)?;
+    Ok(control::stores::unused_prefixes(&services, 100).await?)
 }
 
 /// Tests a store: writes, reads, lists and deletes an object, from the server and from a job.

@@ -1,4 +1,5 @@
-//! What needs attention, the most severe first: stuck and failed runs, instances that are not responding or at risk.
+//! What needs attention, the most severe first: stuck and failed runs, instances that are not responding or at risk,
+//! and corrupt images.
 
 use leptos::prelude::*;
 use model::overview::Overview;
@@ -32,7 +33,8 @@ enum Severity {
 pub fn attention_items(overview: &Overview) -> Vec<AttentionItem> {
     let runs = overview.needs_attention.iter().map(of_run);
     let instances = overview.instances.iter().filter_map(|row| of_instance(&row.instance));
-    let mut items: Vec<AttentionItem> = runs.chain(instances).collect();
+    let images = of_images(overview.counts.corrupt_images);
+    let mut items: Vec<AttentionItem> = runs.chain(instances).chain(images).collect();
     items.sort_by_key(|item| item.severity);
     items
 }
@@ -62,6 +64,23 @@ fn of_instance(instance: &Instance) -> Option<AttentionItem> {
         reason,
         href: format!("/instances/{name}"),
         action: "View instance",
+    })
+}
+
+/// The images whose objects are damaged or missing.
+fn of_images(corrupt: i64) -> Option<AttentionItem> {
+    let title = match corrupt {
+        ..=0 => return None,
+        1 => "1 image is corrupt".to_owned(),
+        count => format!("{} images are corrupt", format::count(count)),
+    };
+    Some(AttentionItem {
+        severity: Severity::Major,
+        style: StatusStyle::new("fail", "s-fail", "corrupt"),
+        title,
+        reason: "Objects in the store are damaged or missing. A corrupt image cannot be restored.".to_owned(),
+        href: "/images?status=corrupt".to_owned(),
+        action: "View images",
     })
 }
 

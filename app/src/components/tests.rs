@@ -171,7 +171,7 @@ fn attention_list_is_sorted_by_severity() {
         }).collect::<Vec<_>>(),
         "running": [], "ended": [],
         "needs_attention": [fixtures::run(RunState::Failed), fixtures::run(RunState::Stuck)],
-        "counts": { "instances": 4, "images": 1, "runs_needing_attention": 2 },
+        "counts": { "instances": 4, "images": 1, "runs_needing_attention": 2, "corrupt_images": 2 },
         "store_free_bytes": null, "stored_bytes": 0,
     }))
     .expect("an overview");

@@ -1,5 +1,7 @@
 //! Images: queries of the catalogue. The commands on images are in `commands/`.
 
+pub(crate) mod damage;
+
 use model::image::Manifest;
 use model::page::{Page, existing_page};
 use model::{

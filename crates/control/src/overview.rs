@@ -45,6 +45,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
     let ended = runs::recently_ended(services, RECENT).await?;
     let totals = sqlx::query!(
         r#"select (select count(*) from toygres.image where status <> 'failed') as "images!",
+               (select count(*) from toygres.image where status = 'corrupt') as "corrupt!",
                (select coalesce(sum(stored_bytes), 0)::bigint from toygres.image where status = 'available') as "stored_bytes!""#
     )
     .fetch_one(services.db())
@@ -64,6 +65,7 @@ pub async fn get(services: &Services) -> Result<Overview> {
             instances: i64::try_from(ids.len()).unwrap_or(i64::MAX),
             images: totals.images,
             runs_needing_attention: i64::try_from(needs_attention.len()).unwrap_or(0),
+            corrupt_images: totals.corrupt,
         },
         running,
         needs_attention,

@@ -24,12 +24,39 @@ pub struct Config {
     pub keys: Keyring,
     /// The first store of a new state database; `None` if an admin adds one.
     pub default_store_url: Option<String>,
-    /// How many days log lines are kept.
-    pub log_retention_days: i32,
+    /// What is kept for how long, and when images are verified.
+    pub maintenance: Maintenance,
     /// Whether backups and restores refuse PostgreSQL programs with known vulnerabilities.
     pub require_fixed_clients: bool,
     /// This program's version.
     pub app_version: &'static str,
+}
+
+/// What the periodic tasks keep for how long, and when they verify images.
+#[derive(Clone, Copy, Debug)]
+pub struct Maintenance {
+    /// How many days log lines are kept.
+    pub log_retention_days: i32,
+    /// The size of all log lines in bytes, above which the oldest are deleted.
+    pub max_log_bytes: i64,
+    /// How many days ended runs are kept.
+    pub run_retention_days: i32,
+    /// How many days audit entries are kept, at least 400.
+    pub audit_retention_days: i32,
+    /// How many days after its last verification an image is verified again; 0 if never.
+    pub verification_days: i32,
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        Self {
+            log_retention_days: 90,
+            max_log_bytes: 5 << 30,
+            run_retention_days: 400,
+            audit_retention_days: 400,
+            verification_days: 7,
+        }
+    }
 }
 
 /// The services. Clones share them.
@@ -43,7 +70,7 @@ struct Inner {
     platform: Arc<dyn Platform>,
     platform_id: PlatformId,
     keys: Keyring,
-    log_retention_days: i32,
+    maintenance: Maintenance,
     require_fixed_clients: bool,
     app_version: &'static str,
     changes: broadcast::Sender<RunId>,
@@ -63,7 +90,7 @@ impl Services {
             platform: config.platform,
             platform_id,
             keys: config.keys,
-            log_retention_days: config.log_retention_days,
+            maintenance: config.maintenance,
             require_fixed_clients: config.require_fixed_clients,
             app_version: config.app_version,
             changes: broadcast::channel(CHANGES).0,
@@ -108,10 +135,10 @@ impl Services {
         &self.inner.keys
     }
 
-    /// How many days log lines are kept.
+    /// What is kept for how long, and when images are verified.
     #[must_use]
-    pub fn log_retention_days(&self) -> i32 {
-        self.inner.log_retention_days
+    pub fn maintenance(&self) -> &Maintenance {
+        &self.inner.maintenance
     }
 
     /// Whether backups and restores refuse PostgreSQL programs with known vulnerabilities.

@@ -5,7 +5,7 @@ pub(crate) mod validate;
 
 use std::collections::BTreeMap;
 
-use model::{Store, StoreAccess, StoreAuth, StoreId, Transfer};
+use model::{Failure, Store, StoreAccess, StoreAuth, StoreId, Transfer, UnusedPrefix};
 
 use crate::error::{Error, Result};
 use crate::services::Services;
@@ -33,7 +33,12 @@ pub async fn list(services: &Services) -> Result<Vec<Store>> {
         r#"select s.id as "id: StoreId", s.name, s.url, s.is_default, s.auth as "auth: sqlx::types::Json<StoreAuth>",
                s.endpoint, s.region, s.root_certificate, s.transfer as "transfer: Transfer",
                count(i.id) filter (where i.status <> 'failed') as "images!",
-               coalesce(sum(i.stored_bytes) filter (where i.status <> 'failed'), 0)::bigint as "stored_bytes!"
+               coalesce(sum(i.stored_bytes) filter (where i.status <> 'failed'), 0)::bigint as "stored_bytes!",
+               s.check_error, s.check_error_code, s.check_error_subject,
+               (select coalesce(sum(u.objects), 0)::bigint from toygres.unused_prefix u
+                where u.store = s.id and u.quarantined_at is not null) as "unused_objects!",
+               (select coalesce(sum(u.bytes), 0)::bigint from toygres.unused_prefix u
+                where u.store = s.id and u.quarantined_at is not null) as "unused_bytes!"
            from toygres.store s left join toygres.image i on i.store = s.id
            group by s.id order by s.is_default desc, s.name"#
     )
@@ -53,8 +58,29 @@ pub async fn list(services: &Services) -> Result<Vec<Store>> {
         is_default: row.is_default,
         images: row.images,
         stored_bytes: row.stored_bytes,
+        check_failure: row.check_error.map(|detail| {
+            Failure::from_columns(row.check_error_code.as_deref(), row.check_error_subject, detail)
+        }),
+        unused_objects: row.unused_objects,
+        unused_bytes: row.unused_bytes,
     });
     Ok(rows.collect())
+}
+
+/// The objects that no image uses, since the second time that they were seen: the largest prefixes first, at most `limit`.
+///
+/// # Errors
+/// The state database is unavailable.
+pub async fn unused_prefixes(services: &Services, limit: i64) -> Result<Vec<UnusedPrefix>> {
+    Ok(sqlx::query_as!(
+        UnusedPrefix,
+        "select s.name as store, u.prefix, u.objects, u.bytes, u.first_seen, u.last_seen
+         from toygres.unused_prefix u join toygres.store s on s.id = u.store
+         where u.quarantined_at is not null order by u.bytes desc, s.name, u.prefix limit $1",
+        limit
+    )
+    .fetch_all(services.db())
+    .await?)
 }
 
 /// The store that new images are written to.

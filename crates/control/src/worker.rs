@@ -1,4 +1,4 @@
-//! The worker: the engine with every workflow, the log collector, the health checks and the sweeper.
+//! The worker: the engine with every workflow, the log collector, the checks of instances and stores, and the sweeper.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::workflows::{
     CreateImage, CreateInstance, DeleteImage, DeleteInstance, RestoreImage, StartInstance, StopInstance,
     TestPlatform, VerifyImage,
 };
-use crate::{collector, health};
+use crate::{collector, health, retention, store_checks};
 
 /// Interval of the sweeper.
 const SWEEP: Duration = Duration::from_secs(300);
@@ -37,11 +37,13 @@ pub async fn run(services: Services, worker: String, stop: CancellationToken) ->
     result
 }
 
-/// The tasks beside the engine: the log collector, the health checks and the sweeper. Tests bring an engine of their own.
+/// The tasks beside the engine: the log collector, the checks of instances and stores, and the sweeper. Tests bring an engine of
+/// their own.
 pub async fn beside(services: Services, worker: String, stop: CancellationToken) {
     tokio::join!(
         collector::run(services.clone(), worker.clone(), stop.clone()),
         health::run(services.clone(), worker.clone(), stop.clone()),
+        store_checks::run(services.clone(), worker.clone(), stop.clone()),
         sweep(services, worker, stop),
     );
 }
@@ -75,7 +77,9 @@ async fn sweep(services: Services, worker: String, stop: CancellationToken) {
             [
                 within_limit(remove_orphaned_jobs(&services)).await,
                 within_limit(throttle::delete_old_failures(services.db())).await,
-                within_limit(apply_log_retention(&services, &worker)).await,
+                within_limit(retention::delete_old_logs(&services, &worker)).await,
+                within_limit(retention::limit_logs(&services, &worker)).await,
+                within_limit(retention::delete_old_rows(&services, &worker)).await,
             ]
         };
         let swept = tokio::select! {
@@ -122,24 +126,5 @@ async fn remove_if_ended(services: &Services, name: &str) -> crate::Result<()> {
         tracing::info!(job.name = name, "removing an orphaned job");
         services.platform().remove(name).await?;
     }
-    Ok(())
-}
-
-/// Deletes log lines older than the retention and creates the partitions of the coming week: once a day, by the first
-/// worker that is due. A failure rolls the claim back.
-async fn apply_log_retention(services: &Services, worker: &str) -> crate::Result<()> {
-    let mut tx = services.db().begin().await?;
-    let claimed = sqlx::query!(
-        "insert into toygres.duty as d (name, worker, lease_until)
-         values ('log-retention', $1, clock_timestamp() + interval '1 day')
-         on conflict (name) do update set worker = $1, lease_until = excluded.lease_until
-             where d.lease_until < clock_timestamp()",
-        worker
-    );
-    if claimed.execute(&mut *tx).await?.rows_affected() == 1 {
-        let days = services.log_retention_days();
-        sqlx::query!("select toygres.keep_logs($1)", days).fetch_one(&mut *tx).await?;
-    }
-    tx.commit().await?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use control::commands::{add_store, remove_store, set_default_store, set_store_access, test_store};
 use control::stores::{self, TypedKeys};
-use control::{Config, Error, Keyring, Services};
+use control::{Config, Error, Keyring, Maintenance, Services};
 use emulators::{ACCOUNT, KEY, sas};
 use model::{Actor, Role, StoreAccess, StoreAuth, StoreId, UserId};
 use platform::local::{LocalConfig, LocalPlatform};
@@ -49,7 +49,7 @@ async fn services(db: &PgPool) -> (Services, tempfile::TempDir) {
         platform,
         keys,
         default_store_url: Some(default_store_url),
-        log_retention_days: 90,
+        maintenance: Maintenance::default(),
         require_fixed_clients: false,
         app_version: "test",
     };

@@ -69,5 +69,5 @@ pub use name::{Name, NameError};
 pub use page::Page;
 pub use platform::{PlatformInfo, PlatformKind};
 pub use run::{Progress, Receipt, Run, RunState, StepRow, StepState, WorkflowName};
-pub use store::{Store, StoreAccess, StoreAuth, StoreAuthKind, Transfer};
+pub use store::{Store, StoreAccess, StoreAuth, StoreAuthKind, Transfer, UnusedPrefix};
 pub use user::{Actor, ActorKind, Role, Token};

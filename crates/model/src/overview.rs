@@ -32,6 +32,9 @@ pub struct Counts {
     pub images: i64,
     /// The number of runs that need attention: stuck, or failed recently without a later run that succeeded.
     pub runs_needing_attention: i64,
+    /// The number of images whose objects are damaged or missing.
+    #[serde(default)]
+    pub corrupt_images: i64,
 }
 
 /// The data of the overview page.

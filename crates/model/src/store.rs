@@ -1,8 +1,10 @@
 //! Stores and their access settings. They contain no secrets: secrets are references, or encrypted in the state database.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreId;
+use crate::failure::Failure;
 use crate::text_enum::text_enum;
 
 /// A store as a list shows it.
@@ -22,6 +24,33 @@ pub struct Store {
     pub images: i64,
     /// The size of its images in bytes.
     pub stored_bytes: i64,
+    /// Why its last periodic check failed; none if it succeeded.
+    #[serde(default)]
+    pub check_failure: Option<Failure>,
+    /// The number of objects that no image uses.
+    #[serde(default)]
+    pub unused_objects: i64,
+    /// The size of the objects that no image uses, in bytes.
+    #[serde(default)]
+    pub unused_bytes: i64,
+}
+
+/// Objects of a store that no image uses, below one prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UnusedPrefix {
+    /// The name of the store.
+    pub store: String,
+    /// The prefix, relative to the store.
+    pub prefix: String,
+    /// The number of objects.
+    pub objects: i64,
+    /// Their size in bytes.
+    pub bytes: i64,
+    /// When they were first seen.
+    pub first_seen: DateTime<Utc>,
+    /// When they were last seen.
+    pub last_seen: DateTime<Utc>,
 }
 
 /// The authentication method of a store.

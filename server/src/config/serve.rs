@@ -11,6 +11,7 @@ use model::PlatformKind;
 use platform::Secret;
 
 use super::kubernetes::Kubernetes;
+use super::retention::Retention;
 use super::state::StateOptions;
 
 /// The default listening address.
@@ -47,10 +48,8 @@ pub(crate) struct Serve {
     /// The default store of a new state database [default: a directory in the data directory; on Kubernetes none].
     #[arg(long, env = "TOYGRES_STORE", value_name = "URL")]
     store: Option<String>,
-    /// How many days log lines are kept.
-    #[arg(long, env = "TOYGRES_LOG_RETENTION_DAYS", default_value = "90", value_name = "DAYS",
-        value_parser = clap::value_parser!(i32).range(1..=36500))]
-    pub(crate) log_retention_days: i32,
+    #[command(flatten)]
+    pub(crate) retention: Retention,
     /// Refuse backups and restores with PostgreSQL programs that have known vulnerabilities, instead of warning.
     #[arg(long, env = "TOYGRES_REQUIRE_FIXED_CLIENTS")]
     pub(crate) require_fixed_clients: bool,

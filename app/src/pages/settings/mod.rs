@@ -10,6 +10,7 @@ mod stores;
 #[cfg(all(test, feature = "ssr"))]
 mod tests;
 mod tokens;
+mod unused_objects;
 mod users;
 
 use leptos::prelude::*;
@@ -25,6 +26,7 @@ pub use self::store_table::{StoreActions, StoresView};
 use self::stores::Stores;
 use self::tokens::Tokens;
 pub use self::tokens::TokensView;
+pub use self::unused_objects::UnusedObjectsView;
 use self::users::Users;
 pub use self::users::{UserActions, UsersView};
 use super::errors::NotFound;

@@ -79,6 +79,13 @@ fn authentication(store: &Store) -> (String, Option<String>) {
     (format!("{label}{transfer}"), identity)
 }
 
+/// What the store contains beside its images: "3 objects that no image uses, 1.2 GB".
+fn unused(store: &Store) -> Option<String> {
+    let objects =
+        (store.unused_objects > 0).then(|| format::quantity(store.unused_objects, "object", "objects"))?;
+    Some(format!("{objects} that no image uses, {}", format::bytes(store.unused_bytes.unsigned_abs())))
+}
+
 #[component]
 fn StoreTableRow(store: Store, role: Role, actions: StoreActions) -> impl IntoView {
     let (style, explanation) = if store.is_default {
@@ -90,16 +97,24 @@ fn StoreTableRow(store: Store, role: Role, actions: StoreActions) -> impl IntoVi
         )
     };
     let (authentication, identity) = authentication(&store);
+    let check_failure =
+        store.check_failure.as_ref().map(|failure| format!("Last check failed: {}", failure.message()));
+    let unused = unused(&store);
     let (images, stored) = (format::count(store.images), format::bytes(store.stored_bytes.unsigned_abs()));
     view! {
         <tr role="row">
-            <th scope="row" role="rowheader">{store.name.clone()} <span class="sub mono">{store.url.clone()}</span></th>
+            <th scope="row" role="rowheader">
+                {store.name.clone()} <span class="sub mono">{store.url.clone()}</span>
+                {check_failure.map(|reason| view! { <span class="sub">{reason}</span> })}
+            </th>
             <td role="cell" data-k="Use"><StatusBadge style title=Some(explanation.to_owned())/></td>
             <td role="cell" data-k="Authentication">
                 {authentication} {identity.map(|identity| view! { <span class="sub mono">{identity}</span> })}
             </td>
             <td role="cell" class="num" data-k="Images">{images}</td>
-            <td role="cell" class="num" data-k="Stored">{stored}</td>
+            <td role="cell" class="num" data-k="Stored">
+                {stored} {unused.map(|unused| view! { <span class="sub">{unused}</span> })}
+            </td>
             <td role="cell" class="num act">
                 <div class="actions end">
                     {(role >= Role::Operator).then(|| view! { <TestButton store=store.clone() test=actions.test/> })}

@@ -7,7 +7,8 @@ use model::{Actor, Role, Store};
 
 use super::store_form::{EditAccess, NewStore};
 use super::store_table::{StoreActions, StoresView};
-use crate::api::stores::{AddStore, SetStoreAccess, TestStore, list_stores};
+use super::unused_objects::UnusedObjectsView;
+use crate::api::stores::{AddStore, SetStoreAccess, TestStore, list_stores, list_unused_objects};
 use crate::components::confirm::SudoGate;
 use crate::components::field::action_error;
 use crate::components::form_error::FormError;
@@ -27,6 +28,7 @@ pub(super) fn Stores(actor: Actor) -> impl IntoView {
         changes.iter().sum::<usize>() + actions.remove.version().get()
     };
     let stores = Resource::new(version, |_| list_stores());
+    let unused = Resource::new(version, |_| list_unused_objects());
     let query = use_query_map();
     let edited = Memo::new(move |_| query.read().get("edit").filter(|_| role >= Role::Admin));
     view! {
@@ -50,6 +52,11 @@ pub(super) fn Stores(actor: Actor) -> impl IntoView {
                     Some(view! { <EditPanel store sudo edit/> })
                 })
             }}
+        </Transition>
+        <Transition>
+            {move || Suspend::new(async move {
+                view_or_error(unused.await, |prefixes| view! { <UnusedObjectsView prefixes/> })
+            })}
         </Transition>
         {(role >= Role::Admin).then(|| view! { <NewStorePanel sudo add/> })}
     }

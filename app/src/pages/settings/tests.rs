@@ -9,8 +9,8 @@ use super::store_form::{EditAccess, NewStore};
 use super::tokens::{NewToken, NewTokenValue};
 use super::users::NewUser;
 use super::{
-    AccountView, AuditView, PlatformView, SectionTabs, StoreActions, StoresView, TokensView, UserActions,
-    UsersView,
+    AccountView, AuditView, PlatformView, SectionTabs, StoreActions, StoresView, TokensView,
+    UnusedObjectsView, UserActions, UsersView,
 };
 use crate::pages::fixtures::{actor, page, place};
 use crate::testing::assert_text;
@@ -40,6 +40,18 @@ fn stores_section() {
     assert_text("page_settings_stores", move || {
         view! { <StoresView stores role=Role::Admin actions=StoreActions::new()/> }
     });
+    let unused = Store { unused_objects: 3, unused_bytes: 1_200_000_000, ..store("old", "s3://old", false) };
+    let failed =
+        model::Failure::new(model::FailureCode::StoreUnreachable, "connection refused").on("old:443");
+    let unreachable = Store { check_failure: Some(failed), ..unused };
+    assert_text("page_settings_stores_checked", move || {
+        view! { <StoresView stores=vec![unreachable] role=Role::Viewer actions=StoreActions::new()/> }
+    });
+    let prefixes = vec![parsed(json!({
+        "store": "local", "prefix": "images/a/b", "objects": 3, "bytes": 1_200_000_000, "first_seen": ago(2 * 86_400),
+        "last_seen": ago(60),
+    }))];
+    assert_text("page_settings_unused_objects", move || view! { <UnusedObjectsView prefixes/> });
     assert_text("page_settings_stores_empty", || {
         view! { <StoresView stores=vec![] role=Role::Viewer actions=StoreActions::new()/> }
     });

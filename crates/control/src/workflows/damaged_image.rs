@@ -1,7 +1,9 @@
-//! Marking an image as corrupt, so that it is not offered for a restore.
+//! Marking an image as corrupt because of the failure of a step.
 
-use model::{FailureCode, ImageId};
+use model::ImageId;
 use workflow::{Failure, StepContext, Workflow};
+
+use crate::images::damage;
 
 /// Marks the image as corrupt if the failure means that its objects are damaged, missing or not those that
 /// the backup wrote.
@@ -10,25 +12,10 @@ pub(super) async fn mark_corrupt<W: Workflow>(
     image: ImageId,
     failure: &Failure,
 ) -> Result<(), Failure> {
-    let damage = [
-        FailureCode::ObjectDamaged,
-        FailureCode::ObjectMissing,
-        FailureCode::ManifestMissing,
-        FailureCode::ManifestReplaced,
-    ];
-    if !damage.iter().any(|code| code.as_str() == failure.code()) {
+    if !damage::is_damage(failure.code()) {
         return Ok(());
     }
     let mut tx = cx.fenced().await?;
-    sqlx::query!(
-        "update toygres.image set status = 'corrupt', verified_at = null, error = $2, error_code = $3, error_subject = $4
-         where id = $1 and status in ('available', 'corrupt')",
-        image.0,
-        failure.detail(),
-        failure.code(),
-        failure.subject()
-    )
-    .execute(&mut *tx)
-    .await?;
+    damage::record(&mut tx, image, failure.code(), failure.subject(), failure.detail()).await?;
     Ok(tx.commit().await?)
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::workflows::{CreateImage, CreateInstance};
-use control::{Config, Keyring, Services};
+use control::{Config, Keyring, Maintenance, Services};
 use model::image::NewImage;
 use model::instance::NewInstance;
 use model::{Actor, ImageId, InstanceId, Role, UserId};
@@ -58,7 +58,7 @@ impl World {
             platform: around(Arc::clone(&platform)),
             keys,
             default_store_url: Some(platform.store_url()),
-            log_retention_days: LOG_RETENTION_DAYS,
+            maintenance: Maintenance { log_retention_days: LOG_RETENTION_DAYS, ..Maintenance::default() },
             require_fixed_clients: false,
             app_version: "test",
         })
