@@ -14,6 +14,7 @@ mod rust_tests;
 mod scratch;
 mod serve;
 mod setup;
+mod soak;
 mod test;
 mod test_programs;
 mod tools;
@@ -79,6 +80,15 @@ enum Command {
         #[arg(long, default_value_t = 70)]
         scale: u32,
     },
+    /// Kills, stops and disconnects everything at random under a mixed load, then checks that nothing is stuck, lost or left.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+        /// The seed of the decisions, which an earlier soak printed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Builds the server, the agent and the site.
     Build,
     /// Builds the programs, then the container image.
@@ -116,6 +126,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Lint { only } => test::lint(&only),
         Command::Queries => lint::queries::write(),
         Command::Bench { scale } => bench::run(scale),
+        Command::Soak { minutes, seed } => soak::run(minutes, seed),
         Command::Build => {
             setup::for_run()?;
             build::all()

@@ -8,8 +8,8 @@ use crate::scratch::Scratch;
 use crate::test_programs::{self, Named, TestProgram};
 use crate::tools::Tool;
 
-/// The test programs whose ignored tests need an emulator of a store, which xtask installs.
-const WITH_EMULATORS: [&str; 2] = ["remote", "stores"];
+/// The test programs whose ignored tests need an emulator of a store, which xtask installs, or minutes.
+const IGNORED: [&str; 3] = ["remote", "stores", "soak"];
 /// The test program whose ignored tests mount file systems.
 const WITH_MOUNTS: &str = "mounts";
 /// The test program whose ignored tests act on files of other accounts.
@@ -59,7 +59,7 @@ fn shown(program: &TestProgram) -> String {
 
 /// The programs whose ignored tests can run here. The others are added to `left_out`.
 fn runnable_ignored(left_out: &mut Vec<String>) -> Vec<&'static str> {
-    let mut programs = WITH_EMULATORS.to_vec();
+    let mut programs = IGNORED.to_vec();
     if can_mount() {
         programs.push(WITH_MOUNTS);
     } else {

@@ -16,7 +16,7 @@ use crate::report::Report;
 /// How many programs run at the same time.
 const LANES: usize = 2;
 /// The slowest programs. They start first, so that none runs alone at the end.
-const SLOW: [&str; 4] = ["workflows", "remote", "engine", "round_trip"];
+const SLOW: [&str; 5] = ["soak", "workflows", "remote", "engine", "round_trip"];
 
 /// A compiled test program.
 #[derive(Clone, Debug)]

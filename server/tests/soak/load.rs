@@ -52,8 +52,8 @@ async fn act(client: &Client, rng: &mut StdRng, name: &str) {
                 client.send("POST", &path, Some(json!({}))).await;
             }
         }
-        63..71 => turn(client, rng, &instances).await,
-        71..77 => cancel(client, rng).await,
+        63..74 => turn(client, rng, &instances).await,
+        74..77 => cancel(client, rng).await,
         77..82 => delete_instance(client, rng, &instances).await,
         82..88 if images.len() > IMAGES => {
             if let Some(image) = pick(rng, &images.iter().collect::<Vec<_>>()) {
