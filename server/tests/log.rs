@@ -41,6 +41,30 @@ fn shown(page: &str) -> Vec<usize> {
 }
 
 #[tokio::test]
+async fn downloaded_log_has_no_forged_lines() {
+    let toygres = Toygres::start();
+    // As an earlier version stored it.
+    psql(
+        &toygres.database,
+        &format!(
+            "insert into toygres.run (id, name, version, pool, input, labels, state, due_at, finished_at)
+                 values ('{RUN}', 'create-image', 1, 'none', '{{}}', '{{}}', 'succeeded', null, now());
+             insert into toygres.log_chunk (run_id, first, last, lines)
+                 select '{RUN}', 1, 1, jsonb_build_array(jsonb_build_object('at', '2026-11-24T00:00:00Z', 'level', 'error',
+                     'step', 'RunBackupJob', 'message', E'crash\\n2 2026-11-24T00:00:00Z info X forged\\r\\u001b[2K\\u202edna'));
+             insert into toygres.run_log values ('{RUN}', 1)"
+        ),
+    );
+    let client = log_in(&toygres).await;
+    let answer = client.get(toygres.url(&format!("/api/runs/{RUN}/log?format=text"))).send().await.unwrap();
+    let text = answer.text().await.unwrap();
+    assert_eq!(
+        text,
+        "1 2026-11-24T00:00:00.000Z error RunBackupJob crash\\n2 2026-11-24T00:00:00Z info X forged\\r\\u{1b}[2K\\u{202e}dna\n"
+    );
+}
+
+#[tokio::test]
 async fn large_log_is_paged_searched_and_streamed() {
     let toygres = Toygres::start();
     fill(&toygres);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
 use model::agent::MAX_MESSAGE;
+use model::log::single_line;
 use model::{AgentEvent, AgentResult, EventBody, Failure, Level, Progress};
 
 use crate::segments::Segments;
@@ -87,10 +88,9 @@ impl Events {
     }
 }
 
-/// One line without control characters, at most `most` bytes long.
+/// One line without characters that change its display, at most `most` bytes long.
 fn one_line(text: &str, most: usize) -> String {
-    let mut line = text.trim_end().replace(['\n', '\r', '\t'], " ");
-    line.retain(|c| !c.is_control());
+    let mut line = single_line(text);
     if line.len() > most {
         line.truncate(line.floor_char_boundary(most - '…'.len_utf8()));
         line.push('…');
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn message_is_one_line_of_limited_length() {
-        assert_eq!(one_line("a\nb \u{1b}[31m\n", 100), "a b [31m");
+        assert_eq!(one_line("a\nb \u{1b}[31m\u{202e}\n", 100), "a b [31m");
         let cut = one_line(&"ä".repeat(MAX_MESSAGE), MAX_MESSAGE);
         assert!(cut.len() <= MAX_MESSAGE && cut.ends_with("ä…"), "{}", cut.len());
     }

@@ -3,6 +3,7 @@
 mod events;
 
 use chrono::{DateTime, Utc};
+use model::log::single_line;
 use model::run::step_title;
 use model::{Level, LogFilter, LogLine, LogPage, LogStretch, RunId, WorkflowName};
 use serde::{Deserialize, Serialize};
@@ -24,14 +25,21 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A line of text.
-    pub(crate) fn new(level: Level, step: &str, message: impl Into<String>) -> Self {
-        Self { at: Utc::now(), level, step: step.to_owned(), message: message.into(), event: None }
+    /// A line of text, by the clock of this process.
+    pub(crate) fn new(level: Level, step: &str, message: &str) -> Self {
+        Self::at(Utc::now(), level, step, message)
+    }
+
+    /// A line of text. Foreign text may contain line breaks, terminal escapes and characters that reorder text; none of
+    /// them is stored.
+    pub(crate) fn at(at: DateTime<Utc>, level: Level, step: &str, message: &str) -> Self {
+        Self { at, level, step: step.to_owned(), message: single_line(message), event: None }
     }
 
     fn numbered(self, n: i64, workflow: WorkflowName) -> LogLine {
         let message = match self.event {
-            Some(event) => event.message(&step_title(workflow, &self.step)),
+            // A trigger wrote the event with the raw text of the failure.
+            Some(event) => single_line(&event.message(&step_title(workflow, &self.step))),
             None => self.message,
         };
         LogLine { n, at: self.at, level: self.level, step: self.step, message }

@@ -19,6 +19,23 @@ text_enum! {
     }
 }
 
+/// Whether a character changes how the text around it is displayed: control characters, line and paragraph separators, and
+/// the characters that change the direction of text.
+#[must_use]
+pub fn changes_display(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text on one line: line breaks and tabs become spaces, other characters that change the display are removed.
+#[must_use]
+pub fn single_line(text: &str) -> String {
+    let breaks = |c: char| matches!(c, '\n' | '\r' | '\t' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut line = text.trim_end().replace(breaks, " ");
+    line.retain(|c| !changes_display(c));
+    line
+}
+
 /// One line of a run's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -97,6 +114,14 @@ pub struct LogPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn single_line_keeps_text_and_no_character_that_changes_the_display() {
+        assert_eq!(single_line("a\nb\r\nc\td\u{2028}e\n"), "a b  c d e");
+        assert_eq!(single_line("\u{1b}[31mred\u{7}\u{9b}0m\0"), "[31mred0m");
+        assert_eq!(single_line("abc\u{202e}fed\u{2066}\u{200f}\u{61c}"), "abcfed");
+        assert_eq!(single_line("größer שלום 日本 👩\u{200d}💻"), "größer שלום 日本 👩\u{200d}💻");
+    }
 
     #[test]
     fn filter_has_a_minimum_level_and_ignores_case() {

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use control::runs::RunQuery;
+use model::log::changes_display;
 use model::run::RunDetail;
 use model::{ImageId, InstanceId, Level, LogFilter, LogLine, LogStretch, Run, RunId, RunState, WorkflowName};
 use serde::{Deserialize, Serialize};
@@ -147,9 +148,19 @@ fn format_line(line: &LogLine) -> String {
         line.n,
         line.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
         line.level,
-        line.step,
-        line.message
+        escaped(&line.step),
+        escaped(&line.message)
     )
+}
+
+/// The text with escapes for line breaks, terminal sequences and changes of direction, which lines of earlier versions may
+/// contain: none of them adds or changes a line of the file.
+fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if changes_display(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 /// A run.

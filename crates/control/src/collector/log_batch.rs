@@ -43,7 +43,7 @@ impl LogBatch {
     /// Adds a numbered event.
     pub(super) fn push(&mut self, job: &FollowedJob, event: AgentEvent) {
         match event.body {
-            EventBody::Log { level, message } => self.push_line(job, event.at, level, message),
+            EventBody::Log { level, message } => self.push_line(job, event.at, level, &message),
             EventBody::Progress(progress) => self.progress = Some(progress),
             EventBody::Result(result) => self.result = Some(result),
             EventBody::Waiting(_) => {}
@@ -71,7 +71,7 @@ impl LogBatch {
         let stored = job.unnumbered.0.entry(key.clone()).or_default();
         if *received > *stored && (key != OVERFLOW || *stored == 0) {
             *stored = *received;
-            self.push_line(job, at, level, message);
+            self.push_line(job, at, level, &message);
         }
     }
 
@@ -94,14 +94,13 @@ impl LogBatch {
         let message = format!(
             "{missing} lines of the job are missing: neither its output nor its log segments contain them."
         );
-        self.push_line(job, Utc::now(), Level::Warn, message);
+        self.push_line(job, Utc::now(), Level::Warn, &message);
     }
 
-    fn push_line(&mut self, job: &FollowedJob, at: DateTime<Utc>, level: Level, message: String) {
-        // The type text of PostgreSQL cannot contain NUL.
-        let message = message.replace('\0', "\u{2400}");
-        self.bytes += message.len() + 100;
-        self.lines.push(Line { at, level, step: job.step.clone(), message, event: None });
+    fn push_line(&mut self, job: &FollowedJob, at: DateTime<Utc>, level: Level, message: &str) {
+        let line = Line::at(at, level, &job.step, message);
+        self.bytes += line.message.len() + 100;
+        self.lines.push(line);
         self.mark_changed();
     }
 

@@ -79,6 +79,17 @@ mod tests {
     }
 
     #[test]
+    fn text_of_others_stays_on_its_line_without_terminal_escapes() {
+        let foreign = "x\n3 2026-11-28T10:00:00Z info RunBackupJob forged\u{1b}[2K\u{202e}\u{9b}1m\0";
+        let line = Line::new(model::Level::Error, "RunBackupJob", foreign);
+        assert_eq!(line.message, "x 3 2026-11-28T10:00:00Z info RunBackupJob forged[2K1m");
+        let event = serde_json::json!({ "at": "2026-11-28T10:00:00Z", "level": "error", "step": "RunBackupJob",
+            "message": "", "event": "step_failed", "detail": "a\nb\u{1b}[31m" });
+        let line: Line = serde_json::from_value(event).expect("a line");
+        assert_eq!(line.numbered(1, WorkflowName::CreateImage).message, "Copy data: failed: a b[31m");
+    }
+
+    #[test]
     fn text_lines_have_no_event() {
         let line = r#"{"at":"2026-11-28T10:00:00Z","level":"info","step":"RunBackupJob","message":"copied 3 tables"}"#;
         let line: Line = serde_json::from_str(line).expect("a line");

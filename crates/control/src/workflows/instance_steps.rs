@@ -183,7 +183,7 @@ async fn show_waiting<W: ForInstance>(cx: &StepContext<W>, failure: &model::Fail
     .rows_affected()
         == 1;
     if changed {
-        let line = Line::new(Level::Warn, cx.step, failure.to_string());
+        let line = Line::new(Level::Warn, cx.step, &failure.to_string());
         logs::append(&mut tx, RunId(cx.run.0), &[line]).await?;
     }
     Ok(tx.commit().await?)
