@@ -118,6 +118,8 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome> {
             previous,
         } => {
             let store = Store::open(&to.store, job.store_options())?;
+            // The platform may start a job twice. Where another process writes, nothing is discarded either.
+            or_cancelled(job, async { Ok(store.claim(&to.prefix).await?) }).await?;
             let task = BackupTask {
                 image,
                 to: to.clone(),

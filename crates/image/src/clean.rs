@@ -18,7 +18,8 @@ impl Store {
         self.delete_listed(prefix, |_| true).await
     }
 
-    /// Deletes the objects of an unfinished attempt, except its log. Idempotent.
+    /// Deletes the objects of an unfinished attempt, except its log. Its claim is deleted last, so that no other writer
+    /// begins before. Idempotent.
     ///
     /// # Errors
     /// [`FailureCode::ObjectExists`] if there is a manifest, because then it is an image; or the store refuses or fails.
@@ -27,10 +28,9 @@ impl Store {
         if self.list(prefix).await?.iter().any(|(key, _)| *key == manifest) {
             return Err(Error::new(FailureCode::ObjectExists, manifest, "the image is complete"));
         }
-        let is_log = |key: &str| {
-            key.strip_prefix(prefix).and_then(|key| key.strip_prefix('/')).is_some_and(layout::is_log)
-        };
-        self.delete_listed(prefix, |key| !is_log(key)).await
+        let is_claim = |key: &str| layout::is_claim_of(prefix, key);
+        self.delete_listed(prefix, |key| !layout::is_log_below(prefix, key) && !is_claim(key)).await?;
+        self.delete_listed(prefix, is_claim).await
     }
 
     async fn delete_listed(&self, prefix: &str, selected: impl Fn(&str) -> bool) -> Result<()> {

@@ -23,6 +23,7 @@
 //! <n>/rows-<m>-<k>.zst    rows as COPY text: stream m, object k
 //! <n>/index.jsonl.zst     where the rows of each table are; sequences with their values
 //! log-<k>.jsonl           the job's events
+//! writer-<uuid>           the claim of the only writer of this prefix, empty
 //! RESTORE.md              how to restore with stock tools
 //! ```
 //!
@@ -62,6 +63,7 @@
 //! # }
 //! ```
 
+mod claim;
 mod clean;
 mod compression;
 mod error;

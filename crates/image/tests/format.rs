@@ -77,6 +77,48 @@ async fn second_manifest_is_rejected() {
 }
 
 #[tokio::test]
+async fn prefix_has_one_writer() {
+    let store = TestStore::new();
+    for round in 0..50 {
+        let prefix = format!("images/race/{round}");
+        let claims = futures::future::join_all((0..4).map(|_| store.store.claim(&prefix))).await;
+        assert!(claims.iter().filter(|claim| claim.is_ok()).count() <= 1, "{claims:?}");
+        for error in claims.iter().filter_map(|claim| claim.as_ref().err()) {
+            assert_eq!(error.code(), FailureCode::AttemptInUse, "{error}");
+        }
+        // A refused writer leaves nothing behind.
+        if claims.iter().all(Result::is_err) {
+            store.store.claim(&prefix).await.expect("a free prefix");
+        }
+        let again = store.store.claim(&prefix).await.expect_err("a claimed prefix");
+        assert_eq!(again.code(), FailureCode::AttemptInUse, "{again}");
+    }
+}
+
+#[tokio::test]
+async fn late_writer_is_refused_and_changes_nothing() {
+    let store = TestStore::new();
+    let written = store.write(&mut random()).await;
+    let before = store.files();
+    let error = store.store.claim(&written.prefix).await.expect_err("there is an image");
+    assert_eq!(error.code(), FailureCode::AttemptInUse, "{error}");
+    assert_eq!(store.files(), before);
+    store.verify(&written.prefix).await.expect("undamaged");
+}
+
+#[tokio::test]
+async fn discarded_prefix_can_be_claimed_again_and_its_log_is_kept() {
+    let store = TestStore::new();
+    store.store.claim("images/a/1").await.expect("a free prefix");
+    for key in ["images/a/1/0/schema.dump", "images/a/1/log-0.jsonl"] {
+        store.store.put(key, "x").await.expect("written");
+    }
+    store.store.discard("images/a/1").await.expect("discarded");
+    assert_eq!(store.files(), ["images/a/1/log-0.jsonl"]);
+    store.store.claim("images/a/1").await.expect("a free prefix");
+}
+
+#[tokio::test]
 async fn missing_or_truncated_object_prevents_the_commit() {
     for (damage, code) in [("missing", FailureCode::ObjectMissing), ("truncated", FailureCode::ObjectDamaged)]
     {

@@ -80,6 +80,8 @@ text_enum! {
         ObjectMissing = "object_missing",
         /// An object that must be created already exists.
         ObjectExists = "object_exists",
+        /// Another process writes, or wrote, the same attempt of the image.
+        AttemptInUse = "attempt_in_use",
         /// The image has no manifest: the backup never completed, or the image was deleted.
         ManifestMissing = "manifest_missing",
         /// The manifest of the image is not the one that the backup wrote.

@@ -103,6 +103,7 @@ impl FailureCode {
             | Self::StoreNameNotResolved
             | Self::StoreUnavailable
             | Self::HostNotResolved
+            | Self::AttemptInUse
             | Self::ConnectionRefused
             | Self::ConnectionTimedOut
             | Self::ConnectionLost
@@ -256,6 +257,10 @@ impl FailureCode {
                 "Check whether another installation of Toygres writes to the same prefix, then retry.",
             ),
             Self::ManifestMissing => (
+            Self::AttemptInUse => (
+                "Another process writes this attempt of the image: the platform started its job twice, or the job was started again by hand.",
+                "Nothing to do: the next attempt uses another prefix. If all attempts fail in this way, check whether another installation of Toygres writes to the same store.",
+            ),
                 "The image has no manifest. The backup did not complete, or the image was deleted.",
                 "Use another image.",
             ),
