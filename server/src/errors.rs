@@ -30,6 +30,9 @@ struct ErrorDetail {
     /// The invalid field of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
+    /// The code of the failure, if a test with the value of the field failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
     /// The id of the log entry with the cause of an internal error.
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_id: Option<String>,
@@ -60,6 +63,7 @@ impl ErrorResponse {
             subject: None,
             detail: None,
             field: None,
+            cause: None,
             correlation_id: None,
         };
         Self { status, error: Box::new(error), retry_after: None }
@@ -114,7 +118,10 @@ impl From<control::Error> for ErrorResponse {
     fn from(error: control::Error) -> Self {
         let mut response = Self::new(status(&error), error.code(), error.to_string());
         match error {
-            control::Error::Invalid { field, .. } => response.error.field = Some(field),
+            control::Error::Invalid { field, cause, .. } => {
+                response.error.field = Some(field);
+                response.error.cause = cause.map(FailureCode::as_str);
+            }
             control::Error::TooMany { retry_after_seconds } => {
                 response.retry_after = Some(retry_after_seconds);
             }

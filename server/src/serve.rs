@@ -1,11 +1,12 @@
 //! Starts and stops a server: opens everything in order, and closes it in reverse order.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use control::{Config, Keyring, Services};
+use control::{Config, Keyring, NetworkAccess, Services};
 use model::PlatformKind;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -103,7 +104,8 @@ impl Server<'_> {
         listener: Option<TcpListener>,
         is_exclusive: bool,
     ) -> anyhow::Result<()> {
-        let services = self.open(database, is_exclusive).await?;
+        let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let services = self.open(database, address, is_exclusive).await?;
         let worker = async {
             if self.parts.worker {
                 // Requests cannot keep the worker from renewing its leases.
@@ -133,7 +135,12 @@ impl Server<'_> {
         worker.and(http)
     }
 
-    async fn open(&self, database: &StateDatabase, is_exclusive: bool) -> anyhow::Result<Services> {
+    async fn open(
+        &self,
+        database: &StateDatabase,
+        listener: Option<SocketAddr>,
+        is_exclusive: bool,
+    ) -> anyhow::Result<Services> {
         let state = &self.options.state;
         let keys = Keyring::open(&database.db, state.encryption_key().as_ref(), &state.key_file()?).await?;
         let platform = OpenPlatform::open(self.options, self.data_dir).await?;
@@ -146,6 +153,11 @@ impl Server<'_> {
             keys,
             default_store_url: self.options.store()?.or_else(|| platform.store_url()),
             maintenance: self.options.retention.maintenance(),
+            network: NetworkAccess {
+                allowed: self.options.allowed_networks.clone(),
+                state_database: StateDatabase::address(state)?,
+                listener,
+            },
             require_fixed_clients: self.options.require_fixed_clients,
             app_version: env!("CARGO_PKG_VERSION"),
         })

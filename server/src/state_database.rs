@@ -57,6 +57,17 @@ impl StateDatabase {
         data_dir.join(DIRECTORY).is_dir()
     }
 
+    /// Host and port; none if the database has a Unix socket only, as the embedded one.
+    ///
+    /// # Errors
+    /// DATABASE_URL is invalid.
+    pub(crate) fn address(state: &StateOptions) -> anyhow::Result<Option<(String, u16)>> {
+        let Some(url) = &state.database_url else { return Ok(None) };
+        let options = url.parse::<PgConnectOptions>().map_err(|_| invalid_url())?;
+        let has_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
+        Ok((!has_socket).then(|| (options.get_host().to_owned(), options.get_port())))
+    }
+
     /// Starts the embedded server if DATABASE_URL is not set, connects and migrates.
     ///
     /// # Errors

@@ -284,7 +284,7 @@ async fn kubernetes_only_fields_are_rejected_on_one_machine() {
     let sudo = client.post(toygres.url("/api/sudo")).json(&json!({ "password": PASSWORD }));
     assert_eq!(sudo.send().await.unwrap().status(), 200);
     let external = |more: Value| {
-        let mut body = json!({ "name": "orders", "host": "127.0.0.1", "port": 1, "username": "postgres" });
+        let mut body = json!({ "name": "orders", "host": "192.0.2.10", "port": 1, "username": "postgres" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };

@@ -47,6 +47,10 @@ fn server(args: &[String]) -> Command {
     let mut server = Command::new(build::program("toygres-server"));
     build::site_environment(&mut server);
     server.arg("standalone").args(args);
+    // A developer's servers are on this machine.
+    if std::env::var_os("TOYGRES_ALLOWED_NETWORKS").is_none() {
+        server.env("TOYGRES_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128");
+    }
     server
 }
 

@@ -43,6 +43,7 @@ pub(crate) async fn connect(job: &Job, to: &Connection, database: &str) -> Resul
         let failure = connect_error::failure(&error, is_socket(to));
         Failure { detail: job.redactor().clean(&failure.detail), ..failure }.on(address(to))
     };
+    let addresses = addresses(job, to).await?;
     if is_socket(to) {
         // PostgreSQL does not use TLS on sockets.
         config.host_path(&to.host).ssl_mode(SslMode::Disable);
@@ -51,7 +52,7 @@ pub(crate) async fn connect(job: &Job, to: &Connection, database: &str) -> Resul
         session::secure(&client, Access::Read).await.map_err(failure)?;
         return Ok(client);
     }
-    for ip in resolve(to).await? {
+    for ip in addresses {
         config.host(&to.host).hostaddr(ip);
     }
     config.ssl_mode(match to.tls {
@@ -96,6 +97,22 @@ pub(crate) async fn connect_within(
     }
 }
 
+/// The addresses of the host that the job may connect to; none for a socket. Connections are made to these addresses, so that
+/// another answer of DNS cannot lead elsewhere.
+///
+/// # Errors
+/// The name does not resolve, or the task allows none of its addresses.
+pub(crate) async fn addresses(job: &Job, to: &Connection) -> Result<Vec<IpAddr>, Failure> {
+    match job.network() {
+        None if is_socket(to) => Ok(Vec::new()),
+        None => resolve(to).await,
+        Some(_) if is_socket(to) => {
+            Err(Failure::new(FailureCode::AddressNotAllowed, "the host is a Unix socket").on(address(to)))
+        }
+        Some(policy) => policy.select(&to.host, Some(to.port), resolve(to).await?),
+    }
+}
+
 /// The addresses of the host.
 async fn resolve(to: &Connection) -> Result<Vec<IpAddr>, Failure> {
     if let Ok(ip) = to.host.parse() {
@@ -131,6 +148,7 @@ pub(crate) fn address(to: &Connection) -> String {
 
 #[cfg(test)]
 mod tests {
+    use model::NetworkPolicy;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio_util::sync::CancellationToken;
@@ -145,12 +163,15 @@ mod tests {
         Connection { host: host.into(), port, username: "u".into(), database: "d".into(), tls }
     }
 
-    /// The failure to connect, without a password unless given.
-    async fn failure(to: Connection, password: Option<&str>) -> Failure {
+    fn job(password: Option<&str>, network: Option<NetworkPolicy>) -> Job {
         let events = Events::new(OutputMode::Text, Segments::none());
         let secrets = Secrets { password: password.map(Into::into), ..Secrets::default() };
-        let job = Job::new(events, Uuid::nil(), secrets, CancellationToken::new());
-        connect(&job, &to, "d").await.map(drop).expect_err("no connection")
+        Job::new(events, Uuid::nil(), secrets, network, CancellationToken::new())
+    }
+
+    /// The failure to connect, without a password unless given.
+    async fn failure(to: Connection, password: Option<&str>) -> Failure {
+        connect(&job(password, None), &to, "d").await.map(drop).expect_err("no connection")
     }
 
     /// A server that answers the first message of each connection and closes it.
@@ -196,6 +217,35 @@ mod tests {
             assert_eq!(failure.code, code, "{state}");
             assert_eq!(failure.subject, Some(format!("127.0.0.1:{port}")));
             assert_eq!(failure.detail, "refused: [secret]");
+        }
+    }
+
+    #[tokio::test]
+    async fn denied_addresses_are_not_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let job = job(None, Some(NetworkPolicy::default()));
+        for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "::ffff:127.0.0.1", "0.0.0.0", "/tmp"]
+        {
+            let to = target(host, port, TlsMode::Disable);
+            let failure = connect(&job, &to, "d").await.map(drop).expect_err(host);
+            assert_eq!(failure.code, FailureCode::AddressNotAllowed, "{failure:?}");
+        }
+        // The first connection is this one.
+        let own = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+        let (_, first) = listener.accept().await.expect("accepted");
+        assert_eq!(first, own.local_addr().expect("an address"), "a denied address was connected to");
+    }
+
+    #[tokio::test]
+    async fn allowed_network_is_connected_to() {
+        let port = server(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let allowed = vec!["127.0.0.0/8".parse().expect("a network")];
+        let job = job(None, Some(NetworkPolicy { allowed, own: Vec::new() }));
+        for host in ["127.0.0.1", "localhost", "::ffff:127.0.0.1"] {
+            let to = target(host, port, TlsMode::Disable);
+            let failure = connect(&job, &to, "d").await.map(drop).expect_err(host);
+            assert_eq!(failure.code, FailureCode::NotPostgres, "{failure:?}");
         }
     }
 

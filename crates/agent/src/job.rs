@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use image::StoreOptions;
-use model::{FailureCode, Level, Progress};
+use model::{FailureCode, Level, NetworkPolicy, Progress};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,15 +19,22 @@ pub(crate) struct Job {
     events: Events,
     run: Uuid,
     secrets: Secrets,
+    network: Option<NetworkPolicy>,
     redactor: Redactor,
     cancel: CancellationToken,
 }
 
 impl Job {
-    /// Creates a job that `cancel` stops.
-    pub(crate) fn new(events: Events, run: Uuid, secrets: Secrets, cancel: CancellationToken) -> Self {
+    /// Creates a job that `cancel` stops, and that connects to servers with the addresses of `network`; to any if none.
+    pub(crate) fn new(
+        events: Events,
+        run: Uuid,
+        secrets: Secrets,
+        network: Option<NetworkPolicy>,
+        cancel: CancellationToken,
+    ) -> Self {
         let redactor = secrets.redactor();
-        Self { events, run, secrets, redactor, cancel }
+        Self { events, run, secrets, network, redactor, cancel }
     }
 
     /// Waits for the cancellation of the job and returns the error that ends it.
@@ -44,6 +51,11 @@ impl Job {
     /// The password of the task's connection, or of the restored instance's superuser.
     pub(crate) fn password(&self) -> Option<&str> {
         self.secrets.password.as_ref().map(SecretString::expose_secret)
+    }
+
+    /// Which addresses the server of the task may have; any if none.
+    pub(crate) fn network(&self) -> Option<&NetworkPolicy> {
+        self.network.as_ref()
     }
 
     /// The options of the task's store.

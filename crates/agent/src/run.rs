@@ -71,7 +71,7 @@ pub(crate) async fn execute(
 ) -> AgentResult {
     let segments = open_log(task, &secrets);
     let events = Events::new(mode, segments);
-    let job = Job::new(events.clone(), task.run, secrets, cancel);
+    let job = Job::new(events.clone(), task.run, secrets, task.network.clone(), cancel);
     let done = match AssertUnwindSafe(dispatch(&job, &task.work)).catch_unwind().await {
         Ok(done) => done,
         Err(panic) => Err(panicked(panic.as_ref(), job.redactor())),

@@ -78,7 +78,8 @@ async fn prepare(args: &RestoreArgs) -> Result<(Work, SecretString)> {
 }
 
 async fn run(work: Work, password: Option<SecretString>, json: bool) -> ExitClass {
-    let task = AgentTask { run: Uuid::now_v7(), step: "standalone".to_owned(), attempt: 1, work, log: None };
+    let (run, step) = (Uuid::now_v7(), "standalone".to_owned());
+    let task = AgentTask { run, step, attempt: 1, work, log: None, network: None };
     let mode = if json { OutputMode::Json } else { OutputMode::Text };
     let secrets = Secrets { password, store: StoreOptions::default() };
     let result = execute(&task, secrets, mode, cancelled_by_signals()).await;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use job_dir::{JobDir, probe, to, until};
-use model::{Connection, FailureCode, Outcome, TlsMode};
+use model::{Connection, ExitClass, FailureCode, NetworkPolicy, Outcome, TlsMode, Work};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A server on a port of the loopback interface, with TLS.
@@ -44,7 +44,7 @@ impl TcpServer {
                 "-p",
                 &port.to_string(),
             ])
-            .args(["-c", "ssl=on", "-D"])
+            .args(["-c", "ssl=on", "-c", "log_connections=on", "-D"])
             .arg(&data)
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(dir.path().join("log")).expect("created"))
@@ -146,6 +146,56 @@ fn password_that_is_a_common_word_is_not_revealed_by_a_redacted_message() {
         assert_eq!(failure.code, FailureCode::PasswordRejected);
         assert_eq!(failure.detail, "password authentication failed for user \"postgres\"");
     }
+}
+
+#[test]
+fn denied_address_is_not_connected_to_and_an_allowed_network_is() {
+    let server = TcpServer::start();
+    for host in ["127.0.0.1", "localhost", "2130706433", "::ffff:127.0.0.1", "169.254.169.254", "/tmp"] {
+        let job = JobDir::new(probe(to(host, server.port), 3600), scratch::PASSWORD)
+            .with_network(NetworkPolicy::default());
+        assert_eq!(job.run(), ExitClass::Configuration.code());
+        assert_eq!(job.failure().code, FailureCode::AddressNotAllowed, "{host}");
+    }
+    let log = std::fs::read_to_string(server.dir.path().join("log")).expect("read");
+    assert!(!log.contains("connection received"), "{log}");
+    let job = JobDir::new(probe(to("localhost", server.port), 0), scratch::PASSWORD).with_network(loopback());
+    assert_eq!(job.run(), 0, "{:?}", job.result());
+    let log = std::fs::read_to_string(server.dir.path().join("log")).expect("read");
+    assert!(log.contains("connection received"), "{log}");
+}
+
+#[test]
+fn backup_connects_to_the_checked_address_and_verifies_the_name() {
+    let server = TcpServer::start();
+    let run = |host: &str| {
+        let store = scratch::short_dir();
+        let work = Work::Backup {
+            image: model::ImageId::new(),
+            to: model::Location {
+                store: format!("file://{}", store.path().display()),
+                prefix: "images/a/1".into(),
+            },
+            source: Connection { tls: TlsMode::VerifyFull, ..to(host, server.port) },
+            image_type: model::ImageType::Stock,
+            databases: Vec::new(),
+            streams: 1,
+            bin_dir: None,
+            fixed_clients: false,
+        };
+        let job = JobDir::new(work, scratch::PASSWORD).with_network(loopback());
+        let crt = server.dir.path().join("data/server.crt");
+        job.command().env("SSL_CERT_FILE", &crt).stdout(Stdio::null()).status().expect("started");
+        job.result().failure.map(|failure| failure.code)
+    };
+    // The certificate is for localhost.
+    assert_eq!(run("localhost"), None);
+    assert_eq!(run("127.0.0.1"), Some(FailureCode::CertificateInvalid));
+}
+
+fn loopback() -> NetworkPolicy {
+    let allowed = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().expect("a network"));
+    NetworkPolicy { allowed: allowed.to_vec(), own: Vec::new() }
 }
 
 #[test]

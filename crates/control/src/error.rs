@@ -19,6 +19,8 @@ pub enum Error {
         field: &'static str,
         /// What is wrong and what is accepted.
         message: String,
+        /// The code of the failure, if a test with the value failed.
+        cause: Option<FailureCode>,
     },
     /// The state of an object, or a running operation, does not allow it.
     #[error("{0}")]
@@ -80,7 +82,12 @@ impl Error {
     }
 
     pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
-        Self::Invalid { field, message: message.into() }
+        Self::Invalid { field, message: message.into(), cause: None }
+    }
+
+    /// A failure that the value of a field causes, with its explanation.
+    pub(crate) fn at_field(field: &'static str, failure: &Failure) -> Self {
+        Self::Invalid { field, message: with_explanation(failure), cause: Some(failure.code) }
     }
 }
 
@@ -136,7 +143,7 @@ impl From<serde_json::Error> for Error {
 }
 
 /// The cause and the fix of a failure and its raw text, as the message of a form field.
-pub(crate) fn with_explanation(failure: &Failure) -> String {
+fn with_explanation(failure: &Failure) -> String {
     match failure.code.explanation().filter(|_| failure.code.has_known_cause()) {
         Some(explanation) => format!("{} {} ({failure})", explanation.cause, explanation.fix),
         None => failure.to_string(),

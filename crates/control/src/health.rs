@@ -158,7 +158,7 @@ async fn probe_instance(
         Ok(password) => password,
         Err(error) => return record_unknown(services, instance, error).await,
     };
-    match crate::jobs::probe(services, access::connection(instance), password).await {
+    match crate::jobs::probe(services, access::connection(instance), instance.origin, password).await {
         Ok(Outcome::Probe { version, major, bytes, databases, workers, .. }) => {
             sqlx::query!(
                 "update toygres.instance set health = 'ok', health_detail = $7, health_code = $8, health_subject = $9,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use model::agent::{AgentResult, Connection, Location, Outcome, SECRET_PASSWORD, SECRET_STORE, Work};
-use model::{AgentTask, EventBody, Failure, FailureCode, InstanceId, StoreId};
+use model::{AgentTask, EventBody, Failure, FailureCode, InstanceId, NetworkPolicy, Origin, StoreId};
 use platform::{JobSpec, JobState, Secret, job_name};
 use uuid::Uuid;
 use workflow::{StepContext, StepOutcome, Workflow};
@@ -34,6 +34,8 @@ pub(crate) struct JobRequest {
     pub(crate) volume: Option<InstanceId>,
     pub(crate) major: Option<i32>,
     pub(crate) log: Option<Location>,
+    /// Which addresses the server of the work may have; any if none.
+    pub(crate) network: Option<NetworkPolicy>,
     pub(crate) deadline: Duration,
 }
 
@@ -111,8 +113,14 @@ async fn launch<W: Workflow<Services = Services>>(
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    let task =
-        AgentTask { run: cx.run.0, step: cx.step.to_owned(), attempt: cx.attempt, work: request.work, log };
+    let task = AgentTask {
+        run: cx.run.0,
+        step: cx.step.to_owned(),
+        attempt: cx.attempt,
+        work: request.work,
+        log,
+        network: request.network,
+    };
     let job = JobSpec {
         name: name.to_owned(),
         task,
@@ -192,15 +200,30 @@ async fn wait_for_harvest(db: &sqlx::PgPool, name: &str) -> std::result::Result<
     Err(Error::Failed(failure.on(name)).into())
 }
 
+/// Which addresses an instance may have: a user typed the host of an external one, and Toygres chose that of a managed one.
+pub(crate) async fn network_of(services: &Services, origin: Origin) -> Option<NetworkPolicy> {
+    match origin {
+        Origin::External => Some(services.network().policy().await),
+        Origin::Managed => None,
+    }
+}
+
 /// Connects to a server in a job outside of any run, and returns what it found.
-pub(crate) async fn probe(services: &Services, target: Connection, password: Secret) -> Result<Outcome> {
-    run_alone(services, Work::Probe { target, dns_seconds: 0 }, Some(password), None).await
+pub(crate) async fn probe(
+    services: &Services,
+    target: Connection,
+    origin: Origin,
+    password: Secret,
+) -> Result<Outcome> {
+    let network = network_of(services, origin).await;
+    run_alone(services, Work::Probe { target, dns_seconds: 0 }, network, Some(password), None).await
 }
 
 /// Does work in a job outside of any run, and returns its outcome.
 pub(crate) async fn run_alone(
     services: &Services,
     work: Work,
+    network: Option<NetworkPolicy>,
     password: Option<Secret>,
     opening: Option<&Opening>,
 ) -> Result<Outcome> {
@@ -208,7 +231,7 @@ pub(crate) async fn run_alone(
     let name = job_name(id, "probe", 1);
     let job = JobSpec {
         name: name.clone(),
-        task: AgentTask { run: id, step: "probe".to_owned(), attempt: 1, work, log: None },
+        task: AgentTask { run: id, step: "probe".to_owned(), attempt: 1, work, log: None, network },
         secrets: secrets(password, opening),
         volume: None,
         major: None,

@@ -15,6 +15,7 @@ mod jobs;
 mod locks;
 mod logs;
 mod migrate;
+mod network;
 pub mod overview;
 pub mod restore_plan;
 mod retention;
@@ -33,6 +34,7 @@ pub mod workflows;
 
 pub use error::{Error, Result, Started};
 pub use migrate::{MigrateError, migrate};
+pub use network::NetworkAccess;
 pub use restore_plan::Target;
 pub use secrets::Keyring;
 pub use services::{Config, Maintenance, Services};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use platform::{ExposeSecret, Platform, Secret};
 
-use crate::error::{Error, Result, with_explanation};
+use crate::error::{Error, Result};
 
 /// The field of the form and the body.
 const FIELD: &str = "secret_ref";
@@ -68,7 +68,7 @@ impl SecretRef {
         let mut values = platform.read_secret(&self.namespace, &self.name).await.map_err(|error| {
             let failure = error.failure();
             match failure.code.is_permanent() {
-                true => invalid(with_explanation(failure)),
+                true => Error::at_field(FIELD, failure),
                 false => Error::Failed(failure.clone()),
             }
         })?;

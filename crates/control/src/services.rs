@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use crate::network::NetworkAccess;
 use crate::secrets::Keyring;
 
 /// How many changes a slow listener may lag behind before it misses some.
@@ -26,6 +27,8 @@ pub struct Config {
     pub default_store_url: Option<String>,
     /// What is kept for how long, and when images are verified.
     pub maintenance: Maintenance,
+    /// Which addresses a host may have that a user typed.
+    pub network: NetworkAccess,
     /// Whether backups and restores refuse PostgreSQL programs with known vulnerabilities.
     pub require_fixed_clients: bool,
     /// This program's version.
@@ -71,6 +74,7 @@ struct Inner {
     platform_id: PlatformId,
     keys: Keyring,
     maintenance: Maintenance,
+    network: NetworkAccess,
     require_fixed_clients: bool,
     app_version: &'static str,
     changes: broadcast::Sender<RunId>,
@@ -91,6 +95,7 @@ impl Services {
             platform_id,
             keys: config.keys,
             maintenance: config.maintenance,
+            network: config.network,
             require_fixed_clients: config.require_fixed_clients,
             app_version: config.app_version,
             changes: broadcast::channel(CHANGES).0,
@@ -133,6 +138,11 @@ impl Services {
     #[must_use]
     pub fn keys(&self) -> &Keyring {
         &self.inner.keys
+    }
+
+    /// Which addresses a host may have that a user typed.
+    pub(crate) fn network(&self) -> &NetworkAccess {
+        &self.inner.network
     }
 
     /// What is kept for how long, and when images are verified.

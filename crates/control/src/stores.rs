@@ -1,6 +1,7 @@
 //! Stores: the object stores that hold images.
 
 pub(crate) mod access;
+pub(crate) mod endpoints;
 pub(crate) mod validate;
 
 use std::collections::BTreeMap;

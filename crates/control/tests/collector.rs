@@ -32,7 +32,8 @@ async fn launch(world: &World, platform: &dyn Jobs, lines: u64) -> (uuid::Uuid, 
     let (run, store) = (start_run(world).await, world.platform.store_url());
     let name = job_name(run, STEP, 1);
     let log = Some(Location { store: store.clone(), prefix: PREFIX.to_owned() });
-    let task = AgentTask { run, step: STEP.to_owned(), attempt: 1, work: Work::EmitLines { lines }, log };
+    let work = Work::EmitLines { lines };
+    let task = AgentTask { run, step: STEP.to_owned(), attempt: 1, work, log, network: None };
     let job = JobSpec {
         name: name.clone(),
         task,

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use control::commands::{add_store, remove_store, set_default_store, set_store_access, test_store};
 use control::stores::{self, TypedKeys};
-use control::{Config, Error, Keyring, Maintenance, Services};
+use control::{Config, Error, Keyring, Maintenance, NetworkAccess, Services};
 use emulators::{ACCOUNT, KEY, sas};
-use model::{Actor, Role, StoreAccess, StoreAuth, StoreId, UserId};
+use model::{Actor, FailureCode, Role, StoreAccess, StoreAuth, StoreId, UserId};
 use platform::local::{LocalConfig, LocalPlatform};
 use sqlx::PgPool;
 
@@ -31,7 +31,13 @@ fn agent() -> PathBuf {
     agent
 }
 
+/// Services that may access emulators on this machine.
 async fn services(db: &PgPool) -> (Services, tempfile::TempDir) {
+    let allowed = vec!["127.0.0.0/8".parse().unwrap()];
+    services_with(db, NetworkAccess { allowed, ..NetworkAccess::default() }).await
+}
+
+async fn services_with(db: &PgPool, network: NetworkAccess) -> (Services, tempfile::TempDir) {
     let dir = tempfile::Builder::new().prefix("toygres-stores-test-").tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let config = LocalConfig {
@@ -50,6 +56,7 @@ async fn services(db: &PgPool) -> (Services, tempfile::TempDir) {
         keys,
         default_store_url: Some(default_store_url),
         maintenance: Maintenance::default(),
+        network,
         require_fixed_clients: false,
         app_version: "test",
     };
@@ -149,6 +156,48 @@ async fn access_keys_are_tested_sealed_kept_and_replaced(db: PgPool) {
     let secrets: i64 =
         sqlx::query_scalar("select count(*) from toygres.secret").fetch_one(&db).await.unwrap();
     assert_eq!(secrets, 0);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn typed_hosts_of_a_store_are_checked(db: PgPool) {
+    let (services, _dir) = services_with(&db, NetworkAccess::default()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let add = async |access: StoreAccess, given: &[(&str, &str)]| {
+        let url = if matches!(access.auth, StoreAuth::AwsIdentity { .. }) {
+            "s3://images"
+        } else {
+            "az://acme1/images"
+        };
+        add_store(&services, &admin(true), "denied", url, &access, keys(given)).await.unwrap_err()
+    };
+    let code = |error: &Error| match error {
+        Error::Invalid { cause, .. } => *cause,
+        _ => None,
+    };
+    for host in ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]", "169.254.169.254"] {
+        let url = Some(format!("https://{host}:{port}"));
+        let endpoint =
+            StoreAccess { auth: StoreAuth::Sealed, endpoint: url.clone(), ..StoreAccess::default() };
+        let refused = add(endpoint, &[("account_key", KEY)]).await;
+        assert_eq!(
+            (field(&refused), code(&refused)),
+            (Some("endpoint"), Some(FailureCode::AddressNotAllowed))
+        );
+        let auth = StoreAuth::AwsIdentity {
+            role_arn: "arn:aws:iam::123456789012:role/toygres".to_owned(),
+            sts_endpoint: url.clone(),
+        };
+        let refused = add(StoreAccess { auth, ..StoreAccess::default() }, &[]).await;
+        assert_eq!(
+            (field(&refused), code(&refused)),
+            (Some("sts_endpoint"), Some(FailureCode::AddressNotAllowed))
+        );
+    }
+    // The first connection is this one.
+    let own = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (_, first) = listener.accept().await.unwrap();
+    assert_eq!(first, own.local_addr().unwrap(), "a denied address was connected to");
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -7,6 +7,7 @@ mod causes;
 mod directory;
 mod error_codes;
 mod error_response;
+mod network;
 mod options;
 mod remote;
 mod space;
@@ -27,7 +28,8 @@ use self::address::Address;
 pub(crate) use self::address::path;
 use self::azcopy::Azcopy;
 use self::backend::Backend;
-pub use self::options::{ROOT_CERTIFICATE, StoreOptions, TRANSFER};
+pub use self::network::host_and_port;
+pub use self::options::{NETWORK, ROOT_CERTIFICATE, StoreOptions, TRANSFER};
 pub use self::space::Space;
 use crate::error::{Error, Result};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use emulators::{KEY, TestServers, options};
 use image::{Store, StoreOptions};
-use model::{Failure, FailureCode};
+use model::{Failure, FailureCode, NetworkPolicy};
 
 /// The failure of a request to the bucket `images` at an endpoint.
 async fn failure_at(endpoint: &str, more: &[(&str, &str)]) -> Failure {
@@ -17,6 +17,26 @@ async fn failure_at(endpoint: &str, more: &[(&str, &str)]) -> Failure {
     let options = options(&[&keys[..], more].concat()).with_retry_limit(Duration::from_millis(100));
     let store = Store::open("s3://images", &options).expect("opened");
     store.get("images/a/1/x").await.expect_err(endpoint).failure()
+}
+
+#[tokio::test]
+async fn denied_address_of_an_endpoint_is_not_connected_to() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let denied = serde_json::to_string(&NetworkPolicy::default()).expect("JSON");
+    for host in ["127.0.0.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"] {
+        let endpoint = format!("http://{host}:{port}");
+        let keys = [("endpoint", endpoint.as_str()), ("access_key_id", "a"), ("secret_access_key", "b")];
+        let options = [&keys[..], &[(image::NETWORK, denied.as_str())]].concat();
+        let error = Store::open("s3://images", &StoreOptions::from_iter(options)).expect_err(host);
+        assert_eq!(error.code(), FailureCode::AddressNotAllowed, "{error}");
+    }
+    let failure = failure_at(&format!("http://localhost:{port}"), &[(image::NETWORK, denied.as_str())]).await;
+    assert_eq!(failure.code, FailureCode::AddressNotAllowed, "{failure:?}");
+    // The first connection is this one.
+    let own = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+    let (_, first) = listener.accept().await.expect("accepted");
+    assert_eq!(first, own.local_addr().expect("an address"), "a denied address was connected to");
 }
 
 #[tokio::test]

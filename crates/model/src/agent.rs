@@ -9,6 +9,7 @@ use crate::id::ImageId;
 use crate::image_type::ImageType;
 use crate::instance::TlsMode;
 use crate::log::Level;
+use crate::network::NetworkPolicy;
 use crate::run::{Progress, Receipt};
 
 pub use crate::exit_class::ExitClass;
@@ -42,6 +43,9 @@ pub struct AgentTask {
     pub work: Work,
     /// The prefix below which the log segments `log-<k>.jsonl` are written; none if the log is not stored.
     pub log: Option<Location>,
+    /// Which addresses the server of the task may have; any if none. Set if a user named its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkPolicy>,
 }
 
 /// A prefix in an object store.

@@ -92,6 +92,8 @@ text_enum! {
         // The connection to a PostgreSQL server.
         /// The host name does not resolve.
         HostNotResolved = "host_not_resolved",
+        /// The host has only addresses that Toygres does not connect to.
+        AddressNotAllowed = "address_not_allowed",
         /// Nothing listens at the address.
         ConnectionRefused = "connection_refused",
         /// The address does not answer, or has no route.

@@ -38,6 +38,7 @@ pub mod image;
 pub mod instance;
 pub mod log;
 pub mod name;
+pub mod network;
 pub mod overview;
 pub mod page;
 pub mod platform;
@@ -66,6 +67,7 @@ pub use image::{
 pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
 pub use log::{Level, LogFilter, LogLine, LogPage, LogStretch};
 pub use name::{Name, NameError};
+pub use network::NetworkPolicy;
 pub use page::Page;
 pub use platform::{PlatformInfo, PlatformKind};
 pub use run::{Progress, Receipt, Run, RunState, StepRow, StepState, WorkflowName};

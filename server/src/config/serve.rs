@@ -36,6 +36,10 @@ pub(crate) struct Serve {
     /// The addresses or networks, such as 10.0.0.0/8, of the proxies whose X-Forwarded-For header is trusted.
     #[arg(long, env = "TOYGRES_PROXIES", value_delimiter = ',', value_parser = network, value_name = "IP[/PREFIX]")]
     pub(crate) proxies: Vec<IpNet>,
+    /// The networks, such as 127.0.0.0/8, in which users may name hosts although Toygres does not connect to them by default:
+    /// loopback, link-local, multicast, reserved and metadata addresses. Private networks are always allowed.
+    #[arg(long, env = "TOYGRES_ALLOWED_NETWORKS", value_delimiter = ',', value_parser = network, value_name = "IP[/PREFIX]")]
+    pub(crate) allowed_networks: Vec<IpNet>,
     /// The name of the first admin account, which is created if it does not exist.
     #[arg(long, env = "TOYGRES_ADMIN_USERNAME", value_name = "NAME")]
     pub(crate) admin_username: Option<String>,

@@ -1,6 +1,7 @@
 //! The command lines of pg_dump and pg_dumpall, which dump everything except table rows. It starts no program.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::Path;
 
 use model::{Connection, FailureCode, TlsMode};
@@ -15,13 +16,14 @@ use crate::tools::Tool;
 pub(crate) struct Libpq<'a> {
     pub(crate) source: &'a Connection,
     pub(crate) passfile: Option<&'a Path>,
+    /// The addresses of the source, to which the programs connect without resolving its name again; none for a socket.
+    pub(crate) addresses: Vec<IpAddr>,
 }
 
 impl Libpq<'_> {
     fn env(&self, database: &str) -> Vec<(&'static str, OsString)> {
         let source = self.source;
         let mut env: Vec<(&'static str, OsString)> = vec![
-            ("PGHOST", (&source.host).into()),
             ("PGPORT", source.port.to_string().into()),
             ("PGUSER", (&source.username).into()),
             // Unlike an argument, a variable is always a name, never a connection string.
@@ -34,6 +36,14 @@ impl Libpq<'_> {
             ("PGOPTIONS", session::options(Access::Read).into()),
             ("PGPASSFILE", self.passfile.unwrap_or(Path::new("/nonexistent")).into()),
         ];
+        if self.addresses.is_empty() {
+            env.push(("PGHOST", (&source.host).into()));
+        } else {
+            // The name is what TLS verifies. libpq expects one for each address.
+            let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+            env.push(("PGHOST", vec![source.host.as_str(); addresses.len()].join(",").into()));
+            env.push(("PGHOSTADDR", addresses.join(",").into()));
+        }
         if source.tls == TlsMode::VerifyFull
             && let Some(file) = root_certificate_file()
         {

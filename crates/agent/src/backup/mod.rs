@@ -23,7 +23,7 @@ use tokio_postgres::Client;
 pub(crate) use context::BackupTask;
 
 use crate::catalog::{self, Server};
-use crate::connect::{address, connect_within};
+use crate::connect::{address, addresses, connect_within};
 use crate::job::Job;
 use crate::programs::{FOR_BACKUP, Programs};
 use crate::progress::Meter;
@@ -69,7 +69,7 @@ pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Resul
         task,
         image: ImageWriter::new(store.clone(), task.to.prefix.as_str(), task.image),
         programs,
-        libpq: Libpq { source: &task.source, passfile: passfile.as_deref() },
+        libpq: Libpq { source, passfile: passfile.as_deref(), addresses: addresses(job, source).await? },
         server,
     };
     let mut selection = select_databases(&context, &first).await?;

@@ -5,7 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use model::agent::{MAX_RESULT, SECRET_PASSWORD};
-use model::{AgentEvent, AgentResult, AgentTask, Connection, Failure, Location, TlsMode, Work};
+use model::{
+    AgentEvent, AgentResult, AgentTask, Connection, Failure, Location, NetworkPolicy, TlsMode, Work,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
@@ -21,11 +23,21 @@ impl JobDir {
         std::fs::create_dir(dir.path().join("store")).expect("created");
         std::fs::write(dir.path().join("secrets").join(SECRET_PASSWORD), password).expect("written");
         let log = Some(Location { store: url(&dir.path().join("store")), prefix: "images/a/1".into() });
-        let task =
-            AgentTask { run: Uuid::from_u128(rand::random()), step: "Test".into(), attempt: 1, work, log };
+        let run = Uuid::from_u128(rand::random());
+        let task = AgentTask { run, step: "Test".into(), attempt: 1, work, log, network: None };
         std::fs::write(dir.path().join("task.json"), serde_json::to_vec(&task).expect("JSON"))
             .expect("written");
         Self(dir)
+    }
+
+    /// Limits the addresses that the job may connect to.
+    #[allow(dead_code, reason = "not every test file names hosts")]
+    pub(crate) fn with_network(self, network: NetworkPolicy) -> Self {
+        let path = self.path("task.json");
+        let task: AgentTask = serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("a task");
+        let task = AgentTask { network: Some(network), ..task };
+        std::fs::write(path, serde_json::to_vec(&task).expect("JSON")).expect("written");
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -126,7 +126,7 @@ impl Workspace {
     }
 
     fn start_command(&self, mut command: Command, run: Uuid, work: Work, password: &str) -> Agent {
-        let task = AgentTask { run, step: "Test".into(), attempt: 1, work, log: None };
+        let task = AgentTask { run, step: "Test".into(), attempt: 1, work, log: None, network: None };
         let secrets = tempfile::tempdir().unwrap();
         std::fs::write(secrets.path().join(SECRET_PASSWORD), password).unwrap();
         let file = secrets.path().join("task.json");

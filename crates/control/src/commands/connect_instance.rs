@@ -2,12 +2,12 @@
 
 use model::agent::{Connection, Outcome};
 use model::instance::ExternalInstance;
-use model::{Actor, FailureCode, ImageType, Instance, InstanceId, Name, Role, TlsMode};
+use model::{Actor, FailureCode, ImageType, Instance, InstanceId, Name, Origin, Role, TlsMode};
 use platform::Secret;
 
 use super::reserve_instance::name_in_use;
 use crate::audit::entry;
-use crate::error::{Error, Result, with_explanation};
+use crate::error::{Error, Result};
 use crate::instances::by_id;
 use crate::secret_refs::SecretRef;
 use crate::secrets::Kind;
@@ -35,8 +35,10 @@ pub async fn connect_instance(services: &Services, actor: &Actor, new: ExternalI
             return Err(Error::invalid("name", format!("Instance {name} already exists. Enter another name.")));
         }
         let given = PasswordSource::of(&new, actor)?;
+        let checked = services.network().check(&target.host, target.port).await;
+        checked.map_err(|failure| field_of(failure.into(), &given))?;
         let password = given.read(services).await?;
-        let outcome = crate::jobs::probe(services, target.clone(), password.clone())
+        let outcome = crate::jobs::probe(services, target.clone(), Origin::External, password.clone())
             .await
             .map_err(|error| field_of(error, &given))?;
         let Outcome::Probe { version, major, bytes, databases, workers, .. } = outcome else {
@@ -125,6 +127,8 @@ fn external_target(new: &ExternalInstance) -> Result<Connection> {
         !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control)
     };
     let host = new.host.trim();
+    // The brackets of an IPv6 address in a URL are not part of it.
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let of_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
     if !plain(host, 253) || !host.chars().all(of_host) || host.starts_with('-') {
         return Err(Error::invalid(
@@ -172,7 +176,7 @@ fn field_of(error: Error, given: &PasswordSource) -> Error {
         FailureCode::ConnectionRefused | FailureCode::NotPostgres => "port",
         _ => "host",
     };
-    Error::Invalid { field, message: with_explanation(&failure) }
+    Error::at_field(field, &failure)
 }
 
 #[cfg(test)]
@@ -190,6 +194,7 @@ mod tests {
             (FailureCode::CertificateUntrusted, "tls"),
             (FailureCode::ConnectionRefused, "port"),
             (FailureCode::HostNotResolved, "host"),
+            (FailureCode::AddressNotAllowed, "host"),
             (FailureCode::LockTimeout, "host"),
         ];
         for (code, expected) in cases {

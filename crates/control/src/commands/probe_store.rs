@@ -44,7 +44,7 @@ async fn from_server(opening: &Opening) -> Result<()> {
 
 async fn from_job(services: &Services, opening: &Opening) -> Result<()> {
     let work = Work::ProbeStore { store: opening.url.clone() };
-    jobs::run_alone(services, work, None, Some(opening)).await.map(drop)
+    jobs::run_alone(services, work, None, None, Some(opening)).await.map(drop)
 }
 
 fn failure_of(probed: Result<()>) -> Result<Option<Failure>> {

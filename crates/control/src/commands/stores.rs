@@ -7,10 +7,10 @@ use platform::Secret;
 
 use super::probe_store::probe_store;
 use crate::audit::entry;
-use crate::error::{Error, Result, with_explanation};
+use crate::error::{Error, Result};
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
-use crate::stores::{TypedKeys, access, validate};
+use crate::stores::{TypedKeys, access, endpoints, validate};
 use crate::users::{require_admin_sudo, require_role};
 
 /// Adds a store that the server and jobs can use.
@@ -39,6 +39,7 @@ pub async fn add_store(
         }
         let access = validate::access(&url, access)?;
         let keys = validate::keys(&url, &access, keys.0)?;
+        endpoints::check(services, &access).await?;
         let opening = access::assemble(services, url.clone(), &access, keys.clone()).await?;
         probe_store(services, &opening).await.map_err(|failure| at_field("url", failure))?;
         let id = StoreId::new();
@@ -93,6 +94,7 @@ pub async fn set_store_access(
                 true => access::sealed_keys(services, store).await?,
                 false => validate::keys(&url, &access, keys.0)?,
             };
+            endpoints::check(services, &access).await?;
             let opening = access::assemble(services, url, &access, keys.clone()).await?;
             probe_store(services, &opening).await.map_err(|failure| at_field("auth", failure))?;
             let mut tx = db.begin().await?;
@@ -107,7 +109,7 @@ pub async fn set_store_access(
 /// Reports the failure of a test at a field of the form.
 fn at_field(field: &'static str, error: Error) -> Error {
     match error {
-        Error::Failed(failure) => Error::Invalid { field, message: with_explanation(&failure) },
+        Error::Failed(failure) => Error::at_field(field, &failure),
         other => other,
     }
 }

@@ -8,6 +8,7 @@ use image::StoreOptions;
 use model::{StoreAccess, StoreAuth, StoreId, Transfer};
 use platform::{ExposeSecret, Secret, StoreIdentity};
 
+use super::endpoints;
 use crate::error::{Error, Result};
 use crate::secrets::Kind;
 use crate::services::Services;
@@ -96,6 +97,10 @@ pub(crate) async fn assemble(
     set("endpoint", &access.endpoint);
     set("region", &access.region);
     set(image::ROOT_CERTIFICATE, &access.root_certificate);
+    if endpoints::typed(access).next().is_some() {
+        let policy = serde_json::to_string(&services.network().policy().await)?;
+        set(image::NETWORK, &Some(policy));
+    }
     let transfer = (access.transfer != Transfer::ObjectStore).then(|| access.transfer.to_string());
     set(image::TRANSFER, &transfer);
     match &access.auth {

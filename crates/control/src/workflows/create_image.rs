@@ -199,6 +199,7 @@ impl Step for RunBackupJob {
                 volume: None,
                 major: instance.major,
                 log: Some(to),
+                network: jobs::network_of(&cx.services, instance.origin).await,
                 deadline: A_DAY,
             })
         })
@@ -274,6 +275,7 @@ impl Step for VerifyImage {
                 volume: None,
                 major: None,
                 log: None,
+                network: None,
                 deadline: A_DAY,
             })
         })

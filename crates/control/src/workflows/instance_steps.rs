@@ -213,6 +213,7 @@ impl<W: ForInstance> Step for TestConnection<W> {
                 volume: None,
                 major,
                 log: None,
+                network: None,
                 deadline: Duration::from_secs(300),
             })
         })

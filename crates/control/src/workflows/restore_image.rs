@@ -138,6 +138,7 @@ impl Step for RunRestoreJob {
                 volume: Some(instance.id),
                 major: instance.major,
                 log: None,
+                network: None,
                 deadline: A_DAY,
             })
         })

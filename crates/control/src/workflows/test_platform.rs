@@ -51,6 +51,7 @@ impl Step for RunTestJob {
                 volume: None,
                 major: None,
                 log: None,
+                network: None,
                 deadline: Self::DEADLINE,
             })
         })

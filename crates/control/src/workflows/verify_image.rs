@@ -49,8 +49,16 @@ impl Step for RunVerifyJob {
             let (from, manifest_sha256) = location(&cx.services, cx.input.image).await?;
             let work = Work::Verify { from, manifest_sha256 };
             let store = Some(stores::of_image(&cx.services, cx.input.image).await?);
-            let (log, deadline) = (None, Self::DEADLINE);
-            Ok(JobRequest { work, password: None, store, volume: None, major: None, log, deadline })
+            Ok(JobRequest {
+                work,
+                password: None,
+                store,
+                volume: None,
+                major: None,
+                log: None,
+                network: None,
+                deadline: Self::DEADLINE,
+            })
         })
         .await;
         if let Err(failure) = &ended {

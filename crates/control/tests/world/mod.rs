@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::workflows::{CreateImage, CreateInstance};
-use control::{Config, Keyring, Maintenance, Services};
+use control::{Config, Keyring, Maintenance, NetworkAccess, Services};
 use model::image::NewImage;
 use model::instance::NewInstance;
 use model::{Actor, ImageId, InstanceId, Role, UserId};
@@ -59,6 +59,7 @@ impl World {
             keys,
             default_store_url: Some(platform.store_url()),
             maintenance: Maintenance { log_retention_days: LOG_RETENTION_DAYS, ..Maintenance::default() },
+            network: NetworkAccess::default(),
             require_fixed_clients: false,
             app_version: "test",
         })

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::NetworkPolicy;
+
 use crate::error::{Error, Result};
 
 /// The option with root certificates in PEM that are trusted in addition to the system's.
 pub const ROOT_CERTIFICATE: &str = "root_certificate";
 /// The option with the tool that uploads objects: `object_store` (default) or `azcopy`.
 pub const TRANSFER: &str = "transfer";
+/// The option with the addresses that the store may have, a [`NetworkPolicy`] as JSON; any if none. Set if a user typed a host
+/// of the store.
+pub const NETWORK: &str = "network";
 
 /// The time limit for retries of one request. The request's signature must be valid for longer.
 const RETRY_LIMIT: Duration = Duration::from_secs(180);
@@ -24,8 +29,8 @@ const SECRET: [&str; 7] = [
     "bearer_token",
 ];
 
-/// The options of a store, by object_store's names (`account_key`, `endpoint`, `region`, …), and [`ROOT_CERTIFICATE`] and
-/// [`TRANSFER`]. They take precedence over the environment. The `Debug` output contains no values.
+/// The options of a store, by object_store's names (`account_key`, `endpoint`, `region`, …), and [`ROOT_CERTIFICATE`],
+/// [`TRANSFER`] and [`NETWORK`]. They take precedence over the environment. The `Debug` output contains no values.
 #[derive(Clone)]
 pub struct StoreOptions {
     values: BTreeMap<String, String>,
@@ -70,9 +75,15 @@ impl StoreOptions {
         self.values.get(key).map(String::as_str)
     }
 
+    /// Which addresses the store may have; any if none.
+    pub(crate) fn network(&self) -> Result<Option<NetworkPolicy>> {
+        let policy = self.get(NETWORK).map(serde_json::from_str).transpose();
+        policy.map_err(|error| Error::settings(NETWORK, error.to_string()))
+    }
+
     /// The options that object_store knows.
     pub(crate) fn library(&self) -> impl Iterator<Item = (&str, &str)> {
-        let own = |key: &str| key == ROOT_CERTIFICATE || key == TRANSFER;
+        let own = |key: &str| [ROOT_CERTIFICATE, TRANSFER, NETWORK].contains(&key);
         self.values
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))

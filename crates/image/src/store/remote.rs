@@ -11,6 +11,7 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, Retry
 
 use super::backend::Remote;
 use super::causes;
+use super::network::{CheckedResolver, check_address};
 use super::options::{ROOT_CERTIFICATE, StoreOptions};
 use crate::error::{Error, Result};
 
@@ -46,7 +47,7 @@ pub(crate) fn azure(
         token_host: host(authority.as_deref(), "login.microsoftonline.com"),
         token_file: value(AzureConfigKey::FederatedTokenFile),
     };
-    if let Some(authority) = authority {
+    if let Some(authority) = &authority {
         // The URL that AKS sets ends in a slash.
         builder = builder.with_authority_host(authority.trim_end_matches('/'));
     }
@@ -57,7 +58,7 @@ pub(crate) fn azure(
         .with_account(account)
         .with_container_name(container)
         .with_retry(retries(options))
-        .with_client_options(client(options, endpoint.as_deref())?)
+        .with_client_options(client(options, endpoint.as_deref(), authority.as_deref())?)
         .build()
         .map_err(|error| invalid(&remote, &error, &unset))?;
     Ok((with_prefix(built, prefix), remote))
@@ -87,16 +88,17 @@ pub(crate) fn s3(
     let value = |key| builder.get_config_value(&key).filter(|value: &String| !value.is_empty());
     let endpoint = value(Key::S3Endpoint).or_else(|| value(Key::Endpoint));
     let region = value(Key::Region).unwrap_or_else(|| "us-east-1".to_owned());
+    let sts = value(Key::StsEndpoint);
     let remote = Remote {
         container: format!("bucket {bucket}"),
         host: host(endpoint.as_deref(), &format!("s3.{region}.amazonaws.com")),
-        token_host: host(value(Key::StsEndpoint).as_deref(), &format!("sts.{region}.amazonaws.com")),
+        token_host: host(sts.as_deref(), &format!("sts.{region}.amazonaws.com")),
         token_file: value(Key::WebIdentityTokenFile),
     };
     let built = builder
         .with_bucket_name(bucket)
         .with_retry(retries(options))
-        .with_client_options(client(options, endpoint.as_deref())?)
+        .with_client_options(client(options, endpoint.as_deref(), sts.as_deref())?)
         .build()
         .map_err(|error| invalid(&remote, &error, &[]))?;
     Ok((with_prefix(built, prefix), remote))
@@ -142,7 +144,8 @@ fn retries(options: &StoreOptions) -> RetryConfig {
     RetryConfig { backoff, max_retries: 1000, retry_timeout: options.retry_limit }
 }
 
-fn client(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOptions> {
+/// The HTTP client for an endpoint and the service that exchanges tokens.
+fn client(options: &StoreOptions, endpoint: Option<&str>, tokens: Option<&str>) -> Result<ClientOptions> {
     // Fails if the process has a provider already, which is then used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // A part has at most 20 MiB: 120 s are enough at 1.4 Mbit/s.
@@ -155,6 +158,10 @@ fn client(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOption
             env!("CARGO_PKG_VERSION")
         )))
         .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")));
+    if let Some(policy) = options.network()? {
+        endpoint.into_iter().chain(tokens).try_for_each(|url| check_address(&policy, url))?;
+        client = client.with_dns_resolver(Arc::new(CheckedResolver(policy)));
+    }
     if let Some(pem) = options.get(ROOT_CERTIFICATE) {
         let certificates = Certificate::from_pem_bundle(pem.as_bytes()).ok().filter(|all| !all.is_empty());
         let certificates = certificates.ok_or_else(|| {

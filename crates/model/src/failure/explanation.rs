@@ -47,6 +47,7 @@ impl FailureCode {
             | Self::ManifestMissing
             | Self::ManifestReplaced
             | Self::ImageUnsupported
+            | Self::AddressNotAllowed
             | Self::SocketDenied
             | Self::NotPostgres
             | Self::TlsUnsupported
@@ -102,8 +103,8 @@ impl FailureCode {
             Self::StoreUnreachable
             | Self::StoreNameNotResolved
             | Self::StoreUnavailable
-            | Self::HostNotResolved
             | Self::AttemptInUse
+            | Self::HostNotResolved
             | Self::ConnectionRefused
             | Self::ConnectionTimedOut
             | Self::ConnectionLost
@@ -256,11 +257,11 @@ impl FailureCode {
                 "An object with this name already exists in the store.",
                 "Check whether another installation of Toygres writes to the same prefix, then retry.",
             ),
-            Self::ManifestMissing => (
             Self::AttemptInUse => (
                 "Another process writes this attempt of the image: the platform started its job twice, or the job was started again by hand.",
                 "Nothing to do: the next attempt uses another prefix. If all attempts fail in this way, check whether another installation of Toygres writes to the same store.",
             ),
+            Self::ManifestMissing => (
                 "The image has no manifest. The backup did not complete, or the image was deleted.",
                 "Use another image.",
             ),
@@ -275,6 +276,10 @@ impl FailureCode {
             Self::HostNotResolved => (
                 "The host name does not resolve.",
                 "Check the spelling and the DNS. The name of a new load balancer takes one to two minutes to appear.",
+            ),
+            Self::AddressNotAllowed => (
+                "Toygres does not connect to this address: it is a loopback, link-local, multicast, reserved or metadata address, a Unix socket, or an address of Toygres itself.",
+                "Enter an address at which other machines reach the server. To allow the network of the address, add it to TOYGRES_ALLOWED_NETWORKS, such as 127.0.0.0/8,::1/128 for servers on the machine of Toygres, and restart Toygres.",
             ),
             Self::ConnectionRefused => (
                 "No server listens at the address.",

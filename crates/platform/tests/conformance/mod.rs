@@ -167,7 +167,14 @@ pub(crate) fn waiting_job(seconds: u64) -> JobSpec {
     let work = Work::Probe { target, dns_seconds: seconds };
     JobSpec {
         name: job_name(run, "TestConnection", 1),
-        task: AgentTask { run, step: "TestConnection".to_owned(), attempt: 1, work, log: None },
+        task: AgentTask {
+            run,
+            step: "TestConnection".to_owned(),
+            attempt: 1,
+            work,
+            log: None,
+            network: None,
+        },
         secrets: BTreeMap::from([("password".to_owned(), Secret::from(CANARY))]),
         volume: None,
         major: None,

@@ -35,7 +35,7 @@ fn spec() -> JobSpec {
     let log = Some(Location { store: "pvc://logs".to_owned(), prefix: "images/1".to_owned() });
     JobSpec {
         name: "t-1".to_owned(),
-        task: AgentTask { run, step: "RunBackupJob".to_owned(), attempt: 1, work, log },
+        task: AgentTask { run, step: "RunBackupJob".to_owned(), attempt: 1, work, log, network: None },
         secrets: BTreeMap::from([("password".to_owned(), crate::Secret::from(NASTY))]),
         volume: None,
         major: None,
