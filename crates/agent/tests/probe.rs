@@ -182,6 +182,7 @@ fn backup_connects_to_the_checked_address_and_verifies_the_name() {
             streams: 1,
             bin_dir: None,
             fixed_clients: false,
+            previous: None,
         };
         let job = JobDir::new(work, scratch::PASSWORD).with_network(loopback());
         let crt = server.dir.path().join("data/server.crt");

@@ -68,7 +68,7 @@ async fn launch(world: &World, store: StoreId) -> (uuid::Uuid, String) {
     let work = Work::EmitLines { lines: LINES };
     let job = JobSpec {
         name: name.clone(),
-        task: AgentTask { run, step: STEP.to_owned(), attempt: 1, work, log: None },
+        task: AgentTask { run, step: STEP.to_owned(), attempt: 1, work, log: None, network: None },
         secrets: std::collections::BTreeMap::new(),
         volume: None,
         major: None,

@@ -59,7 +59,11 @@ impl World {
             keys,
             default_store_url: Some(platform.store_url()),
             maintenance: Maintenance { log_retention_days: LOG_RETENTION_DAYS, ..Maintenance::default() },
-            network: NetworkAccess::default(),
+            // Stores of tests are on this machine.
+            network: NetworkAccess {
+                allowed: vec!["127.0.0.0/8".parse().unwrap()],
+                ..NetworkAccess::default()
+            },
             require_fixed_clients: false,
             app_version: "test",
         })
