@@ -1,16 +1,12 @@
 //! The daily check of images: whether every object exists with its size, and the manifest is the one that was written.
 
-use futures::TryStreamExt as _;
-use model::{Failure, ImageId};
+use model::{Failure, FailureCode, ImageId};
 
 use super::scope::Scope;
 use crate::audit::{self, Author};
 use crate::error::Result;
 use crate::images::damage;
 use crate::services::Services;
-
-/// How many images are checked at the same time.
-const MAX_CONCURRENT: usize = 2;
 
 /// An image to check.
 struct Due {
@@ -29,9 +25,11 @@ pub(super) async fn check_due(services: &Services, scope: &Scope) -> Result<()> 
         return Ok(());
     }
     let store = scope.open(services).await?;
-    futures::stream::iter(due.into_iter().map(Ok))
-        .try_for_each_concurrent(MAX_CONCURRENT, |image| check(services, scope, &store, image))
-        .await
+    // One after the other: the manifests of large images need memory.
+    for image in due {
+        check(services, scope, &store, image).await?;
+    }
+    Ok(())
 }
 
 async fn due(services: &Services, scope: &Scope) -> Result<Vec<Due>> {
@@ -53,14 +51,11 @@ async fn due(services: &Services, scope: &Scope) -> Result<Vec<Due>> {
 
 async fn check(services: &Services, scope: &Scope, store: &image::Store, image: Due) -> Result<()> {
     match store.check_objects(&image.prefix, image.manifest_sha256.as_deref()).await {
-        Ok(()) => {
-            sqlx::query!(
-                "update toygres.image set objects_checked_at = clock_timestamp() where id = $1",
-                image.id.0
-            )
-            .execute(services.db())
-            .await?;
-            Ok(())
+        Ok(()) => record(services, image.id).await,
+        // It must not keep the other images from being checked.
+        Err(error) if error.code() == FailureCode::ImageUnsupported => {
+            tracing::warn!(image = %image.id, %error, "an image cannot be checked by this version");
+            record(services, image.id).await
         }
         Err(error) if damage::is_damage(error.code().as_str()) => {
             scope.ensure_mounted(services, store).await?;
@@ -68,6 +63,14 @@ async fn check(services: &Services, scope: &Scope, store: &image::Store, image: 
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Records that an image was checked.
+async fn record(services: &Services, image: ImageId) -> Result<()> {
+    sqlx::query!("update toygres.image set objects_checked_at = clock_timestamp() where id = $1", image.0)
+        .execute(services.db())
+        .await?;
+    Ok(())
 }
 
 /// Marks an image as corrupt, with an audit entry.
