@@ -41,6 +41,43 @@ pub(crate) enum Command {
     /// Run a program that reaches only the given files, where the kernel supports Landlock.
     #[command(hide = true)]
     Confine(ConfineArgs),
+    /// Run initdb, postgres and pg_restore for an agent in another container of the pod.
+    #[command(hide = true)]
+    Execute(ExecuteArgs),
+    /// Run a program through the socket of `execute`.
+    #[command(hide = true)]
+    Relay(RelayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecuteArgs {
+    /// The socket to listen on. Only the account of this process may connect.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+    /// A file or directory that the programs may read and execute, beside their own.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) read: Vec<PathBuf>,
+    /// A file or directory that the programs may read and write.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) write: Vec<PathBuf>,
+    /// The directory of postgres, initdb and pg_restore [default: the usual directories of PostgreSQL are searched].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelayArgs {
+    /// The socket of `toygres-agent execute`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+    /// The major version of PostgreSQL to which the program belongs.
+    #[arg(long, value_name = "N")]
+    pub(crate) major: i32,
+    /// The name of the program.
+    pub(crate) program: String,
+    /// Its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +116,13 @@ pub(crate) struct RunArgs {
     /// The file that the result is written to.
     #[arg(long, value_name = "FILE", env = model::agent::ENV_RESULT)]
     pub(crate) result: Option<PathBuf>,
+    /// The directory with the socket `control` of `toygres-agent execute`, which then runs what executes an image's content. Both
+    /// processes write in it.
+    #[arg(long, value_name = "DIR", env = model::agent::ENV_SERVER, requires = "archives")]
+    pub(crate) server: Option<PathBuf>,
+    /// The directory for archives that `toygres-agent execute` reads and does not write.
+    #[arg(long, value_name = "DIR", env = model::agent::ENV_ARCHIVES, requires = "server")]
+    pub(crate) archives: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -166,7 +166,7 @@ mod tests {
     fn job(password: Option<&str>, network: Option<NetworkPolicy>) -> Job {
         let events = Events::new(OutputMode::Text, Segments::none());
         let secrets = Secrets { password: password.map(Into::into), ..Secrets::default() };
-        Job::new(events, Uuid::nil(), secrets, network, CancellationToken::new())
+        Job::new(events, Uuid::nil(), secrets, network, None, CancellationToken::new())
     }
 
     /// The failure to connect, without a password unless given.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::events::Events;
 use crate::failure::{fail, failure_of};
+use crate::program_host::SharedDirs;
 use crate::redact::Redactor;
 use crate::secret::Secrets;
 use crate::tool_errors::level_of;
@@ -21,6 +22,7 @@ pub(crate) struct Job {
     secrets: Secrets,
     network: Option<NetworkPolicy>,
     redactor: Redactor,
+    shared: Option<SharedDirs>,
     cancel: CancellationToken,
 }
 
@@ -31,10 +33,16 @@ impl Job {
         run: Uuid,
         secrets: Secrets,
         network: Option<NetworkPolicy>,
+        shared: Option<SharedDirs>,
         cancel: CancellationToken,
     ) -> Self {
         let redactor = secrets.redactor();
-        Self { events, run, secrets, network, redactor, cancel }
+        Self { events, run, secrets, network, redactor, shared, cancel }
+    }
+
+    /// The directories for programs in another container; none if the agent runs all programs itself.
+    pub(crate) fn shared_dirs(&self) -> Option<&SharedDirs> {
+        self.shared.as_ref()
     }
 
     /// Waits for the cancellation of the job and returns the error that ends it.

@@ -8,6 +8,7 @@ mod confine;
 mod connect;
 mod connect_error;
 mod events;
+mod execute;
 mod failure;
 mod image_url;
 mod job;
@@ -15,6 +16,7 @@ mod job_dir;
 mod log_test;
 mod probe;
 mod probe_store;
+mod program_host;
 mod programs;
 mod progress;
 mod queue;
@@ -44,6 +46,7 @@ use clap::Parser as _;
 use cli::{Cli, Command, RunArgs};
 use job_dir::{Claim, JobDir};
 use model::{ExitClass, FailureCode};
+use program_host::SharedDirs;
 use run::Files;
 use rustix::fs::Mode;
 use stderr::log_stderr;
@@ -52,14 +55,15 @@ fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     // Images hold password verifiers and data directories hold all data: only their owner may read them.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let code = start(&cli).code();
+    let code = start(cli);
     std::process::ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-fn start(cli: &Cli) -> ExitClass {
+/// Executes a command and returns the exit code.
+fn start(cli: Cli) -> i32 {
     // Before there are threads: a restriction applies to the thread that requests it.
     if let Command::Confine(args) = &cli.command {
-        return confine::confine(args);
+        return confine::confine(args).code();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)))
@@ -71,27 +75,29 @@ fn start(cli: &Cli) -> ExitClass {
         Ok(runtime) => runtime,
         Err(error) => {
             log_stderr(&format!("cannot start: {error}"));
-            return FailureCode::Internal.into();
+            return ExitClass::from(FailureCode::Internal).code();
         }
     };
-    let class = match &cli.command {
-        Command::Run(args) => match prepare(args) {
+    let code = match cli.command {
+        Command::Run(args) => match prepare(&args) {
             Ok((lock, files)) => {
                 let class = runtime.block_on(run::from_files(&files));
                 // The lock is released last: a free lock means that the result is complete.
                 drop(lock);
-                class
+                class.code()
             }
-            Err(class) => class,
+            Err(class) => class.code(),
         },
-        Command::Inspect(args) => runtime.block_on(standalone::inspect(args)),
-        Command::Verify(args) => runtime.block_on(standalone::verify(args)),
-        Command::Restore(args) => runtime.block_on(standalone::restore(args)),
-        Command::Confine(args) => confine::confine(args),
+        Command::Inspect(args) => runtime.block_on(standalone::inspect(&args)).code(),
+        Command::Verify(args) => runtime.block_on(standalone::verify(&args)).code(),
+        Command::Restore(args) => runtime.block_on(standalone::restore(&args)).code(),
+        Command::Confine(args) => confine::confine(&args).code(),
+        Command::Execute(args) => runtime.block_on(execute::serve(args)).code(),
+        Command::Relay(args) => runtime.block_on(execute::relay(args)),
     };
     // The result is complete: a DNS lookup that still blocks a thread must not delay the exit.
     runtime.shutdown_background();
-    class
+    code
 }
 
 /// Locks the job's directory, if it has one, and determines the paths of its files.
@@ -120,5 +126,7 @@ fn prepare(args: &RunArgs) -> Result<(Option<JobDir>, Files), ExitClass> {
     };
     let secrets = args.secrets.clone().or_else(|| below("secrets"));
     let result = args.result.clone().or_else(|| below("result.json"));
-    Ok((lock, Files { task, secrets, result }))
+    let shared = args.server.clone().zip(args.archives.clone());
+    let shared = shared.map(|(server, archives)| SharedDirs { server, archives });
+    Ok((lock, Files { task, secrets, result, shared }))
 }

@@ -15,6 +15,7 @@ use crate::backup::{self, BackupTask};
 use crate::events::{Events, OutputMode};
 use crate::failure::{fail, failure_of, outcome_of};
 use crate::job::Job;
+use crate::program_host::SharedDirs;
 use crate::redact::Redactor;
 use crate::restore::{self, RestoreTask};
 use crate::secret::Secrets;
@@ -28,6 +29,8 @@ pub(crate) struct Files {
     pub(crate) task: PathBuf,
     pub(crate) secrets: Option<PathBuf>,
     pub(crate) result: Option<PathBuf>,
+    /// The directories for programs in another container; none if the agent runs all programs itself.
+    pub(crate) shared: Option<SharedDirs>,
 }
 
 /// Executes the task in a file and writes its result.
@@ -37,7 +40,7 @@ pub(crate) async fn from_files(files: &Files) -> ExitClass {
     // The job outlives the terminal that it was started from.
     let _hangup = signal(SignalKind::hangup());
     let result = match read(files) {
-        Ok((task, secrets)) => execute(&task, secrets, OutputMode::Json, cancel).await,
+        Ok((task, secrets)) => execute(&task, secrets, files.shared.clone(), OutputMode::Json, cancel).await,
         Err(error) => {
             let events = Events::new(OutputMode::Json, Segments::none());
             events.result(failed(&error, FailureCode::TaskInvalid, &Redactor::default()))
@@ -66,12 +69,13 @@ fn read(files: &Files) -> Result<(AgentTask, Secrets)> {
 pub(crate) async fn execute(
     task: &AgentTask,
     secrets: Secrets,
+    shared: Option<SharedDirs>,
     mode: OutputMode,
     cancel: CancellationToken,
 ) -> AgentResult {
     let segments = open_log(task, &secrets);
     let events = Events::new(mode, segments);
-    let job = Job::new(events.clone(), task.run, secrets, task.network.clone(), cancel);
+    let job = Job::new(events.clone(), task.run, secrets, task.network.clone(), shared, cancel);
     let done = match AssertUnwindSafe(dispatch(&job, &task.work)).catch_unwind().await {
         Ok(done) => done,
         Err(panic) => Err(panicked(panic.as_ref(), job.redactor())),

@@ -82,7 +82,7 @@ async fn run(work: Work, password: Option<SecretString>, json: bool) -> ExitClas
     let task = AgentTask { run, step, attempt: 1, work, log: None, network: None };
     let mode = if json { OutputMode::Json } else { OutputMode::Text };
     let secrets = Secrets { password, store: StoreOptions::default() };
-    let result = execute(&task, secrets, mode, cancelled_by_signals()).await;
+    let result = execute(&task, secrets, None, mode, cancelled_by_signals()).await;
     if json {
         return result.class();
     }

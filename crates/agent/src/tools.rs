@@ -2,7 +2,7 @@
 //! know what any of them does.
 
 use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -78,6 +78,18 @@ impl Tool {
         tool
     }
 
+    /// Like [`Self::confined`], for a program that `toygres-agent execute` runs in another container. The programs are those of
+    /// the major version there.
+    pub(crate) fn relayed(socket: &Path, major: i32, name: &str, unspecific: FailureCode) -> Self {
+        let mut tool = Self::new(Path::new(THIS_PROGRAM), None, unspecific);
+        name.clone_into(&mut tool.name);
+        tool.command
+            .args(["relay", "--major", &major.to_string(), "--socket"])
+            .arg(socket)
+            .args(["--", name]);
+        tool
+    }
+
     /// Adds arguments.
     pub(crate) fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
         self.command.args(args);
@@ -85,7 +97,12 @@ impl Tool {
     }
 
     /// Sets environment variables.
-    pub(crate) fn envs<I: IntoIterator<Item = (&'static str, OsString)>>(mut self, vars: I) -> Self {
+    pub(crate) fn envs<I, K, V>(mut self, vars: I) -> Self
+    where
+        I: IntoIterator<Item = (K, V)>,
+        K: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
         self.command.envs(vars);
         self
     }
@@ -110,6 +127,12 @@ impl Tool {
     pub(crate) fn silent(mut self) -> Result<Running> {
         self.command.stdin(Stdio::null()).stdout(Stdio::null());
         self.start()
+    }
+
+    /// Starts it with pipes for its input, its output and its standard error. The caller ends it.
+    pub(crate) fn piped(mut self) -> Result<Child> {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.spawn().with_context(|| format!("cannot start {}", self.name))
     }
 
     /// Starts it with its output and standard error in a file. The caller ends it.

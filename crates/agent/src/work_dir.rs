@@ -19,7 +19,12 @@ pub(crate) struct WorkDir(PathBuf);
 impl WorkDir {
     /// Creates an empty directory for a run, which `run_as` can enter where the agent is root.
     pub(crate) fn create(run: Uuid, run_as: Option<RunAs>) -> Result<Self> {
-        let path = path_of(run);
+        Self::create_in(&std::env::temp_dir(), run, run_as)
+    }
+
+    /// The same, in another directory than that of temporary files.
+    pub(crate) fn create_in(parent: &Path, run: Uuid, run_as: Option<RunAs>) -> Result<Self> {
+        let path = path_of(parent, run);
         remove(&path, run_as)?;
         create_dir(&path, if run_as.is_some() { 0o711 } else { 0o700 })?;
         Ok(Self(path))
@@ -77,9 +82,9 @@ fn create_dir(path: &Path, mode: u32) -> Result<()> {
 }
 
 /// The path of a run's directory.
-fn path_of(run: Uuid) -> PathBuf {
+fn path_of(parent: &Path, run: Uuid) -> PathBuf {
     // The beginning of an id is a timestamp, the end is random.
-    std::env::temp_dir().join(format!("toygres-{}", &run.simple().to_string()[16..]))
+    parent.join(format!("toygres-{}", &run.simple().to_string()[16..]))
 }
 
 /// Removes the directory if this user or `run_as` owns it.

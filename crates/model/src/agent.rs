@@ -20,6 +20,10 @@ pub const ENV_SECRETS: &str = "TOYGRES_SECRETS";
 pub const ENV_TASK: &str = "TOYGRES_TASK";
 /// The environment variable with the path of the result file (the termination message on Kubernetes).
 pub const ENV_RESULT: &str = "TOYGRES_RESULT";
+/// The environment variable with the directory that the agent shares with the container of the scratch server.
+pub const ENV_SERVER: &str = "TOYGRES_SERVER";
+/// The environment variable with the directory of archives that the container of the scratch server only reads.
+pub const ENV_ARCHIVES: &str = "TOYGRES_ARCHIVES";
 /// The name of the secret in [`ENV_SECRETS`] with the password of the [`Connection`].
 pub const SECRET_PASSWORD: &str = "password";
 /// The name of the secret in [`ENV_SECRETS`] with the options of the task's store: a JSON object of strings, by the names of

@@ -5,8 +5,8 @@ use model::Location;
 
 use super::target::RestoreTarget;
 use crate::job::Job;
+use crate::program_host::{ProgramHost, ServerDirs};
 use crate::programs::Programs;
-use crate::work_dir::WorkDir;
 
 /// The image to restore, and the data directory to create.
 #[derive(Clone, Debug)]
@@ -31,7 +31,9 @@ pub(super) struct RestoreContext<'a> {
     pub(super) image: &'a ImageReader,
     pub(super) programs: &'a Programs,
     pub(super) target: &'a RestoreTarget,
-    pub(super) work_dir: &'a WorkDir,
+    /// Where programs run that execute what the image contains.
+    pub(super) host: &'a ProgramHost,
+    pub(super) dirs: &'a ServerDirs,
     pub(super) streams: usize,
     /// The role that initdb creates.
     pub(super) bootstrap: &'a str,

@@ -1,7 +1,7 @@
 //! Restores one database: schema, rows, sequences, large objects, indexes and constraints; then compares it with the image.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
@@ -40,7 +40,7 @@ pub(super) async fn restore(
     let index = context.image.index(database.ordinal).await?;
     let expected = expected(database, &index)?;
     let archive = fetch(context, &format!("{}/schema.dump", database.ordinal)).await?;
-    let pg = PgRestore { programs: context.programs, server, run_as: context.target.run_as };
+    let pg = PgRestore { programs: context.programs, server, host: context.host };
     let other = if database.name == "template1" { "postgres" } else { "template1" };
     load::drop_initial(&server.connect(other).await?, &database.name).await?;
     context.job.finish(pg.create(&archive, other).silent()?).await?;
@@ -104,9 +104,9 @@ fn expected(database: &Database, index: &Index) -> Result<Expected> {
     Ok(Expected { rows, sequences, large_objects: database.large_objects })
 }
 
-/// Downloads an archive to the working directory and verifies its SHA-256.
+/// Downloads an archive to a file that pg_restore reads and verifies its SHA-256.
 async fn fetch(context: &RestoreContext<'_>, key: &str) -> Result<PathBuf> {
-    let path: PathBuf = Path::new(context.work_dir.path()).join("archive");
+    let path = context.dirs.archive();
     let mut file =
         tokio::fs::File::create(&path).await.with_context(|| format!("cannot write {}", path.display()))?;
     let mut object = context.image.object(key).await?;

@@ -7,8 +7,8 @@ use model::FailureCode;
 use tokio_postgres::Client;
 
 use crate::catalog::{SequenceRow, TableRow};
+use crate::program_host::ProgramHost;
 use crate::programs::Programs;
-use crate::run_as::RunAs;
 use crate::scratch_server::ScratchServer;
 use crate::sql::{literal, qualified, quoted};
 use crate::tools::Tool;
@@ -20,7 +20,7 @@ const SEQUENCES_AT_ONCE: usize = 200;
 pub(crate) struct PgRestore<'a> {
     pub(crate) programs: &'a Programs,
     pub(crate) server: &'a ScratchServer,
-    pub(crate) run_as: Option<RunAs>,
+    pub(crate) host: &'a ProgramHost,
 }
 
 impl PgRestore<'_> {
@@ -51,8 +51,8 @@ impl PgRestore<'_> {
     fn tool(&self, archive: Option<&Path>) -> Tool {
         let mut within = self.server.confinement_of_clients();
         within.read.extend(archive.map(Path::to_owned));
-        let path = self.programs.path("pg_restore");
-        Tool::confined(&path, self.run_as, FailureCode::RestoreFailed, &within)
+        self.host
+            .program(self.programs, "pg_restore", FailureCode::RestoreFailed, &within)
             .args(["--exit-on-error", "--no-password", "--format=custom"])
             .envs(self.server.libpq_env())
     }

@@ -33,11 +33,11 @@ pub(super) async fn verify(context: &RestoreContext<'_>, server: &mut ScratchSer
 
 async fn can_log_in(server: &mut ScratchServer, user: &str, password: &str) -> Result<bool> {
     server.start(Purpose::VerifyLogin).await?;
-    let attempt = server.connect_as(user, Some(password), "template1").await;
+    let attempt = server.log_in(user, password, "template1").await;
     server.stop().await?;
     match attempt {
         Ok(_) => Ok(true),
-        Err(error) if roles::is_wrong_password(&error) => Ok(false),
+        Err(error) if error.downcast_ref().is_some_and(roles::is_wrong_password) => Ok(false),
         Err(error) => Err(error).context("cannot log in to the restored server"),
     }
 }

@@ -24,11 +24,11 @@ pub(crate) use context::RestoreTask;
 
 use crate::failure::{FailureWithOutcome, fail};
 use crate::job::Job;
+use crate::program_host::ProgramHost;
 use crate::programs::{FOR_RESTORE, Programs};
 use crate::progress::Meter;
 use crate::queue::MAX_STREAMS;
 use crate::scratch_server::{Purpose, ScratchConfig, ScratchServer};
-use crate::work_dir::WorkDir;
 use context::RestoreContext;
 use globals::Global;
 use target::RestoreTarget;
@@ -54,14 +54,16 @@ pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Resu
     );
     let globals = read_globals(&image).await?;
     target.prepare().await?;
-    let work_dir = WorkDir::create(job.run(), target.run_as)?;
+    let host = ProgramHost::new(job.shared_dirs(), target.run_as);
+    let dirs = host.create_dirs(job.run())?;
     let bootstrap = source.bootstrap.as_deref().unwrap_or(&task.superuser);
     let streams = task.streams.clamp(1, MAX_STREAMS);
     let mut server = ScratchServer::new(ScratchConfig {
         programs: programs.clone(),
         data_dir: target.building.clone(),
-        socket_dir: work_dir.socket_dir(target.run_as)?,
-        log: work_dir.path().join("server.log"),
+        socket_dir: dirs.sockets()?,
+        log: dirs.log(),
+        host: host.clone(),
         run_as: target.run_as,
         bootstrap: bootstrap.to_owned(),
         preload: task.preload.clone().unwrap_or_else(|| source.preload.clone()),
@@ -75,7 +77,8 @@ pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Resu
         image: &image,
         programs: &programs,
         target: &target,
-        work_dir: &work_dir,
+        host: &host,
+        dirs: &dirs,
         streams,
         bootstrap,
     };

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, Result};
 use model::{Failure, FailureCode};
+use postgres_protocol::password::scram_sha_256;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -68,17 +69,28 @@ pub(crate) async fn ensure_superuser(client: &Client, name: &str) -> Result<()> 
     run(client, &format!("{verb} role {} superuser login", quoted(name)), name).await
 }
 
-/// Sets the password of a role. The server hashes it and logs no statements.
+/// Sets the password of a role. The server, which executes what the image contains, gets the verifier only.
 pub(crate) async fn set_password(client: &Client, name: &str, password: &str) -> Result<()> {
-    let sql = format!(
-        "set password_encryption = 'scram-sha-256'; alter role {} password {}",
-        quoted(name),
-        literal(password)
-    );
-    run(client, &sql, name).await
+    run(client, &password_statement(name, password), name).await
+}
+
+fn password_statement(name: &str, password: &str) -> String {
+    format!("alter role {} password {}", quoted(name), literal(&scram_sha_256(password.as_bytes())))
 }
 
 /// Whether the server rejected the password.
 pub(crate) fn is_wrong_password(error: &tokio_postgres::Error) -> bool {
     matches!(error.code(), Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_itself_is_not_sent() {
+        let statement = password_statement("a", "canary-77");
+        assert!(statement.starts_with("alter role \"a\" password 'SCRAM-SHA-256$"), "{statement}");
+        assert!(!statement.contains("canary-77"));
+    }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::program_host::ProgramHost;
 use crate::programs::Programs;
 use crate::redact::Redactor;
 use crate::run_as::RunAs;
@@ -27,6 +28,9 @@ pub(crate) struct ScratchConfig {
     pub(crate) socket_dir: PathBuf,
     /// The file of the server's log, which the server cannot replace.
     pub(crate) log: PathBuf,
+    /// Where the server and initdb run.
+    pub(crate) host: ProgramHost,
+    /// The owner of its files, where the agent is root.
     pub(crate) run_as: Option<RunAs>,
     /// The role that initdb creates.
     pub(crate) bootstrap: String,

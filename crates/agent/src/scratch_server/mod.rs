@@ -3,6 +3,7 @@
 
 mod config;
 mod orphan;
+mod scram_only;
 
 use std::ffi::OsString;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,12 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use model::{Database, Failure, FailureCode};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
 pub(crate) use config::{Purpose, ScratchConfig};
 pub(crate) use orphan::end_orphan;
+use scram_only::ScramOnly;
 
 use crate::run_as::RunAs;
 use crate::tool_errors;
@@ -29,6 +32,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The interval at which a starting server is checked.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// The name of the socket.
+const SOCKET: &str = ".s.PGSQL.5432";
 /// The number of errors of its log that a failure shows.
 const SHOWN_ERRORS: usize = 3;
 
@@ -83,7 +88,7 @@ impl ScratchServer {
             self.program("postgres", &[]).args(["-D".as_ref(), self.config.data_dir.as_os_str()]).args(&args);
         self.child = Some(postgres.daemon(self.open_log()?)?);
         let deadline = Instant::now() + START_TIMEOUT;
-        while !self.config.socket_dir.join(".s.PGSQL.5432").exists() || !self.answers().await {
+        while !self.config.socket_dir.join(SOCKET).exists() || !self.answers().await {
             self.check_running()?;
             if Instant::now() > deadline {
                 return Err(self.failure("the server did not accept connections in time").into());
@@ -95,18 +100,30 @@ impl ScratchServer {
 
     /// Connects as the role that initdb created.
     pub(crate) async fn connect(&self, database: &str) -> Result<Client> {
-        let connected = self.connect_as(&self.config.bootstrap, None, database).await;
+        let connected = self.connect_as_bootstrap(database).await;
         connected
             .with_context(|| format!("cannot connect to the scratch server; its log: {}", self.last_errors()))
     }
 
-    /// Connects as a role.
-    pub(crate) async fn connect_as(
-        &self,
-        user: &str,
-        password: Option<&str>,
-        database: &str,
-    ) -> Result<Client, tokio_postgres::Error> {
+    async fn connect_as_bootstrap(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
+        let config = self.client_config(&self.config.bootstrap, database);
+        let (client, connection) = config.connect(NoTls).await?;
+        // The client reports errors of the connection.
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Connects as a role with a password, which is not sent to the server.
+    pub(crate) async fn log_in(&self, user: &str, password: &str, database: &str) -> Result<Client> {
+        let mut config = self.client_config(user, database);
+        config.password(password);
+        let stream = UnixStream::connect(self.config.socket_dir.join(SOCKET)).await?;
+        let (client, connection) = config.connect_raw(ScramOnly::new(stream), NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    fn client_config(&self, user: &str, database: &str) -> Config {
         let mut config = Config::new();
         config
             .host_path(&self.config.socket_dir)
@@ -115,13 +132,7 @@ impl ScratchServer {
             .dbname(database)
             .application_name("toygres")
             .options(self.config.client_options());
-        if let Some(password) = password {
-            config.password(password);
-        }
-        let (client, connection) = config.connect(NoTls).await?;
-        // The client reports errors of the connection.
-        tokio::spawn(connection);
-        Ok(client)
+        config
     }
 
     /// The environment in which programs that use libpq connect as the role that initdb created.
@@ -160,7 +171,7 @@ impl ScratchServer {
     async fn initdb(&self, args: &[String]) -> Result<()> {
         // It chooses the kind of shared memory by trying it out. No content of an image is there yet.
         let initdb = self.program("initdb", &["/dev/shm"]).args(args);
-        let initdb = initdb.envs([("PGDATA", self.config.data_dir.clone().into())]);
+        let initdb = initdb.envs([("PGDATA", self.config.data_dir.clone())]);
         initdb.silent()?.finish(&self.config.redactor).await?;
         Ok(())
     }
@@ -169,9 +180,11 @@ impl ScratchServer {
     fn program(&self, name: &str, more: &[&str]) -> Tool {
         let mut within = self.config.confinement();
         within.write.extend(more.iter().map(PathBuf::from));
-        let path = self.config.programs.path(name);
-        Tool::confined(&path, self.config.run_as, FailureCode::ServerStartFailed, &within)
-            .envs([("TMPDIR", self.config.socket_dir.clone().into())])
+        let config = &self.config;
+        config
+            .host
+            .program(&config.programs, name, FailureCode::ServerStartFailed, &within)
+            .envs([("TMPDIR", config.socket_dir.clone())])
     }
 
     /// The files that a client's program reaches.
@@ -193,7 +206,7 @@ impl ScratchServer {
     }
 
     async fn answers(&self) -> bool {
-        match self.connect_as(&self.config.bootstrap, None, "template1").await {
+        match self.connect_as_bootstrap("template1").await {
             Ok(_) => true,
             // A request for a password is an answer too.
             Err(error) => error.code() != Some(&SqlState::CANNOT_CONNECT_NOW) && !is_io(&error),

@@ -2,13 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test's scaffold fails loudly")]
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
+mod executor;
 mod programs;
 mod server;
 mod workspace;
 
+pub(crate) use executor::{Connection, Executor};
 pub(crate) use programs::{bin, short_dir, unprivileged};
 pub(crate) use server::{Server, Session};
-pub(crate) use workspace::{Agent, Ended, Workspace};
+pub(crate) use workspace::{AGENT, Agent, Ended, Workspace};
 
 /// A password that every layer must quote.
 pub(crate) const PASSWORD: &str = r#"p:a\s's "w$(id)"#;

@@ -14,7 +14,7 @@ use super::PASSWORD;
 use super::programs::short_dir;
 use super::server::Server;
 
-const AGENT: &str = env!("CARGO_BIN_EXE_toygres-agent");
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_toygres-agent");
 
 /// A directory with a store and a restored data directory.
 pub(crate) struct Workspace {
@@ -125,9 +125,10 @@ impl Workspace {
         self.start_command(command, Uuid::from_u128(rand::random()), work, PASSWORD)
     }
 
-    fn start_command(&self, mut command: Command, run: Uuid, work: Work, password: &str) -> Agent {
+    /// Starts an agent with this command.
+    pub(crate) fn start_command(&self, mut command: Command, run: Uuid, work: Work, password: &str) -> Agent {
         let task = AgentTask { run, step: "Test".into(), attempt: 1, work, log: None, network: None };
-        let secrets = tempfile::tempdir().unwrap();
+        let secrets = short_dir();
         std::fs::write(secrets.path().join(SECRET_PASSWORD), password).unwrap();
         let file = secrets.path().join("task.json");
         std::fs::write(&file, serde_json::to_vec(&task).unwrap()).unwrap();
