@@ -5,11 +5,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use model::FailureCode;
 
-use super::super::containers::{START_GRACE, start_failure};
+use super::super::containers::{START_GRACE, StartFailure, start_failure};
 use super::super::events::{self, first_seen, is_warning, last_seen};
 use super::super::{rejection, scheduling};
-use super::pod::main_state;
+use super::pod::{crash_of_sidecar, main_state};
 use super::snapshot::JobSnapshot;
+use super::terminated::crashed;
 use crate::{JobEnd, JobState};
 
 /// The state of a job whose pod has not ended.
@@ -47,7 +48,12 @@ pub(super) fn state_without_pod(snapshot: &JobSnapshot) -> JobState {
 fn not_startable(snapshot: &JobSnapshot, pod: &Pod) -> Option<JobState> {
     let status = pod.status.as_ref()?;
     let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    let found = containers.find_map(start_failure)?;
+    // A sidecar that ends at once is started again and again.
+    let crash = crash_of_sidecar(pod).map(|(sidecar, ended)| StartFailure {
+        failure: crashed(pod, &sidecar.name, ended),
+        immediate: false,
+    });
+    let found = crash.or_else(|| containers.find_map(start_failure))?;
     let late = || Some(snapshot.now.duration_since(failing_since(snapshot, pod)?).as_secs() > START_GRACE);
     Some(match found.immediate || late()? {
         true => JobState::Ended(JobEnd::failed(found.failure)),

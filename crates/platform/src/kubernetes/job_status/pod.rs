@@ -1,9 +1,12 @@
 //! The parts of a job's pod that decide about its state.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use super::super::objects::job::MAIN;
+use super::super::objects::job::{MAIN, is_sidecar};
+
+/// The reason of a container that exceeded its memory limit.
+pub(super) const OUT_OF_MEMORY: &str = "OOMKilled";
 
 /// Whether the pod has ended: the agent's container will not run again.
 pub(in crate::kubernetes) fn is_over(pod: &Pod) -> bool {
@@ -18,13 +21,34 @@ pub(in crate::kubernetes) fn main_container(pod: &Pod) -> Option<&str> {
     pod.annotations().get(MAIN).map(String::as_str).or_else(first)
 }
 
-/// The init container that failed; none if none did.
+/// The init container that failed; none if none did. The end of the sidecar says nothing: it is stopped after the agent.
 pub(in crate::kubernetes) fn failed_init(pod: &Pod) -> Option<&ContainerStatus> {
+    let sidecar = sidecar(pod).map(|container| container.name.as_str());
     let mut containers = pod.status.as_ref()?.init_container_statuses.iter().flatten();
     containers.find(|container| {
+        if Some(container.name.as_str()) == sidecar {
+            return false;
+        }
         let terminated = container.state.as_ref().and_then(|state| state.terminated.as_ref());
         terminated.is_some_and(|terminated| terminated.exit_code != 0)
     })
+}
+
+/// The container that executes what an image contains.
+pub(super) fn sidecar(pod: &Pod) -> Option<&Container> {
+    pod.spec.as_ref()?.init_containers.iter().flatten().find(|container| is_sidecar(container))
+}
+
+/// How the sidecar ended while the agent needed it; none if it did not. Kubernetes restarts it, and stops it after the agent.
+pub(super) fn crash_of_sidecar(pod: &Pod) -> Option<(&Container, &ContainerStateTerminated)> {
+    let sidecar = sidecar(pod)?;
+    let mut containers = pod.status.as_ref()?.init_container_statuses.iter().flatten();
+    let status = containers.find(|container| container.name == sidecar.name)?;
+    let current = status.state.as_ref().and_then(|state| state.terminated.as_ref()).filter(|ended| {
+        ended.reason.as_deref() == Some(OUT_OF_MEMORY) || ended.exit_code != 0 && !is_over(pod)
+    });
+    let last = || status.last_state.as_ref()?.terminated.as_ref();
+    Some((sidecar, current.or_else(last)?))
 }
 
 /// The state of the agent's container.

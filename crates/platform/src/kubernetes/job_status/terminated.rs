@@ -1,11 +1,11 @@
 //! How the pod of a job ended: the agent's own result, or what the cluster did to the pod.
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStateTerminated, Pod};
 use kube::ResourceExt;
 use model::{AgentResult, ExitClass, Failure, FailureCode};
 
 use super::super::events::quoted;
-use super::pod::{failed_init, is_over, main_container, main_state, node};
+use super::pod::{OUT_OF_MEMORY, crash_of_sidecar, failed_init, is_over, main_container, main_state, node};
 use super::snapshot::JobSnapshot;
 use crate::JobEnd;
 use crate::job::code_without_result;
@@ -21,6 +21,11 @@ pub(super) fn end_of(snapshot: &JobSnapshot, pod: &Pod) -> Option<JobEnd> {
     let ended = main_state(pod).and_then(|state| state.terminated.as_ref());
     let result = ended.and_then(result_of);
     let code = result.as_ref().map(|result| result.class().code()).or(ended.map(|ended| ended.exit_code));
+    if let Some(failure) = result.as_ref().and_then(|result| result.failure.as_ref())
+        && let Some(crash) = sidecar_crashed(pod, failure)
+    {
+        return Some(JobEnd { code, result: None, failure: Some(crash) });
+    }
     // The agent's own result counts. But a cancelled agent does not know what stopped it, unless it was Toygres.
     if result.as_ref().is_some_and(|result| result.class() != ExitClass::Cancelled || snapshot.is_stopped()) {
         return Some(JobEnd { code, result, failure: None });
@@ -34,6 +39,26 @@ pub(super) fn end_of(snapshot: &JobSnapshot, pod: &Pod) -> Option<JobEnd> {
         .or_else(|| init_failed(pod))
         .unwrap_or_else(|| without_result(pod, ended));
     Some(JobEnd { code, result: None, failure: Some(failure) })
+}
+
+/// The end of the sidecar, if the agent reports what follows from it.
+fn sidecar_crashed(pod: &Pod, reported: &Failure) -> Option<Failure> {
+    let follows = matches!(
+        reported.code,
+        FailureCode::ConnectionLost | FailureCode::ServerStartFailed | FailureCode::RestoreFailed
+    );
+    let (sidecar, ended) = crash_of_sidecar(pod).filter(|_| follows)?;
+    Some(memory_exceeded(pod, sidecar, ended).unwrap_or_else(|| crashed(pod, &sidecar.name, ended)))
+}
+
+/// A container that Kubernetes restarts ended before the agent.
+pub(super) fn crashed(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> Failure {
+    let code = match (ended.reason.as_deref(), ended.exit_code) {
+        (Some("StartError" | "ContainerCannotRun"), _) | (_, 0..=128) => FailureCode::AgentNotStarted,
+        _ => FailureCode::JobKilled,
+    };
+    let detail = format!("the container {container} ended with exit code {}", ended.exit_code);
+    Failure::new(code, with_output(detail, ended)).on(pod.name_any())
 }
 
 fn result_of(ended: &ContainerStateTerminated) -> Option<AgentResult> {
@@ -72,15 +97,21 @@ fn disrupted(pod: &Pod) -> Option<Failure> {
 }
 
 fn out_of_memory(pod: &Pod, ended: &ContainerStateTerminated) -> Option<Failure> {
-    if ended.reason.as_deref() != Some("OOMKilled") {
-        return None;
-    }
     let mut containers = pod.spec.as_ref()?.containers.iter();
     let main = containers.find(|container| Some(container.name.as_str()) == main_container(pod))?;
-    let limits = main.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+    memory_exceeded(pod, main, ended)
+}
+
+fn memory_exceeded(pod: &Pod, container: &Container, ended: &ContainerStateTerminated) -> Option<Failure> {
+    if ended.reason.as_deref() != Some(OUT_OF_MEMORY) {
+        return None;
+    }
+    let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
     let detail = match limits.and_then(|limits| limits.get("memory")) {
-        Some(limit) => format!("OOMKilled; the memory limit of the container {} is {}", main.name, limit.0),
-        None => format!("OOMKilled; the container {} has no memory limit", main.name),
+        Some(limit) => {
+            format!("OOMKilled; the memory limit of the container {} is {}", container.name, limit.0)
+        }
+        None => format!("OOMKilled; the container {} has no memory limit", container.name),
     };
     Some(Failure::new(FailureCode::OutOfMemory, detail).on(pod.name_any()))
 }

@@ -249,6 +249,86 @@ fn agent_cannot_be_copied_into_the_pod() {
     assert!(failure.detail.ends_with("cp: cannot stat 'x'"), "{failure}");
 }
 
+/// A pod with a sidecar in this state, which follows `last`, and a main container in the state `main`.
+fn sidecar_is(state: Value, last: Value, main: Value) -> Pod {
+    let mut sidecar = container("postgres", "postgres:15", state);
+    sidecar["lastState"] = last;
+    let spec = json!({"spec": {"initContainers": [
+        {"name": "agent"},
+        {"name": "postgres", "restartPolicy": "Always", "resources": {"limits": {"memory": "2Gi"}}}
+    ]}});
+    let status = json!({"status": {"initContainerStatuses": [sidecar]}});
+    pod(merged(merged(main_is(main), spec), status))
+}
+
+#[test]
+fn end_of_the_sidecar_does_not_decide() {
+    let running = || json!({"running": {}});
+    let pod = sidecar_is(json!({"terminated": {"exitCode": 143}}), json!({}), running());
+    assert_eq!(state(job(json!({})), Some(pod), vec![]), JobState::Running);
+    // It is stopped after the agent, and killed if that takes too long.
+    for sidecar in
+        [running(), json!({"terminated": {"exitCode": 0}}), json!({"terminated": {"exitCode": 137}})]
+    {
+        for class in [ExitClass::Ok, ExitClass::Unreachable] {
+            let (message, expected) = result(class);
+            let main = json!({"terminated": {"exitCode": class.code(), "message": message}});
+            let pod = sidecar_is(sidecar.clone(), json!({}), main);
+            let expected = JobEnd { code: Some(class.code()), result: Some(expected), failure: None };
+            assert_eq!(end(state(job(json!({})), Some(pod), vec![])), expected);
+        }
+        let killed = sidecar_is(sidecar, json!({}), json!({"terminated": {"exitCode": 137}}));
+        assert_failed(state(job(json!({})), Some(killed), vec![]), Some(137), FailureCode::JobKilled);
+    }
+}
+
+#[test]
+fn crash_of_the_sidecar_explains_the_failure_of_the_agent() {
+    let ended_with = |code: FailureCode| {
+        let result = AgentResult { failure: Some(Failure::new(code, "x")), events: 3, outcome: None };
+        let message = serde_json::to_string(&result).expect("JSON");
+        json!({"terminated": {"exitCode": result.class().code(), "message": message}})
+    };
+    let oom = || json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    let lost = FailureCode::ConnectionLost;
+    for (sidecar, last) in [(json!({"running": {}}), oom()), (oom(), json!({}))] {
+        let pod = sidecar_is(sidecar, last, ended_with(lost));
+        let exit_code = Some(ExitClass::from(lost).code());
+        let failure =
+            assert_failed(state(job(json!({})), Some(pod), vec![]), exit_code, FailureCode::OutOfMemory);
+        assert!(failure.detail.contains("postgres") && failure.detail.contains("2Gi"), "{failure}");
+    }
+    let ended = json!({"terminated": {"exitCode": 10, "message": "cannot listen\n"}});
+    let pod = sidecar_is(json!({"running": {}}), ended.clone(), ended_with(FailureCode::ServerStartFailed));
+    let code = end(state(job(json!({})), Some(pod), vec![])).failure.expect("a failure");
+    assert_eq!(code.code, FailureCode::AgentNotStarted);
+    assert!(code.detail.ends_with("cannot listen"), "{code}");
+    // What the agent found in the image does not follow from it.
+    let pod = sidecar_is(json!({"running": {}}), ended, ended_with(FailureCode::ObjectDamaged));
+    let damaged = end(state(job(json!({})), Some(pod), vec![])).result.and_then(|result| result.failure);
+    assert_eq!(damaged.map(|failure| failure.code), Some(FailureCode::ObjectDamaged));
+}
+
+#[test]
+fn sidecar_that_does_not_start_is_explained() {
+    let initializing = || json!({"waiting": {"reason": "PodInitializing"}});
+    let waiting = |reason: &str| json!({"waiting": {"reason": reason, "message": "m"}});
+    let first = |pod: &str| vec![event(pod, "Failed", "m", "2026-11-22T07:59:30Z")];
+    let pull = sidecar_is(waiting("ErrImagePull"), json!({}), initializing());
+    let failure =
+        assert_waits(state(job(json!({})), Some(pull), first("pod")), FailureCode::ContainerImagePull);
+    assert_eq!(failure.subject.as_deref(), Some("postgres:15"));
+    let last = json!({"terminated": {"exitCode": 10, "message": "cannot listen"}});
+    for (now, before) in [(waiting("CrashLoopBackOff"), last.clone()), (last.clone(), json!({}))] {
+        let crashing = || sidecar_is(now.clone(), before.clone(), initializing());
+        let early = state(job(json!({})), Some(crashing()), first("pod"));
+        assert_waits(early, FailureCode::AgentNotStarted);
+        let late = state(job(json!({})), Some(crashing()), vec![]);
+        let failure = assert_failed(late, None, FailureCode::AgentNotStarted);
+        assert!(failure.detail.ends_with("cannot listen"), "{failure}");
+    }
+}
+
 #[test]
 fn job_ended_and_its_pod_does_not_exist() {
     let without_pod = |change| state(job(change), None, vec![]);

@@ -30,6 +30,18 @@ const AWS: Token = Token {
     audience: "sts.amazonaws.com",
 };
 
+/// The annotations by which the webhooks leave containers out, and what separates the names.
+const KEPT_OUT: [(&str, &str); 2] =
+    [("azure.workload.identity/skip-containers", ";"), ("eks.amazonaws.com/skip-containers", ",")];
+
+/// Makes the webhooks project no token into the init containers, one of which executes what an image contains.
+pub(super) fn keep_out(metadata: &mut ObjectMeta, pod: &PodSpec) {
+    let names = pod.init_containers.iter().flatten().map(|container| container.name.as_str());
+    let names: Vec<&str> = names.collect();
+    let annotations = KEPT_OUT.map(|(annotation, separator)| (annotation.to_owned(), names.join(separator)));
+    metadata.annotations.get_or_insert_default().extend(annotations);
+}
+
 /// Projects the token into the pod's first container, and sets the variables that describe the identity.
 pub(super) fn project(identity: &StoreIdentity, metadata: &mut ObjectMeta, pod: &mut PodSpec, seconds: i64) {
     let (token, variables) = match identity {

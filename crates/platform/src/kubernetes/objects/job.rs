@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaimVolumeSource, PodSpec, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PersistentVolumeClaimVolumeSource, PodSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 use model::{Location, Work};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::identity;
 use super::pod::{mount, volume};
-use crate::kubernetes::names::{self, AGENT_CONTAINER};
+use crate::kubernetes::names::{self, AGENT_CONTAINER, SERVER_CONTAINER};
 use crate::{ExposeSecret, JobSpec, Result};
 
 /// The annotation of a Job with the hash of its task: a repeated launch has the same one.
@@ -64,6 +64,7 @@ pub(in crate::kubernetes) fn job(template: &Job, spec: &JobSpec, context: &JobCo
     if let Some(identity) = &spec.identity {
         identity::project(identity, metadata, pod, context.token_seconds);
     }
+    identity::keep_out(metadata, pod);
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(TEMPLATE.to_owned(), context.template_name.to_owned());
     annotations.extend(main.map(|main| (MAIN.to_owned(), main)));
@@ -80,6 +81,9 @@ fn fill(pod: &mut PodSpec, spec: &JobSpec, context: &JobContext<'_>) -> Option<S
     {
         init.image = Some(context.agent_image.to_owned());
     }
+    if let Some(server) = pod.init_containers.iter_mut().flatten().find(|container| is_sidecar(container)) {
+        server.image = Some(context.postgres_image.to_owned());
+    }
     volume(pod, "task").config_map.get_or_insert_default().name.clone_from(&spec.name);
     volume(pod, "secrets").secret.get_or_insert_default().secret_name = Some(spec.name.clone());
     if let Some(claim) = &context.claim {
@@ -95,6 +99,11 @@ fn fill(pod: &mut PodSpec, spec: &JobSpec, context: &JobContext<'_>) -> Option<S
         mount(main, &format!("store-{n}"), &format!("/stores/{claim}"), false);
     }
     Some(main.name.clone())
+}
+
+/// Whether a container executes what an image contains, for the agent in the main container.
+pub(in crate::kubernetes) fn is_sidecar(container: &Container) -> bool {
+    container.name == SERVER_CONTAINER && container.restart_policy.as_deref() == Some("Always")
 }
 
 fn claimed(claim: &str) -> PersistentVolumeClaimVolumeSource {

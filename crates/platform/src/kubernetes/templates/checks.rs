@@ -2,10 +2,11 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodSpec, Service, Volume};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PersistentVolumeClaim, PodSpec, Service, Volume};
 use serde_json::Value;
 
 use crate::kubernetes::names::{AGENT_CONTAINER, INITIALISE_CONTAINER, POSTGRES_PORT, SERVER_CONTAINER};
+use crate::kubernetes::objects::job::is_sidecar;
 use crate::kubernetes::objects::quantity;
 
 /// The result of a check; the error names the field and what is wrong with it.
@@ -39,9 +40,27 @@ pub(super) fn backup_job(job: &Job) -> Checked {
 
 pub(super) fn restore_job(job: &Job) -> Checked {
     let pod = self::job(job).map(|()| job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()))?;
-    volume_of(pod.ok_or_else(|| missing("spec.template.spec"))?, "data", |data| {
-        data.persistent_volume_claim.is_some()
-    })
+    let pod = pod.ok_or_else(|| missing("spec.template.spec"))?;
+    volume_of(pod, "data", |data| data.persistent_volume_claim.is_some())?;
+    let path = format!("spec.template.spec.initContainers[{SERVER_CONTAINER}]");
+    let server = pod.init_containers.iter().flatten().find(|container| is_sidecar(container)).ok_or_else(|| {
+        format!("{path} with restartPolicy: Always is missing: what an image contains is executed there, without secrets")
+    })?;
+    no_secrets(pod, server).map_err(|error| format!("{path}{error}"))
+}
+
+/// Checks that a container executes code of others without a secret: it mounts none and has no variable from one.
+fn no_secrets(pod: &PodSpec, container: &Container) -> Checked {
+    let mounted: Vec<&str> =
+        container.volume_mounts.iter().flatten().map(|mount| mount.name.as_str()).collect();
+    let mut volumes = pod.volumes.iter().flatten();
+    let is_secret = |volume: &&Volume| volume.secret.is_some() || volume.projected.is_some();
+    if let Some(volume) = volumes.find(|volume| is_secret(volume) && mounted.contains(&&*volume.name)) {
+        return Err(format!(".volumeMounts[{}] is a secret", volume.name));
+    }
+    let from_secret = container.env.iter().flatten().any(|variable| variable.value_from.is_some())
+        || container.env_from.is_some();
+    if from_secret { Err(".env has a value from another object".to_owned()) } else { Ok(()) }
 }
 
 fn job(job: &Job) -> Checked {

@@ -119,6 +119,45 @@ fn volumes_are_mounted_where_the_agent_expects_them() {
 }
 
 #[test]
+fn container_that_executes_an_image_has_no_secret_and_no_token() {
+    let azure = StoreIdentity::Azure { client_id: None, tenant_id: None, authority_host: None };
+    let aws = StoreIdentity::Aws { role_arn: "arn".to_owned(), sts_endpoint: None };
+    for identity in [None, Some(azure), Some(aws)] {
+        let job = created(true, &JobSpec { identity, ..spec() });
+        let pod = job.pointer(POD).expect("a pod");
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        let server = named(pod, "/initContainers", "postgres");
+        assert_eq!((&server["restartPolicy"], &server["image"]), (&json!("Always"), &json!("postgres:15")));
+        assert_eq!(server["env"], json!([{"name": "HOME", "value": "/tmp"}]));
+        assert_eq!(server["envFrom"], Value::Null);
+        let mounts = server["volumeMounts"].as_array().expect("mounts");
+        let mounted: Vec<&str> = mounts.iter().filter_map(|mount| mount["name"].as_str()).collect();
+        assert_eq!(mounted, ["agent", "archives", "server", "server-tmp", "data"]);
+        for (volume, kind) in mounted.iter().zip(["emptyDir"; 4].iter().chain(&["persistentVolumeClaim"])) {
+            assert!(named(pod, "/volumes", volume)[kind].is_object(), "{volume} is not of kind {kind}");
+        }
+        for volume in ["agent", "archives"] {
+            assert_eq!(named(server, "/volumeMounts", volume)["readOnly"], true, "{volume}");
+        }
+        let main = &pod["containers"][0];
+        assert_eq!(server["securityContext"], main["securityContext"]);
+        assert!(server["resources"]["limits"]["ephemeral-storage"].is_string());
+        // The webhooks of the identities project their tokens into every other container.
+        let annotations = &job["spec"]["template"]["metadata"]["annotations"];
+        assert_eq!(annotations["azure.workload.identity/skip-containers"], "agent;postgres");
+        assert_eq!(annotations["eks.amazonaws.com/skip-containers"], "agent,postgres");
+    }
+}
+
+#[test]
+fn backup_has_no_second_container() {
+    let job = created(false, &spec());
+    let containers = [format!("{POD}/initContainers"), format!("{POD}/containers")];
+    let counts = containers.map(|path| job.pointer(&path).and_then(Value::as_array).map(Vec::len));
+    assert_eq!(counts, [Some(1), Some(1)]);
+}
+
+#[test]
 fn identity_uses_the_names_of_the_webhooks() {
     let with = |identity| created(false, &JobSpec { identity: Some(identity), ..spec() });
     let variable =
@@ -145,7 +184,7 @@ fn identity_uses_the_names_of_the_webhooks() {
         variable(&aws, "AWS_WEB_IDENTITY_TOKEN_FILE"),
         "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
     );
-    assert!(!aws.to_string().contains("AWS_ENDPOINT_URL_STS") && !aws.to_string().contains("azure"));
+    assert!(!aws.to_string().contains("AWS_ENDPOINT_URL_STS") && !aws.to_string().contains("azure-identity"));
     assert!(!created(false, &spec()).to_string().contains("projected"), "no identity, no token");
 }
 
