@@ -12,8 +12,8 @@ use crate::tools::Tool;
 const IGNORED: [&str; 3] = ["remote", "stores", "soak"];
 /// The test program whose ignored tests mount file systems.
 const WITH_MOUNTS: &str = "mounts";
-/// The test program whose ignored tests act on files of other accounts.
-const WITH_ROOT: &str = "root";
+/// The test programs whose ignored tests need several accounts.
+const WITH_ROOT: [&str; 2] = ["root", "execute"];
 
 /// How many tests of a program run concurrently. Most of them wait: for servers, jobs and pauses between attempts.
 const CONCURRENT_TESTS: &str = "8";
@@ -66,9 +66,9 @@ fn runnable_ignored(left_out: &mut Vec<String>) -> Vec<&'static str> {
         left_out.push("tests of full and read-only file systems: this account may not mount".to_owned());
     }
     if rustix::process::geteuid().is_root() {
-        programs.push(WITH_ROOT);
+        programs.extend(WITH_ROOT);
     } else {
-        left_out.push("tests of files that belong to other accounts: this account is not root".to_owned());
+        left_out.push("tests with several accounts: this account is not root".to_owned());
     }
     programs
 }

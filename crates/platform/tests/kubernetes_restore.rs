@@ -81,6 +81,7 @@ fn backup(at: &Location, image: ImageId, endpoint: platform::Endpoint) -> Work {
         streams: 1,
         bin_dir: None,
         fixed_clients: false,
+        previous: None,
     }
 }
 
