@@ -8,7 +8,7 @@ use super::Store;
 use crate::error::{Error, Result};
 
 /// The largest reserve, in bytes.
-const LARGEST_RESERVE: u64 = 4 << 30;
+const LARGEST_RESERVE: u64 = 1 << 30;
 /// The reserved part of a file system: one of so many.
 const RESERVED_PART: u64 = 20;
 
@@ -18,7 +18,7 @@ pub struct Space {
     /// What an account without privileges can write.
     pub free: u64,
     /// What images leave free: the state database and instances can be on the same file system, and PostgreSQL stops when it is
-    /// full. A twentieth of the file system, at most 4 GiB.
+    /// full. A twentieth of the file system, at most 1 GiB.
     pub reserved: u64,
 }
 
