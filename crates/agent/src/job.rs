@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::events::Events;
 use crate::failure::{fail, failure_of};
-use crate::program_host::SharedDirs;
 use crate::redact::Redactor;
 use crate::secret::Secrets;
+use crate::shared_dirs::SharedDirs;
 use crate::tool_errors::level_of;
 use crate::tools::Running;
 

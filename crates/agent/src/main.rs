@@ -29,6 +29,7 @@ mod scratch_server;
 mod secret;
 mod segments;
 mod session;
+mod shared_dirs;
 mod signals;
 mod sql;
 mod sqlstate;
@@ -46,9 +47,9 @@ use clap::Parser as _;
 use cli::{Cli, Command, RunArgs};
 use job_dir::{Claim, JobDir};
 use model::{ExitClass, FailureCode};
-use program_host::SharedDirs;
 use run::Files;
 use rustix::fs::Mode;
+use shared_dirs::SharedDirs;
 use stderr::log_stderr;
 
 fn main() -> std::process::ExitCode {

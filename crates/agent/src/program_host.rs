@@ -8,17 +8,9 @@ use uuid::Uuid;
 
 use crate::programs::Programs;
 use crate::run_as::RunAs;
+use crate::shared_dirs::SharedDirs;
 use crate::tools::{Confinement, Tool};
 use crate::work_dir::WorkDir;
-
-/// The directories that the agent shares with `toygres-agent execute` in another container.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedDirs {
-    /// Contains the socket `control`. Both containers write in it.
-    pub(crate) server: PathBuf,
-    /// The other container only reads it, so that an image's code cannot direct what the agent writes there.
-    pub(crate) archives: PathBuf,
-}
 
 /// Where programs run that execute what an image contains.
 #[derive(Clone, Debug)]

@@ -4,15 +4,31 @@ use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use model::Failure;
+use model::{Failure, FailureCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::codec::{Decoder, Encoder, FramedRead, FramedWrite, LengthDelimitedCodec};
 
 /// The most bytes of a program's input or output in one frame.
 pub(super) const MAX_DATA: usize = 64 * 1024;
 /// The most bytes of a frame. A longer one is refused before it is read.
 pub(super) const MAX_FRAME: usize = 2 * MAX_DATA;
+
+/// The frames that the agent sends.
+pub(super) type Requests = FramedRead<OwnedReadHalf, FrameCodec>;
+/// Where one side sends its frames.
+pub(super) type FrameWriter = FramedWrite<OwnedWriteHalf, FrameCodec>;
+
+/// The failure of a request that is valid and not permitted.
+pub(super) fn refused(detail: &str) -> Failure {
+    Failure::new(FailureCode::Refused, detail)
+}
+
+/// The failure of a connection on which the other side does not follow the protocol.
+pub(super) fn invalid(detail: &str) -> Failure {
+    Failure::new(FailureCode::TaskInvalid, format!("the connection to the agent is invalid: {detail}"))
+}
 
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,8 +147,6 @@ fn parsed<T: DeserializeOwned>(content: &[u8]) -> Result<T, Error> {
 
 #[cfg(test)]
 mod tests {
-    use model::FailureCode;
-
     use super::*;
 
     #[test]

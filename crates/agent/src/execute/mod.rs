@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
 use model::{ExitClass, Failure, FailureCode};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -23,7 +22,7 @@ use crate::programs::{FOR_RESTORE, Programs};
 use crate::signals::cancelled_by_signals;
 use crate::stderr::log_stderr;
 use crate::tools::{Confinement, Tool};
-use frame::{Frame, FrameCodec, Request};
+use frame::{Frame, FrameCodec, Request, Requests, invalid, refused};
 
 pub(crate) use relay::{is_relayed, relay};
 
@@ -33,9 +32,6 @@ const MAX_PROGRAMS: usize = 8;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, which happens if there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-type Requests = FramedRead<OwnedReadHalf, FrameCodec>;
-type Replies = FramedWrite<OwnedWriteHalf, FrameCodec>;
 
 /// Serves the socket until a signal stops the process. Every connection runs one program.
 pub(crate) async fn serve(args: ExecuteArgs) -> ExitClass {
@@ -139,12 +135,4 @@ async fn tool(args: &ExecuteArgs, request: Request) -> Result<Tool, Failure> {
     // The agent, which reads the messages of the program, knows the code.
     let tool = Tool::confined(&programs.path(name), None, FailureCode::Other, &within);
     Ok(tool.args(request.arguments).envs(request.environment))
-}
-
-fn refused(detail: &str) -> Failure {
-    Failure::new(FailureCode::Refused, detail)
-}
-
-fn invalid(detail: &str) -> Failure {
-    Failure::new(FailureCode::TaskInvalid, format!("the connection to the agent is invalid: {detail}"))
 }

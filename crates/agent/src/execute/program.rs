@@ -17,8 +17,7 @@ use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{Frame, MAX_DATA, Stop};
-use super::{Replies, Requests, invalid};
+use super::frame::{Frame, FrameWriter, MAX_DATA, Requests, Stop, invalid};
 use crate::tools::Tool;
 
 /// How long the output of a program may remain open after its end: its descendants may have inherited it.
@@ -45,7 +44,7 @@ impl Drop for Group {
 pub(super) async fn run(
     tool: Tool,
     requests: &mut Requests,
-    replies: &mut Replies,
+    replies: &mut FrameWriter,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let mut child =

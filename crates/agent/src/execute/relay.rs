@@ -16,8 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::codec::{FramedRead, FramedWrite};
 use tokio_util::io::ReaderStream;
 
-use super::frame::{Frame, FrameCodec, MAX_DATA, Request, Stop};
-use super::{Replies, invalid, refused};
+use super::frame::{Frame, FrameCodec, FrameWriter, MAX_DATA, Request, Stop, invalid, refused};
 use crate::cli::RelayArgs;
 use crate::stderr::log_stderr;
 
@@ -26,9 +25,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The interval at which the socket is tried.
 const INTERVAL: Duration = Duration::from_millis(50);
 
+/// The environment variables that are passed to the program. None of them is a secret.
+const RELAYED: [&str; 9] =
+    ["LC_ALL", "TMPDIR", "PGAPPNAME", "PGDATA", "PGHOST", "PGOPTIONS", "PGPASSFILE", "PGPORT", "PGUSER"];
+
 /// Whether an environment variable is passed to the program.
 pub(crate) fn is_relayed(variable: &str) -> bool {
-    variable.starts_with("PG") || matches!(variable, "LC_ALL" | "TMPDIR")
+    RELAYED.contains(&variable)
 }
 
 /// Runs a program through the socket of `toygres-agent execute`, and returns its exit code.
@@ -104,7 +107,7 @@ async fn connect(socket: &Path) -> Result<UnixStream, Failure> {
 }
 
 /// Sends the request, then the frames of the channel.
-async fn send(request: Request, mut frames: mpsc::Receiver<Frame>, mut replies: Replies) {
+async fn send(request: Request, mut frames: mpsc::Receiver<Frame>, mut replies: FrameWriter) {
     let mut next = Some(Frame::Start(request));
     while let Some(frame) = next {
         if replies.send(frame).await.is_err() {
