@@ -17,15 +17,16 @@ use model::agent::SECRET_STORE;
 use model::{FailureCode, ImageId, ImageType, Location, Outcome, Work};
 use scratch::{PASSWORD, Server};
 
-/// A substitute for azcopy: it records its arguments and environment, then does what its mode says.
+/// A substitute for azcopy: it records its arguments and environment, then does what its mode says. As azcopy, it is one process
+/// while it uploads, so that who kills it ends the upload.
 const FAKE_AZCOPY: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
 printf '%s\n' "$@" >> "$dir/argv"
 env >> "$dir/environment"
-put() { curl -sf -X PUT --cacert "$dir/ca.pem" -H 'x-ms-blob-type: BlockBlob' --data-binary @- "$1?$(cat "$dir/sas")"; }
+put() { exec curl -sf -X PUT --cacert "$dir/ca.pem" -H 'x-ms-blob-type: BlockBlob' --data-binary "@$2" "$1?$(cat "$dir/sas")"; }
 case $(cat "$dir/mode") in
-    works) put "$2" ;;
-    short) head -c 20 | put "$2" ;;
+    works) put "$2" - ;;
+    short) head -c 20 > "$dir/short.$$"; put "$2" "$dir/short.$$" ;;
     refused)
         cat > /dev/null
         echo '{"TimeStamp":"2026-11-24T10:00:00Z","MessageType":"Info","MessageContent":"Authenticating","PromptDetails":{}}'
