@@ -55,7 +55,7 @@ fn main() -> std::process::ExitCode {
 /// Prints cause and fix of an error of the platform, such as a setting that it refuses.
 fn explain(error: &anyhow::Error) {
     let platform = error.chain().find_map(|cause| cause.downcast_ref::<platform::Error>());
-    if let Some(explanation) = platform.and_then(|error| error.code().explanation()) {
+    if let Some(explanation) = platform.map(|error| error.code().explanation()) {
         eprintln!("Cause: {}\nFix: {}", explanation.cause, explanation.fix);
     }
 }

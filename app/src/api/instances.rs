@@ -87,7 +87,7 @@ pub async fn get_instance(name: String) -> Result<InstanceView> {
     Ok(InstanceView {
         connection,
         port_forward: control::instances::port_forward_command(&services, &instance),
-        diagnosis: problem.and_then(control::diagnosis::of_instance),
+        diagnosis: problem.map(control::diagnosis::of_instance),
         days,
         images_total: images.total,
         failed_attempts,

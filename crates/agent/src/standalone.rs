@@ -190,9 +190,8 @@ fn refused(error: &anyhow::Error) -> ExitClass {
 
 /// Prints cause and fix of a failure that was logged.
 fn explain(failure: &Failure) {
-    if let Some(explanation) = failure.code.explanation() {
-        let _ = writeln!(std::io::stderr(), "Cause: {}\nFix: {}", explanation.cause, explanation.fix);
-    }
+    let explanation = failure.code.explanation();
+    let _ = writeln!(std::io::stderr(), "Cause: {}\nFix: {}", explanation.cause, explanation.fix);
 }
 
 /// Prints to standard output. A closed standard output is ignored.

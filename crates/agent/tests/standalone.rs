@@ -33,7 +33,7 @@ fn image_is_restored_from_the_command_line() {
 
     let refused = restore(&[]);
     assert_eq!(refused.status.code(), Some(ExitClass::from(FailureCode::PasswordMissing).code()));
-    let explanation = FailureCode::PasswordMissing.explanation().expect("an explanation");
+    let explanation = FailureCode::PasswordMissing.explanation();
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(stderr.contains(explanation.cause) && stderr.contains(explanation.fix), "{stderr}");
 

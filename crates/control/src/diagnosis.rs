@@ -13,22 +13,22 @@ pub(crate) fn of_run(
     if waits && failure.code == FailureCode::Other {
         return None;
     }
-    diagnosis(failure, consequence(workflow, state, waits))
+    Some(diagnosis(failure, consequence(workflow, state, waits)))
 }
 
 /// The diagnosis of an instance that is not healthy.
 #[must_use]
-pub fn of_instance(failure: &Failure) -> Option<Diagnosis> {
+pub fn of_instance(failure: &Failure) -> Diagnosis {
     diagnosis(failure, "Toygres continues to check the instance and changes nothing.")
 }
 
-fn diagnosis(failure: &Failure, consequence: &str) -> Option<Diagnosis> {
-    let explanation = failure.code.explanation()?;
-    Some(Diagnosis {
+fn diagnosis(failure: &Failure, consequence: &str) -> Diagnosis {
+    let explanation = failure.code.explanation();
+    Diagnosis {
         cause: explanation.cause.to_owned(),
         fix: explanation.fix.to_owned(),
         meaning: consequence.to_owned(),
-    })
+    }
 }
 
 fn consequence(workflow: WorkflowName, state: RunState, waits: bool) -> &'static str {

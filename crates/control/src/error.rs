@@ -144,10 +144,11 @@ impl From<serde_json::Error> for Error {
 
 /// The cause and the fix of a failure and its raw text, as the message of a form field.
 fn with_explanation(failure: &Failure) -> String {
-    match failure.code.explanation().filter(|_| failure.code.has_known_cause()) {
-        Some(explanation) => format!("{} {} ({failure})", explanation.cause, explanation.fix),
-        None => failure.to_string(),
+    if !failure.code.has_known_cause() {
+        return failure.to_string();
     }
+    let explanation = failure.code.explanation();
+    format!("{} {} ({failure})", explanation.cause, explanation.fix)
 }
 
 /// What an error means for a step: a permanent failure is not retried, an unavailable state database counts no attempt.

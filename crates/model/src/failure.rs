@@ -308,12 +308,11 @@ impl Failure {
     /// What happened, for a list: the subject and the cause, without the raw text. The raw text if the cause is not known.
     #[must_use]
     pub fn message(&self) -> String {
-        let explanation = self.code.explanation().filter(|_| self.code.has_known_cause());
-        match (explanation, &self.subject) {
-            (Some(explanation), Some(subject)) => format!("{subject}: {}", explanation.cause),
-            (Some(explanation), None) => explanation.cause.to_owned(),
-            (None, _) => self.to_string(),
+        if !self.code.has_known_cause() {
+            return self.to_string();
         }
+        let cause = self.code.explanation().cause;
+        self.subject.as_ref().map_or_else(|| cause.to_owned(), |subject| format!("{subject}: {cause}"))
     }
 }
 

@@ -11,9 +11,8 @@ fn every_failure_is_explained() {
         let retry = if code.is_permanent() { "permanent" } else { "transient" };
         let class = model::ExitClass::from(*code);
         writeln!(text, "{code} ({retry}, exit class {class})").expect("a text");
-        if let Some(explanation) = code.explanation() {
-            writeln!(text, "  Cause: {}\n  Fix:   {}", explanation.cause, explanation.fix).expect("a text");
-        }
+        let explanation = code.explanation();
+        writeln!(text, "  Cause: {}\n  Fix:   {}", explanation.cause, explanation.fix).expect("a text");
     }
     insta::assert_snapshot!(text);
 }

@@ -95,7 +95,7 @@ pub(super) fn Problem(image: Image) -> impl IntoView {
         _ => return None,
     };
     let error = image.error.filter(|_| tone == "fail");
-    let explanation = error.as_ref().and_then(|error| error.code.explanation());
+    let explanation = error.as_ref().map(|error| error.code.explanation());
     Some(view! {
         <section class=format!("alert {tone}")>
             <h2><Icon name=icon/>{title}</h2>

@@ -71,7 +71,7 @@ pub(super) fn ProcessesPanel(instance: Instance) -> impl IntoView {
                 {missing
                     .map(|worker| {
                         let effect = labels::MISSING_WORKER_EFFECT;
-                        let fix = FailureCode::WorkerNotSeen.explanation().map(|explanation| explanation.fix);
+                        let fix = FailureCode::WorkerNotSeen.explanation().fix;
                         view! {
                             <p class="banner warn">
                                 <Icon name="s-warn"/>

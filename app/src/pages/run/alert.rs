@@ -102,8 +102,10 @@ fn rolling_back(detail: &RunDetail) -> AnyView {
 
 /// The cause of a failure without its subject, as a title; the error itself if the cause is not known.
 fn cause(failure: &Failure) -> String {
-    let explanation = failure.code.explanation().filter(|_| failure.code.has_known_cause());
-    let cause = explanation.map_or_else(|| failure.to_string(), |explanation| explanation.cause.to_owned());
+    let cause = match failure.code.has_known_cause() {
+        true => failure.code.explanation().cause.to_owned(),
+        false => failure.to_string(),
+    };
     cause.trim_end_matches('.').to_owned()
 }
 

@@ -59,7 +59,8 @@ fn failed_twice(state: RunState, steps: [StepState; 5]) -> RunDetail {
         RunState::Undoing => "The run is rolling back.",
         _ => "The image is not usable. The source was only read, and earlier images are unchanged.",
     };
-    detail.diagnosis = failure().code.explanation().map(|explanation| Diagnosis {
+    let explanation = failure().code.explanation();
+    detail.diagnosis = Some(Diagnosis {
         cause: explanation.cause.to_owned(),
         fix: explanation.fix.to_owned(),
         meaning: meaning.to_owned(),
@@ -118,7 +119,8 @@ fn run_that_waits_names_the_resource() {
     use StepState::{Done, Todo, Waiting};
     let mut waiting = detail(RunState::Running, [Done, Done, Waiting, Todo, Todo]);
     let failure = Failure::new(FailureCode::Unschedulable, "0/3 nodes are available: 3 Insufficient memory.");
-    waiting.diagnosis = failure.code.explanation().map(|explanation| Diagnosis {
+    let explanation = failure.code.explanation();
+    waiting.diagnosis = Some(Diagnosis {
         cause: explanation.cause.to_owned(),
         fix: explanation.fix.to_owned(),
         meaning: String::new(),

@@ -147,7 +147,7 @@ impl FailureCode {
 
     /// The cause and the fix.
     #[must_use]
-    pub fn explanation(self) -> Option<Explanation> {
+    pub fn explanation(self) -> Explanation {
         let (cause, fix) = match self {
             Self::Cancelled => ("A user cancelled the run.", "Start it again if it is still needed."),
             Self::Other => {
@@ -595,6 +595,6 @@ impl FailureCode {
                 "Retry. If it fails again, report it with the support reference of the run.",
             ),
         };
-        Some(Explanation { cause, fix })
+        Explanation { cause, fix }
     }
 }
