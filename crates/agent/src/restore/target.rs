@@ -1,8 +1,11 @@
 //! The data directory of a restore. It is built beside the target under a name with the run's id, and renamed to the target only
-//! after the comparison. A directory that exists and does not belong to the run is never changed.
+//! after the comparison. A directory that exists and does not belong to the run is never changed, and one in which a process works
+//! neither: the attempts of a run share the name, and the platform may start the next one before it has ended the last.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 use model::{Failure, FailureCode, Outcome};
@@ -33,6 +36,8 @@ pub(crate) struct RestoreTarget {
     pub(crate) building: PathBuf,
     /// The user that PostgreSQL runs as.
     pub(crate) run_as: Option<RunAs>,
+    /// That directory, locked while this process works in it.
+    lock: OnceLock<File>,
 }
 
 impl RestoreTarget {
@@ -53,6 +58,7 @@ impl RestoreTarget {
             target: target.to_owned(),
             building: parent.join(building),
             run_as: RunAs::for_dir(target)?,
+            lock: OnceLock::new(),
         })
     }
 
@@ -66,7 +72,7 @@ impl RestoreTarget {
     /// Removes what an earlier attempt of this run left, and creates the directory to build in.
     ///
     /// # Errors
-    /// The target is not empty, or the directory cannot be created.
+    /// The target is not empty, another process builds there, or the directory cannot be created.
     pub(crate) async fn prepare(&self) -> Result<()> {
         match std::fs::read_dir(&self.target) {
             Ok(mut entries) => {
@@ -80,12 +86,32 @@ impl RestoreTarget {
                 return Err(error).with_context(|| format!("cannot list {}", self.target.display()));
             }
         }
+        let leftovers = self.locked()?;
         self.clear().await?;
+        drop(leftovers);
         let created = std::fs::DirBuilder::new()
             .mode(0o700)
             .create(&self.building)
             .and_then(|()| RunAs::own(self.run_as, &self.building));
-        Ok(created.map_err(|error| cannot_create(&self.building, &error))?)
+        created.map_err(|error| cannot_create(&self.building, &error))?;
+        if let Some(lock) = self.locked()? {
+            // It is set once: a process prepares one restore.
+            let _ = self.lock.set(lock);
+        }
+        Ok(())
+    }
+
+    /// The directory in which this run builds, locked until it is dropped; none if it does not exist.
+    fn locked(&self) -> Result<Option<File>, Failure> {
+        let dir = match File::open(&self.building) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|error| cannot_create(&self.building, &error))?,
+        };
+        match dir.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(in_use(&self.building)),
+            // A network file system locks only what is open for writing, which a directory cannot be.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(dir)),
+        }
     }
 
     /// Removes the directory in which this run builds, and ends a server that still runs there.
@@ -115,9 +141,16 @@ impl RestoreTarget {
     }
 }
 
+fn in_use(dir: &Path) -> Failure {
+    Failure::new(FailureCode::AttemptInUse, "another process restores there").on(dir.display().to_string())
+}
+
 fn cannot_create(dir: &Path, error: &std::io::Error) -> Failure {
     use std::io::ErrorKind;
 
+    if error.kind() == ErrorKind::AlreadyExists {
+        return in_use(dir);
+    }
     let code = match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::ReadOnlyFilesystem => {
             FailureCode::PlatformSettingsInvalid
@@ -149,12 +182,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn directory_in_which_an_earlier_attempt_works_is_not_touched() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let run = Uuid::from_u128(rand::random());
+        let attempt = || RestoreTarget::new(&dir.path().join("data"), run).expect("an absolute path");
+        let working = attempt();
+        working.prepare().await.expect("created");
+        std::fs::write(working.building.join("half"), "x").expect("written");
+        let refused = attempt().prepare().await.expect_err("another process works there");
+        let failure = refused.downcast_ref::<Failure>().expect("a failure");
+        assert_eq!(failure.code, FailureCode::AttemptInUse);
+        assert!(working.building.join("half").exists());
+    }
+
+    #[tokio::test]
     async fn leftovers_of_an_earlier_attempt_are_removed_and_a_completed_restore_is_recognised() {
         let dir = tempfile::tempdir().expect("a directory");
         let target = dir.path().join("data");
-        let restored = restore_target(&target);
-        restored.prepare().await.expect("created");
-        std::fs::write(restored.building.join("half"), "x").expect("written");
+        let run = Uuid::from_u128(rand::random());
+        let attempt = || RestoreTarget::new(&target, run).expect("an absolute path");
+        let first = attempt();
+        first.prepare().await.expect("created");
+        std::fs::write(first.building.join("half"), "x").expect("written");
+        drop(first);
+        let restored = attempt();
         restored.prepare().await.expect("created again");
         assert!(!restored.building.join("half").exists());
         let outcome = Outcome::Verify { objects: 1, bytes: 2 };

@@ -258,8 +258,8 @@ impl FailureCode {
                 "Check whether another installation of Toygres writes to the same prefix, then retry.",
             ),
             Self::AttemptInUse => (
-                "Another process writes this attempt of the image: the platform started its job twice, or the job was started again by hand.",
-                "Nothing to do: the next attempt uses another prefix. If all attempts fail in this way, check whether another installation of Toygres writes to the same store.",
+                "Another process works on the same image or data directory: the platform started a job twice, or an earlier attempt has not ended.",
+                "Nothing to do: the step is retried. If all attempts fail in this way, check whether another installation of Toygres uses the same store or volume.",
             ),
             Self::ManifestMissing => (
                 "The image has no manifest. The backup did not complete, or the image was deleted.",
