@@ -1,4 +1,4 @@
-//! A network that drops everything between a worker and the database without closing a connection.
+//! A network that drops everything between a worker and the database without closing a connection, or loses a reply.
 
 use std::time::Duration;
 
@@ -79,4 +79,36 @@ async fn half_open_connection_of_the_listener_is_replaced(_: PgPoolOptions, db: 
     while changed.recv().await != Some(Some(run.0)) {}
     stop.cancel();
     Ok(listening.await?)
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn lost_replies_repeat_no_attempt(_: PgPoolOptions, db: PgConnectOptions) -> Test {
+    let proxy = Proxy::start(&db).await?;
+    let fixture = Fixture::new(db.clone()).await?;
+    let (options, connect) = through(&proxy, &db);
+    let _worker = fixture.worker_on(options.connect_with(connect).await?, "one");
+    // Every second request of a run, among them those that commit. The test ends when a run needs fewer requests.
+    for number in (0..).step_by(2) {
+        fixture.recorder.clear();
+        proxy.lose_reply_after(number);
+        let run = fixture.start(&Script::default()).await?;
+        assert_eq!(
+            fixture.end(run).await?,
+            "succeeded",
+            "request {number}: {:?}",
+            fixture.error_code(run).await?
+        );
+        assert_eq!(fixture.steps(run).await?, ["A done 1", "B done 1", "C done 1"], "request {number}");
+        let calls = fixture.recorder.calls();
+        for step in ["A1", "B1", "C1"] {
+            let times = calls.iter().filter(|call| call.starts_with(step)).count();
+            assert!((1..=2).contains(&times), "request {number}: {step} was called {times} times");
+        }
+        assert_eq!(fixture.locks().await?, 0, "request {number}");
+        if !proxy.has_lost_reply() {
+            assert!(number > 10, "no reply was lost: the test tests nothing");
+            break;
+        }
+    }
+    Ok(())
 }
