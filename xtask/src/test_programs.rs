@@ -2,11 +2,11 @@
 //! wait.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -15,6 +15,8 @@ use crate::report::Report;
 
 /// How many programs run at the same time.
 const LANES: usize = 2;
+/// How long the output of a program may remain open after its end. A failed test leaves processes that have inherited it.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(2);
 /// The slowest programs. They start first, so that none runs alone at the end.
 const SLOW: [&str; 5] = ["soak", "workflows", "remote", "engine", "round_trip"];
 
@@ -84,14 +86,15 @@ pub(crate) fn run_all(mut commands: Vec<Named>) -> Report {
 /// Runs a command and prints its output as one block.
 fn run(name: &str, mut command: Command) -> anyhow::Result<Report> {
     let started = Instant::now();
-    let (mut reader, writer) = std::io::pipe()?;
+    let (reader, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn().with_context(|| format!("start {name}"))?;
     // The command has copies of the pipe's end, which would keep it open.
     drop(command);
-    let mut output = Vec::new();
-    reader.read_to_end(&mut output)?;
+    let (output, ended) = collect(reader);
     let status = child.wait()?;
+    let _ = ended.recv_timeout(OUTPUT_LIMIT);
+    let output = std::mem::take(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
     let output = String::from_utf8_lossy(&output);
     println!("\n     Running {name}\n{}\n     {name} took {} s", output.trim(), started.elapsed().as_secs());
     let mut report = counted(name, &output);
@@ -99,6 +102,21 @@ fn run(name: &str, mut command: Command) -> anyhow::Result<Report> {
         report.add(Report::failed(format!("{name}: {status}")));
     }
     Ok(report)
+}
+
+/// Reads a pipe in a thread. Returns what was read so far, and a channel that closes at the end of the pipe.
+fn collect(mut reader: std::io::PipeReader) -> (Arc<Mutex<Vec<u8>>>, mpsc::Receiver<()>) {
+    let output = Arc::new(Mutex::new(Vec::new()));
+    let (ends, ended) = mpsc::channel();
+    let read = Arc::clone(&output);
+    std::thread::spawn(move || {
+        let mut part = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = reader.read(&mut part) {
+            read.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..length]);
+        }
+        drop(ends);
+    });
+    (output, ended)
 }
 
 /// Counts by the last line of each test program, and names the failed tests.
@@ -149,6 +167,25 @@ mod tests {
         let commands = ["true", "false", "missing-program"].map(|name| (name.to_owned(), Command::new(name)));
         let report = run_all(commands.into());
         assert_eq!(report.failed, 2, "{:?}", report.failures);
+    }
+
+    #[test]
+    fn process_that_a_program_leaves_does_not_delay_its_end() {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo 'test result: ok. 1 passed; 0 failed; 0 ignored'; sleep 600 & echo $! >&2"]);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let mut child =
+            command.stdout(writer.try_clone().expect("a copy")).stderr(writer).spawn().expect("started");
+        drop(command);
+        let (output, ended) = collect(reader);
+        child.wait().expect("ended");
+        let end = ended.recv_timeout(Duration::from_millis(200));
+        assert_eq!(end, Err(mpsc::RecvTimeoutError::Timeout), "the process that was left ended, too");
+        let output = String::from_utf8_lossy(&output.lock().expect("read")).into_owned();
+        assert_eq!(counted("left", &output).passed, 1, "{output}");
+        let left = output.lines().last().expect("its process id");
+        assert!(command::succeeds(Command::new("kill").arg(left)));
     }
 
     #[test]

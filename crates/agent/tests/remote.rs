@@ -216,10 +216,11 @@ async fn failure_of_azcopy_leaves_no_image() {
     assert_eq!(job.result().class(), model::ExitClass::Configuration, "{:?}", job.failure());
 
     // A stopped job ends azcopy before the pipe is closed, so that nothing is committed.
+    std::fs::remove_file(remote.servers.dir.path().join("azcopy/argv")).expect("azcopy was called");
     let path = remote.azcopy("stuck");
     let job = remote.backup(ImageId::new(), &[("transfer", "azcopy")]);
     let mut agent = job.command().env("PATH", &path).spawn().expect("started");
-    job_dir::until("azcopy is running", || remote.recorded("argv").matches("globals").count() > 2);
+    job_dir::until("azcopy is running", || !remote.recorded("argv").is_empty());
     job_dir::signal(&agent, rustix::process::Signal::TERM);
     assert_eq!(agent.wait().expect("ended").code(), Some(143));
     assert_eq!(remote.objects().await, Vec::<String>::new());
