@@ -63,7 +63,7 @@ pub(crate) fn screenshots() -> anyhow::Result<()> {
     build::all()?;
     step("Screenshots");
     let mut playwright = playwright(Command::new(Tool::NodeModules.install()?))?;
-    command::run(playwright.args(["--project", "screenshots", "--reporter", "list"]).env("README", "1"))
+    command::run(playwright.args(["--project", "screenshots", "--reporter", "list"]).env("PICTURES", "1"))
 }
 
 /// Playwright's command with the paths of everything that it runs.
