@@ -70,7 +70,7 @@
 //! - Each step is executed at least once. Steps must be idempotent; [`testing`] has tests for that.
 //!
 //! # Locks
-//! [`start`] rejects a run that needs a lock of another run with [`StartError::Locked`]. It does not queue the run, so that
+//! [`start()`] rejects a run that needs a lock of another run with [`StartError::Locked`]. It does not queue the run, so that
 //! the user knows at once. Locks are released when the run ends. A stuck run keeps its locks.
 //!
 //! # Time
