@@ -18,27 +18,38 @@ const CHECK: Duration = Duration::from_secs(10);
 const MAX_CONCURRENT: usize = 8;
 /// How long one check may take: longer than a probe.
 const LIMIT: Duration = Duration::from_secs(90);
-/// How often a server is connected to, in checks.
+/// How often a server is connected to, in rounds.
 const PROBE_EVERY: u64 = 18;
 
-/// Checks instances until `stop` is cancelled; one worker of a platform at a time.
+/// What a round does with an instance.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Asks the platform for its state.
+    Observation,
+    /// Connects to it in a job, which takes seconds.
+    Probe,
+}
+
+/// Checks instances until `stop` is cancelled; one worker of a platform at a time. Observations do not wait for probes.
 pub(crate) async fn run(services: Services, worker: String, stop: CancellationToken) {
-    let mut round = 0;
-    let checking = async {
-        loop {
-            if on_duty(&services, &worker).await {
-                tokio::select! {
-                    () = check_all(&services, round) => {}
-                    () = off_duty(&services, &worker) => {}
-                }
-                round += 1;
-            }
-            tokio::time::sleep(CHECK).await;
-        }
-    };
     tokio::select! {
         () = stop.cancelled() => {}
-        () = checking => {}
+        () = rounds(&services, &worker, Kind::Observation) => {}
+        () = rounds(&services, &worker, Kind::Probe) => {}
+    }
+}
+
+async fn rounds(services: &Services, worker: &str, kind: Kind) {
+    let mut round = 0;
+    loop {
+        if on_duty(services, worker).await {
+            tokio::select! {
+                () = check_all(services, kind, round) => {}
+                () = off_duty(services, worker) => {}
+            }
+            round += 1;
+        }
+        tokio::time::sleep(CHECK).await;
     }
 }
 
@@ -66,17 +77,20 @@ async fn on_duty(services: &Services, worker: &str) -> bool {
 
 /// Checks all running instances of this platform, several at a time. One that cannot be checked does not keep the others
 /// from being checked.
-async fn check_all(services: &Services, round: u64) {
+async fn check_all(services: &Services, kind: Kind, round: u64) {
     let all = match workflow::limited(instances::list(services)).await {
         Ok(all) => all.into_iter(),
         Err(error) => return tracing::warn!(%error, "health checks failed; trying again"),
     };
     let running = all.filter(|instance| {
-        instance.platform == services.platform_id() && instance.status == InstanceStatus::Running
+        let is_due = match kind {
+            Kind::Observation => true,
+            Kind::Probe => round.is_multiple_of(PROBE_EVERY) || instance.size_bytes.is_none(),
+        };
+        is_due && instance.platform == services.platform_id() && instance.status == InstanceStatus::Running
     });
     let checks = futures::stream::iter(running).for_each_concurrent(MAX_CONCURRENT, |instance| async move {
-        let probe = round.is_multiple_of(PROBE_EVERY) || instance.size_bytes.is_none();
-        match tokio::time::timeout(LIMIT, check(services, &instance, probe)).await {
+        match tokio::time::timeout(LIMIT, check(services, &instance, kind)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, instance = %instance.name, "a health check failed; trying again");
@@ -87,7 +101,8 @@ async fn check_all(services: &Services, round: u64) {
     checks.await;
 }
 
-async fn check(services: &Services, instance: &Instance, probe: bool) -> crate::Result<()> {
+async fn check(services: &Services, instance: &Instance, kind: Kind) -> crate::Result<()> {
+    let probe = matches!(kind, Kind::Probe);
     let state = match instance.origin {
         Origin::Managed => match services.platform().observe_server(instance.id).await {
             Ok(state) => state,

@@ -38,3 +38,27 @@ async fn instance_that_cannot_be_observed_is_unknown_and_the_others_are_checked(
     wait_for(&db, second, "ok", now).await;
     world.end().await;
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn slow_probe_does_not_delay_the_observation_of_others(db: PgPool) {
+    let mut platform = None;
+    let around = |local| Arc::clone(platform.insert(Arc::new(FlakyPlatform::new(local, Faults::default()))));
+    let world = World::on(&db, around).await;
+    let (slow, other) = (world.instance("aaa").await, world.instance("bbb").await);
+    let platform = platform.unwrap();
+    platform.hold_jobs();
+    let before = platform.launched().len();
+    // An instance of unknown size is probed in each round.
+    sqlx::query("update toygres.instance set size_bytes = null where id = $1")
+        .bind(slow.0)
+        .execute(&db)
+        .await
+        .unwrap();
+    while platform.launched().len() == before {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let now = sqlx::query_scalar("select clock_timestamp()").fetch_one(&db).await.unwrap();
+    platform.fail_to_observe(other);
+    wait_for(&db, other, "unknown", now).await;
+    world.end().await;
+}

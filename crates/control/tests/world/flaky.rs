@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -40,11 +41,18 @@ pub(crate) struct FlakyPlatform {
     faults: Faults,
     launched: Mutex<BTreeMap<String, Instant>>,
     unobservable: Mutex<Option<InstanceId>>,
+    holds_jobs: AtomicBool,
 }
 
 impl FlakyPlatform {
     pub(crate) fn new(inner: Arc<LocalPlatform>, faults: Faults) -> Self {
-        Self { inner, faults, launched: Mutex::default(), unobservable: Mutex::default() }
+        Self {
+            inner,
+            faults,
+            launched: Mutex::default(),
+            unobservable: Mutex::default(),
+            holds_jobs: AtomicBool::new(false),
+        }
     }
 
     /// The names of all launched jobs.
@@ -55,6 +63,15 @@ impl FlakyPlatform {
     /// Makes the observation of a server fail from now on.
     pub(crate) fn fail_to_observe(&self, id: InstanceId) {
         *self.unobservable.lock().unwrap() = Some(id);
+    }
+
+    /// Keeps all jobs that are launched from now on from starting.
+    pub(crate) fn hold_jobs(&self) {
+        self.holds_jobs.store(true, Ordering::SeqCst);
+    }
+
+    fn holds_jobs(&self) -> bool {
+        self.holds_jobs.load(Ordering::SeqCst)
     }
 
     async fn observe_server_or_fail(&self, id: InstanceId) -> Result<ServerState> {
@@ -82,11 +99,16 @@ impl Jobs for FlakyPlatform {
             return Err(Failure::new(FailureCode::ClusterUnreachable, "connection refused").into());
         }
         self.launched.lock().unwrap().entry(job.name.clone()).or_insert_with(Instant::now);
-        if self.faults.never_starts.is_some() { Ok(()) } else { self.inner.launch(job).await }
+        if self.faults.never_starts.is_some() || self.holds_jobs() {
+            Ok(())
+        } else {
+            self.inner.launch(job).await
+        }
     }
 
     async fn observe(&self, name: &str) -> Result<JobState> {
         match self.pending_until(name) {
+            _ if self.holds_jobs() => return Ok(JobState::Pending(None)),
             Some((until, end)) if Instant::now() >= until => return Ok(JobState::Ended(end)),
             Some(_) => return Ok(JobState::Pending(None)),
             None => {}
