@@ -136,11 +136,15 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// Whether an error means that the database is unreachable, starting or shutting down (SQLSTATE classes 08 and 57P).
+/// Whether an error means that the database is unreachable, starting or shutting down (SQLSTATE classes 08 and 57P), or that a
+/// connection broke: sqlx reports one that ends during its start as an error of the protocol or of TLS.
 #[must_use]
 pub fn database_is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::BeginFailed
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
