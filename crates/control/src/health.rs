@@ -6,6 +6,7 @@ use futures::StreamExt;
 use model::agent::Outcome;
 use model::{Failure, FailureCode, Health, Instance, InstanceStatus, Origin};
 use platform::ServerState;
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
@@ -37,6 +38,25 @@ pub(crate) async fn run(services: Services, worker: String, stop: CancellationTo
         () = rounds(&services, &worker, Kind::Observation) => {}
         () = rounds(&services, &worker, Kind::Probe) => {}
     }
+    if let Err(error) = workflow::limited(hand_over(&services, &worker)).await {
+        tracing::warn!(%error, "the health checks are continued when their lease expires");
+    }
+}
+
+/// Ends the duty, so that another worker has it at once.
+async fn hand_over(services: &Services, worker: &str) -> sqlx::Result<()> {
+    let name = duty(services);
+    let ended = sqlx::query!("delete from toygres.duty where name = $1 and worker = $2", name, worker);
+    ended.execute(services.db()).await.map(drop)
+}
+
+/// Ends the duty of a worker that is known to have ended.
+pub(crate) async fn take_over(services: &Services, db: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("delete from toygres.duty where name = $1", duty(services)).execute(db).await.map(drop)
+}
+
+fn duty(services: &Services) -> String {
+    format!("health/{}", services.platform_id())
 }
 
 async fn rounds(services: &Services, worker: &str, kind: Kind) {
@@ -66,10 +86,10 @@ async fn off_duty(services: &Services, worker: &str) {
 /// Takes or renews the health-check duty of this platform.
 async fn on_duty(services: &Services, worker: &str) -> bool {
     let taken = sqlx::query_scalar!(
-        "insert into toygres.duty as d (name, worker, lease_until) values ($1, $2, clock_timestamp() + interval '45 seconds')
+        "insert into toygres.duty as d (name, worker, lease_until) values ($1, $2, clock_timestamp() + interval '30 seconds')
          on conflict (name) do update set worker = $2, lease_until = excluded.lease_until
              where d.worker = $2 or d.lease_until < clock_timestamp() returning worker",
-        format!("health/{}", services.platform_id()),
+        duty(services),
         worker
     );
     matches!(workflow::limited(taken.fetch_optional(services.db())).await, Ok(Some(_)))

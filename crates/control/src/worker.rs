@@ -67,6 +67,7 @@ pub async fn take_over(services: &Services) -> sqlx::Result<()> {
     )
     .execute(&mut *tx)
     .await?;
+    health::take_over(services, &mut tx).await?;
     tx.commit().await
 }
 
