@@ -1,6 +1,7 @@
 //! `soak`: random faults over a mixed load, for as long as wanted.
 
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
@@ -19,8 +20,11 @@ pub(crate) fn run(minutes: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let mut soak = program.configure(Command::new(&program.path));
     soak.args(["--ignored", "--nocapture"]).env("DATABASE_URL", scratch.url());
     soak.env("TOYGRES_SOAK_MINUTES", minutes.to_string());
-    if let Some(seed) = seed {
-        soak.env("TOYGRES_SOAK_SEED", seed.to_string());
-    }
+    let seed = match seed {
+        Some(seed) => seed,
+        // Another one for each soak.
+        None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+    };
+    soak.env("TOYGRES_SOAK_SEED", seed.to_string());
     command::run(&mut soak)
 }
