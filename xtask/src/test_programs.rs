@@ -2,7 +2,7 @@
 //! wait.
 
 use std::collections::VecDeque;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -61,11 +61,12 @@ pub(crate) fn compiled(selection: &[&str]) -> anyhow::Result<Vec<TestProgram>> {
 /// A command that runs tests, and the name under which its output is shown.
 pub(crate) type Named = (String, Command);
 
-/// Runs the commands, [`LANES`] at a time, and shows the output of each when it has ended.
+/// Runs the commands, [`LANES`] at a time, and shows the output of each when it has ended; that of a single one as it arrives.
 pub(crate) fn run_all(mut commands: Vec<Named>) -> Report {
     commands.sort_by_key(|(name, _)| {
         SLOW.iter().position(|slow| name.split(' ').next() == Some(slow)).unwrap_or(SLOW.len())
     });
+    let live = commands.len() == 1;
     let queue = Mutex::new(VecDeque::from(commands));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let total = Mutex::new(Report::default());
@@ -73,7 +74,7 @@ pub(crate) fn run_all(mut commands: Vec<Named>) -> Report {
         for _ in 0..LANES {
             scope.spawn(|| {
                 while let Some((name, command)) = next() {
-                    let report = run(&name, command)
+                    let report = run(&name, command, live)
                         .unwrap_or_else(|error| Report::failed(format!("{name}: {error:#}")));
                     total.lock().unwrap_or_else(PoisonError::into_inner).add(report);
                 }
@@ -83,20 +84,23 @@ pub(crate) fn run_all(mut commands: Vec<Named>) -> Report {
     total.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs a command and prints its output as one block.
-fn run(name: &str, mut command: Command) -> anyhow::Result<Report> {
+/// Runs a command and prints its output: as it arrives if `live`, else as one block.
+fn run(name: &str, mut command: Command, live: bool) -> anyhow::Result<Report> {
     let started = Instant::now();
     let (reader, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn().with_context(|| format!("start {name}"))?;
     // The command has copies of the pipe's end, which would keep it open.
     drop(command);
-    let (output, ended) = collect(reader);
+    let (output, ended) = collect(reader, live);
     let status = child.wait()?;
     let _ = ended.recv_timeout(OUTPUT_LIMIT);
     let output = std::mem::take(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
     let output = String::from_utf8_lossy(&output);
-    println!("\n     Running {name}\n{}\n     {name} took {} s", output.trim(), started.elapsed().as_secs());
+    if !live {
+        println!("\n     Running {name}\n{}", output.trim());
+    }
+    println!("     {name} took {} s", started.elapsed().as_secs());
     let mut report = counted(name, &output);
     if !status.success() && report.failed == 0 {
         report.add(Report::failed(format!("{name}: {status}")));
@@ -105,13 +109,17 @@ fn run(name: &str, mut command: Command) -> anyhow::Result<Report> {
 }
 
 /// Reads a pipe in a thread. Returns what was read so far, and a channel that closes at the end of the pipe.
-fn collect(mut reader: std::io::PipeReader) -> (Arc<Mutex<Vec<u8>>>, mpsc::Receiver<()>) {
+fn collect(mut reader: std::io::PipeReader, live: bool) -> (Arc<Mutex<Vec<u8>>>, mpsc::Receiver<()>) {
     let output = Arc::new(Mutex::new(Vec::new()));
     let (ends, ended) = mpsc::channel();
     let read = Arc::clone(&output);
     std::thread::spawn(move || {
         let mut part = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = reader.read(&mut part) {
+            if live {
+                // A closed standard output does not end the tests.
+                let _ = std::io::stdout().write_all(&part[..length]);
+            }
             read.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..length]);
         }
         drop(ends);
@@ -178,7 +186,7 @@ mod tests {
         let mut child =
             command.stdout(writer.try_clone().expect("a copy")).stderr(writer).spawn().expect("started");
         drop(command);
-        let (output, ended) = collect(reader);
+        let (output, ended) = collect(reader, false);
         child.wait().expect("ended");
         let end = ended.recv_timeout(Duration::from_millis(200));
         assert_eq!(end, Err(mpsc::RecvTimeoutError::Timeout), "the process that was left ended, too");
