@@ -22,12 +22,16 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens the stream after hydration; does nothing on the server.
+    /// Opens the stream after hydration; on the server, says at which position in the changes the page is rendered. What
+    /// changes between the two is not lost: the stream begins with it.
     #[must_use]
     pub fn start() -> Self {
         let live = Self { version: RwSignal::new(0), connection: RwSignal::new(Connection::None) };
+        let seen = SharedValue::<String>::new(position).into_inner();
         #[cfg(feature = "hydrate")]
-        Effect::new(move |_| browser::open(live));
+        Effect::new(move |_| browser::open(live, seen.clone()));
+        #[cfg(not(feature = "hydrate"))]
+        drop(seen);
         live
     }
 
@@ -47,6 +51,15 @@ impl Live {
     pub fn refetch(self) {
         self.version.update(|version| *version += 1);
     }
+}
+
+/// The position in the changes of the server that renders the page. The browser gets the server's.
+fn position() -> String {
+    #[cfg(feature = "ssr")]
+    if let Some(services) = use_context::<control::Services>() {
+        return services.change_position();
+    }
+    String::new()
 }
 
 /// The page's event stream.
@@ -72,13 +85,13 @@ mod browser {
     use super::{Connection, Live};
 
     /// Opens the stream, and reopens it after 3 seconds if the browser closes it.
-    pub(super) fn open(live: Live) {
+    pub(super) fn open(live: Live, seen: String) {
         // Without a session the server rejects the stream.
         let path = window().location().pathname().unwrap_or_default();
         if path == "/login" {
             return;
         }
-        let Ok(source) = EventSource::new("/api/events") else { return };
+        let Ok(source) = EventSource::new(&format!("/api/events?seen={seen}")) else { return };
         let pending = Rc::new(Cell::new(false));
         let changed = Closure::<dyn Fn(Event)>::new(move |_| {
             if !pending.replace(true) {
@@ -108,7 +121,8 @@ mod browser {
                     leptos::task::spawn_local(async {
                         let _ = crate::api::layout::get_current_user().await;
                     });
-                    set_timeout(move || open(live), Duration::from_secs(3));
+                    let seen = seen.clone();
+                    set_timeout(move || open(live, seen), Duration::from_secs(3));
                 }
             })
         };

@@ -159,6 +159,26 @@ test('every action works without JavaScript', async ({ browser, toygres }) => {
   await context.close();
 });
 
+test('a page shows a change that came before its events', async ({ page, toygres }) => {
+  await logIn(page, toygres);
+  // On a slow connection, the program of a rendered page arrives late.
+  let proceed!: () => void;
+  const changed = new Promise<void>((resolve) => (proceed = resolve));
+  await page.route(/\/pkg\/.*\.wasm/, async (route) => {
+    await changed;
+    await route.continue();
+  });
+  await page.goto(`${toygres.url}/instances`, { waitUntil: 'commit' });
+  await expect(page.getByRole('link', { name: 'orders', exact: true })).toBeVisible();
+  // Its size is known, so that no health check changes it now.
+  toygres.cms(`insert into toygres.instance (id, name, platform, origin, status, image_type, username, database, tls, host, port, size_bytes)
+    select gen_random_uuid(), 'late', id, 'external', 'running', 'stock', 'postgres', 'postgres', 'prefer', 'db.test', 5432, 1 from toygres.platform`);
+  proceed();
+  await expect(page.getByRole('link', { name: 'late', exact: true })).toBeVisible();
+  toygres.cms("delete from toygres.instance where name = 'late'");
+  await expect(page.getByRole('link', { name: 'late', exact: true })).toHaveCount(0);
+});
+
 test('an instance can be stopped and started', async ({ page, toygres }) => {
   await logIn(page, toygres);
   await page.goto(`${toygres.url}/instances/orders-again`);

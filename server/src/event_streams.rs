@@ -85,15 +85,25 @@ impl Credential {
     }
 }
 
+/// Where to start.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventsQuery {
+    /// The position in the changes at which the client read what it shows. The stream starts with a change if it is another
+    /// one now.
+    seen: Option<String>,
+}
+
 /// Follow all runs
 ///
 /// Sends `changed` with the id of each run that changed, and with the nil UUID if any run may have changed.
-#[utoipa::path(get, path = "/api/events", tag = "runs",
+#[utoipa::path(get, path = "/api/events", tag = "runs", params(EventsQuery),
     responses((status = 200, description = "Server-sent events: changed", content_type = "text/event-stream"), QueryErrors,
         (status = 429, body = ErrorBody, description = "Too many streams of the account")))]
 pub(crate) async fn all(
     State(app): State<AppState>,
     CurrentUser(actor): CurrentUser,
+    Query(EventsQuery { seen }): Query<EventsQuery>,
     session: Session,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ErrorResponse> {
@@ -101,6 +111,10 @@ pub(crate) async fn all(
     let credential = Credential::of(&headers, session);
     let (send, receive) = mpsc::channel(MAX_EVENTS);
     let mut changes = app.services.changes();
+    // Compared after the subscription, so that no change is between them.
+    if seen.is_some_and(|seen| seen != app.services.change_position()) {
+        let _ = send.try_send(Ok(changed(RunId(uuid::Uuid::nil()))));
+    }
     tokio::spawn(async move {
         let _permit = permit;
         let mut recheck = tokio::time::interval(RECHECK);
@@ -115,12 +129,16 @@ pub(crate) async fn all(
                     Err(RecvError::Closed) => return,
                 },
             };
-            if send.send(Ok(Event::default().event("changed").data(run.to_string()))).await.is_err() {
+            if send.send(Ok(changed(run))).await.is_err() {
                 return;
             }
         }
     });
     Ok(stream_response(receive))
+}
+
+fn changed(run: RunId) -> Event {
+    Event::default().event("changed").data(run.to_string())
 }
 
 /// Where to start.

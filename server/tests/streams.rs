@@ -118,3 +118,16 @@ async fn changed_instance_sends_an_event_without_a_run() {
         assert!(next_event().await.contains("event: changed"), "{change}");
     }
 }
+
+/// What changes between the rendering of a page and the opening of its stream is not lost.
+#[tokio::test]
+async fn stream_begins_with_a_change_that_the_page_has_not_seen() {
+    let toygres = Toygres::start();
+    let client = log_in(&toygres).await;
+    let events = |seen: &str| client.get(toygres.url(&format!("/api/events?seen={seen}"))).send();
+    let mut stream = events("of-another-process").await.unwrap();
+    let limit = std::time::Duration::from_secs(10);
+    let chunk =
+        tokio::time::timeout(limit, stream.chunk()).await.expect("no event arrived").unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&chunk).contains("event: changed"));
+}

@@ -8,8 +8,6 @@ use crate::services::Services;
 /// Passes the notifications of the state database on to [`Services::changes`] until `stop` is cancelled. After a broken
 /// connection it sends the nil id, which means that any run may have changed.
 pub async fn listen(services: Services, stop: CancellationToken) {
-    let changes = services.change_sender().clone();
-    // Sending fails only if there is no listener, which is no error.
-    let changed = move |run: Option<uuid::Uuid>| drop(changes.send(RunId(run.unwrap_or_default())));
+    let changed = |run: Option<uuid::Uuid>| services.send_change(RunId(run.unwrap_or_default()));
     workflow::listen(services.db().clone(), stop, changed).await;
 }

@@ -1,6 +1,7 @@
 //! What every command and query needs: the state database, the platform and the keys.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
 use model::{PlatformId, PlatformInfo, RunId};
@@ -78,6 +79,10 @@ struct Inner {
     require_fixed_clients: bool,
     app_version: &'static str,
     changes: broadcast::Sender<RunId>,
+    /// The number of changes that were sent.
+    change_count: AtomicU64,
+    /// Tells the counts of processes apart.
+    process: Uuid,
 }
 
 impl Services {
@@ -99,6 +104,8 @@ impl Services {
             require_fixed_clients: config.require_fixed_clients,
             app_version: config.app_version,
             changes: broadcast::channel(CHANGES).0,
+            change_count: AtomicU64::new(0),
+            process: Uuid::new_v4(),
         };
         Ok(Self { db: config.db, inner: Arc::new(inner) })
     }
@@ -170,8 +177,18 @@ impl Services {
         self.inner.changes.subscribe()
     }
 
-    pub(crate) fn change_sender(&self) -> &broadcast::Sender<RunId> {
-        &self.inner.changes
+    /// How far the changes have come. What is read after this differs from what is read later only if the position does, too.
+    /// Positions of different processes differ.
+    #[must_use]
+    pub fn change_position(&self) -> String {
+        format!("{}-{}", self.inner.process.simple(), self.inner.change_count.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn send_change(&self, run: RunId) {
+        // A listener that subscribes between the two lines sees the change twice, and never misses it.
+        self.inner.change_count.fetch_add(1, Ordering::SeqCst);
+        // Sending fails only if there is no listener, which is no error.
+        let _ = self.inner.changes.send(run);
     }
 }
 
