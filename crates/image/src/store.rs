@@ -9,6 +9,7 @@ mod error_codes;
 mod error_response;
 mod network;
 mod options;
+pub(crate) mod parts;
 mod remote;
 mod space;
 mod token;
@@ -30,6 +31,7 @@ use self::azcopy::Azcopy;
 use self::backend::Backend;
 pub use self::network::host_and_port;
 pub use self::options::{NETWORK, ROOT_CERTIFICATE, StoreOptions, TRANSFER};
+use self::parts::Parts;
 pub use self::space::Space;
 use crate::error::{Error, Result};
 
@@ -41,14 +43,11 @@ pub struct Store {
     backend: Backend,
     /// azcopy, if it uploads the objects.
     azcopy: Option<Arc<Azcopy>>,
+    parts: Parts,
     /// Tasks that abort dropped uploads.
     abandoned: Arc<Mutex<JoinSet<()>>>,
 }
 
-/// The size of the parts of an upload to a directory, in bytes.
-const LOCAL_PART: usize = 1024 * 1024;
-/// The smallest part that all remote stores accept (the limit of S3), in bytes.
-const SMALLEST_PART: usize = 5 * 1024 * 1024;
 /// The size of one read from a directory, in bytes.
 const LOCAL_CHUNK: u64 = 1024 * 1024;
 /// The size of one read from a remote store, in bytes: larger, because of its latency.
@@ -94,7 +93,14 @@ impl Store {
                 (inner, Backend::Remote(remote))
             }
         };
-        Ok(Self { inner, url: url.to_owned(), backend, azcopy, abandoned: Arc::default() })
+        let parts = if backend.directory().is_some() { Parts::Local } else { Parts::Remote };
+        Ok(Self { inner, url: url.to_owned(), backend, azcopy, parts, abandoned: Arc::default() })
+    }
+
+    /// The same store, with parts of one byte.
+    #[cfg(test)]
+    pub(crate) fn with_tiny_parts(self) -> Self {
+        Self { parts: Parts::Tiny, ..self }
     }
 
     /// Its address.
@@ -103,14 +109,22 @@ impl Store {
         &self.url
     }
 
-    /// The size in bytes of part `number` (from 0) of an upload. Remote stores limit the number of parts (10,000), so parts
-    /// grow with the object; small objects need little memory.
+    /// The size in bytes of part `number` (from 0) of an upload.
     pub(crate) fn part_size(&self, number: u64) -> usize {
-        match number {
-            _ if self.backend.directory().is_some() => LOCAL_PART,
-            0..2000 => SMALLEST_PART,
-            2000..5000 => SMALLEST_PART * 2,
-            _ => SMALLEST_PART * 4,
+        self.parts.size(number)
+    }
+
+    /// Refuses part `number` (from 0) of an upload beyond what remote stores accept.
+    ///
+    /// # Errors
+    /// [`FailureCode::ObjectTooLarge`].
+    pub(crate) fn admit_part(&self, key: &str, number: u64) -> Result<()> {
+        match self.parts.largest_object() {
+            Some(limit) if number >= parts::MOST => {
+                let detail = format!("the compressed data exceed {limit} bytes, the most of one object");
+                Err(Error::new(FailureCode::ObjectTooLarge, key, detail))
+            }
+            _ => Ok(()),
         }
     }
 

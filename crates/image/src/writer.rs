@@ -159,6 +159,7 @@ impl ObjectWriter {
 
     async fn send(&mut self) -> Result<()> {
         self.await_part().await?;
+        self.image.store.admit_part(&self.object.key, self.parts)?;
         self.image.store.ensure_space(&self.object.key, self.buffer.len() as u64).await?;
         let capacity = self.image.store.part_size(self.parts + 1);
         let part = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity)));
@@ -213,5 +214,33 @@ impl Drop for ObjectWriter {
             // Best effort: remains are swept with the attempt's prefix.
             upload.abort().await.ok();
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::FailureCode;
+
+    use super::*;
+    use crate::StoreOptions;
+    use crate::store::parts;
+
+    /// Reliability: an upload beyond the limit of parts fails at once, and never leaves a cut object.
+    #[tokio::test]
+    async fn object_of_more_parts_than_the_store_accepts_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let url = format!("file://{}", dir.path().display());
+        let store = Store::open(&url, &StoreOptions::default()).expect("a store").with_tiny_parts();
+        let writer = ImageWriter::new(store.clone(), "images/one", ImageId::new());
+        let most = vec![b'x'; usize::try_from(parts::MOST).expect("a size")];
+        writer.write("whole", "text", None, &most).await.expect("written");
+        let refused =
+            writer.write("more", "text", None, &[&*most, b"x"].concat()).await.expect_err("refused");
+        assert_eq!(refused.code(), FailureCode::ObjectTooLarge);
+        assert_eq!(store.size("images/one/whole").await.expect("a size"), parts::MOST);
+        assert_eq!(
+            store.size("images/one/more").await.expect_err("no object").code(),
+            FailureCode::ObjectMissing
+        );
     }
 }

@@ -76,6 +76,8 @@ text_enum! {
         // The image.
         /// An object of the image does not match its checksum, or its content is inconsistent.
         ObjectDamaged = "object_damaged",
+        /// The compressed data of one table, or another object, are larger than the store accepts.
+        ObjectTooLarge = "object_too_large",
         /// An object of the image does not exist.
         ObjectMissing = "object_missing",
         /// An object that must be created already exists.

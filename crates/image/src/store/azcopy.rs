@@ -162,12 +162,13 @@ impl State {
 impl MultipartUpload for Upload {
     fn put_part(&mut self, part: PutPayload) -> UploadPart {
         let (state, azcopy) = (Arc::clone(&self.state), Arc::clone(&self.azcopy));
+        let key = self.key.clone();
         async move {
             let mut state = state.lock().await;
             state.bytes += part.content_length() as u64;
             if state.bytes > BLOCK * BLOCKS {
                 let detail = "azcopy supports at most 390 GiB from a pipe";
-                return Err(generic(Error::settings(TRANSFER, detail)));
+                return Err(generic(Error::new(FailureCode::ObjectTooLarge, key, detail)));
             }
             let Some(input) = &mut state.input else { return Err(early_end(&azcopy.base)) };
             for bytes in &part {

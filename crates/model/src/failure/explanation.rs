@@ -41,6 +41,7 @@ impl FailureCode {
             | Self::StoreFull
             | Self::StoreReadOnly
             | Self::StorePermissionDenied
+            | Self::ObjectTooLarge
             | Self::ObjectDamaged
             | Self::ObjectMissing
             | Self::ObjectExists
@@ -248,6 +249,10 @@ impl FailureCode {
             Self::ObjectDamaged => (
                 "An object of the image does not match what was written.",
                 "Use another image. Check the store, and verify the other images in it.",
+            ),
+            Self::ObjectTooLarge => (
+                "The compressed data of one table are larger than the store accepts for one object.",
+                "Back up to a store without this limit, such as a directory, or divide the table into partitions.",
             ),
             Self::ObjectMissing => (
                 "An object of the image does not exist in the store.",
