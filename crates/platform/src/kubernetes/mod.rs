@@ -3,6 +3,7 @@
 
 mod api;
 mod api_error;
+mod clock;
 mod config;
 mod containers;
 mod events;
@@ -40,6 +41,7 @@ use crate::{
     ServerState,
 };
 use api_error::{ask, failed};
+use clock::ClusterClock;
 use templates::Templates;
 use watch::Watch;
 
@@ -54,6 +56,7 @@ pub struct KubernetesPlatform {
     templates: Arc<Templates>,
     identity: String,
     watch: Watch,
+    clock: ClusterClock,
 }
 
 impl KubernetesPlatform {
@@ -78,6 +81,8 @@ impl KubernetesPlatform {
                 .on("TOYGRES_TOKEN_SECONDS")
                 .into());
         }
+        let clock = ClusterClock::default();
+        let client = clock.watching(client);
         let templates = Templates::load(config.templates.as_deref())?;
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let subject = format!("namespace {}", config.namespace);
@@ -92,6 +97,7 @@ impl KubernetesPlatform {
             templates: Arc::new(templates),
             config: Arc::new(config),
             client,
+            clock,
         })
     }
 

@@ -36,7 +36,7 @@ impl KubernetesPlatform {
         };
         let mut events = self.events_about(pod.uid()).await?;
         events.extend(self.events_about(self.claim(&name).await?.and_then(|claim| claim.uid())).await?);
-        Ok(not_ready(&name, pod, &events, Timestamp::now()))
+        Ok(not_ready(&name, pod, &events, self.clock.now()))
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
@@ -33,7 +32,7 @@ impl KubernetesPlatform {
         let own = pods.items.into_iter().filter(|pod| belongs_to(pod, &uid));
         let pod = own.max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
         let pod = pod.or_else(|| self.watch.ended_pod(name, &uid));
-        let mut snapshot = JobSnapshot { job, pod, events: vec![], now: Timestamp::now() };
+        let mut snapshot = JobSnapshot { job, pod, events: vec![], now: self.clock.now() };
         if matches!(snapshot.state(), JobState::Pending(_)) {
             snapshot.events = self.events_of(&snapshot).await?;
         }
