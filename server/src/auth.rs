@@ -8,12 +8,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::Utc;
 use model::{Actor, UserId};
 use tower_sessions::Session;
 
 use crate::errors::ErrorResponse;
-use crate::session::{self, ACCOUNT, EPOCH, SUDO_UNTIL};
+use crate::session::{self, ACCOUNT, EPOCH, NOW, SUDO_UNTIL};
 use crate::state::AppState;
 
 /// The caller of a request; without an actor if not logged in.
@@ -119,7 +118,8 @@ async fn identify(app: &AppState, session: &Session, headers: &HeaderMap) -> Res
         return Ok(Caller::default());
     }
     let until: i64 = session.get(SUDO_UNTIL).await?.unwrap_or(0);
-    let actor = Actor { sudo: until > Utc::now().timestamp(), ..account.actor };
+    let now: Option<i64> = session.get(NOW).await?;
+    let actor = Actor { sudo: now.is_some_and(|now| until > now), ..account.actor };
     Ok(Caller { actor: Some(actor), must_change_password: account.must_change_password })
 }
 

@@ -36,6 +36,9 @@ pub(crate) const ACCOUNT: &str = "account";
 pub(crate) const EPOCH: &str = "epoch";
 /// The key of the end of sudo mode, in seconds since 1970.
 pub(crate) const SUDO_UNTIL: &str = "sudo_until";
+/// The key of the time at which the session was loaded, in seconds since 1970, by the clock of the state database: those of
+/// several servers may differ.
+pub(crate) const NOW: &str = "now";
 /// The key of the time of login, which a new id does not change.
 const SINCE: &str = "since";
 /// How long a session and its cookie last at most, in hours.
@@ -188,6 +191,7 @@ impl SessionStore for Store {
                    expires_at = least(clock_timestamp() + make_interval(mins => $2), created_at + make_interval(hours => $3))
                where hash = $1 and expires_at > clock_timestamp()
                returning data, extract(epoch from created_at)::float8 as "since!",
+                   extract(epoch from clock_timestamp())::bigint as "now!",
                    extract(epoch from expires_at)::bigint as "expires!""#,
             hash(*id),
             IDLE_MINUTES,
@@ -200,6 +204,7 @@ impl SessionStore for Store {
         let mut data: HashMap<String, serde_json::Value> =
             serde_json::from_value(row.data).map_err(backend)?;
         data.insert(SINCE.to_owned(), row.since.into());
+        data.insert(NOW.to_owned(), row.now.into());
         Ok(Some(Record {
             id: *id,
             data,

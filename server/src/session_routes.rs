@@ -7,7 +7,6 @@ use axum::http::header::{ACCEPT, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{self, HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
-use chrono::Utc;
 use control::users::Client;
 use serde::Deserialize;
 use serde_json::json;
@@ -21,7 +20,7 @@ use crate::device;
 use crate::errors::{ErrorBody, ErrorResponse};
 use crate::first_password;
 use crate::rest::{Body, CommandErrors};
-use crate::session::{self, ACCOUNT, EPOCH, SUDO_UNTIL};
+use crate::session::{self, ACCOUNT, EPOCH, NOW, SUDO_UNTIL};
 use crate::state::AppState;
 
 /// How long sudo mode lasts, in seconds.
@@ -161,7 +160,8 @@ async fn enter_sudo(
     client: &Client,
 ) -> Result<Sudo, control::Error> {
     control::users::confirm_password(&app.services, actor, password, client).await?;
-    let until = Utc::now().timestamp() + SUDO_SECONDS;
+    let now: Option<i64> = session.get(NOW).await.map_err(|error| session::unavailable(&error))?;
+    let until = now.unwrap_or_default() + SUDO_SECONDS;
     let entered = async {
         // The user may have logged out while the password was verified.
         if !session::renew(session, app.services.db()).await? {

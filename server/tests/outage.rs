@@ -4,76 +4,30 @@
 
 mod toygres;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use platform::ExposeSecret;
-use platform::local::account::Account;
-use platform::postgres_server::{EMBEDDED_PORT, EMBEDDED_USER, EmbeddedServer};
-use serde_json::{Value, json};
-use toygres::{Toygres, log_in, succeeds};
+use serde_json::Value;
+use toygres::state_database::{Gate, StateDatabase};
+use toygres::{Toygres, create_instance, log_in, succeeds, waits_for_its_job};
 
 /// How long to wait for something that must happen.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Holds every job at its start until the gate is opened.
-struct Gate {
-    agent: PathBuf,
-    file: PathBuf,
-}
-
-impl Gate {
-    fn new(dir: &Path) -> Self {
-        let (agent, file, copy) = (dir.join("gated-agent"), dir.join("gate"), dir.join("agent"));
-        // Jobs may run as another account, which cannot enter the build directory.
-        std::fs::copy(toygres::agent(), &copy).unwrap();
-        let script = format!(
-            "#!/bin/sh\nwhile [ \"$1\" = run ] && [ ! -e '{}' ]; do /bin/sleep 0.1; done\nexec '{}' \"$@\"\n",
-            file.display(),
-            copy.display()
-        );
-        std::fs::write(&agent, script).unwrap();
-        std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Self { agent, file }
-    }
-
-    fn open(&self) {
-        std::fs::write(&self.file, "").unwrap();
-    }
-}
-
 #[tokio::test]
 async fn runs_survive_an_outage_of_the_state_database() {
-    let dir = tempfile::Builder::new().prefix("toygres-outage-").tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let gate = Gate::new(dir.path());
-    let start = async || {
-        let installed = platform::local::find_installations(&[]).await.unwrap();
-        let (data, socket) = (dir.path().join("state"), dir.path().join("s"));
-        EmbeddedServer::ensure(&installed, &data, &socket, Account::find(None).unwrap()).await.unwrap()
-    };
-    let database = start().await;
-    let url = format!(
-        "postgres://{EMBEDDED_USER}:{}@localhost:{EMBEDDED_PORT}/postgres?host={}",
-        database.password().expose_secret(),
-        database.socket_dir().display()
-    );
-    let toygres = Toygres::start_with(|server| {
-        server.env("DATABASE_URL", &url).env("RUST_LOG", "info").env("TOYGRES_AGENT", &gate.agent);
-    });
+    let mut database = StateDatabase::start().await;
+    let gate = Gate::new(database.dir.path());
+    let toygres = database.toygres(&gate);
     let client = log_in(&toygres).await;
-    let create = async |name: &str| {
-        let request = client.post(toygres.url("/api/instances")).json(&json!({ "name": name }));
-        let started: Value = request.send().await.unwrap().json().await.unwrap();
-        started["run_id"].as_str().unwrap().to_owned()
-    };
-    let runs = [create("one").await, create("two").await];
+    let runs =
+        [create_instance(&client, &toygres, "one").await, create_instance(&client, &toygres, "two").await];
     for run in &runs {
         waits_for_its_job(&client, &toygres, run).await;
     }
 
-    database.stop().await.unwrap();
+    database.stop().await;
     let status = async |path: &str| {
         // The limit keeps the test from hanging with the server.
         let request = client.get(toygres.url(path)).timeout(DEADLINE);
@@ -91,7 +45,7 @@ async fn runs_survive_an_outage_of_the_state_database() {
     gate.open();
     assert_eq!(status("/health").await, 200);
 
-    let database = start().await;
+    database.start_again().await;
     let deadline = Instant::now() + DEADLINE;
     while status("/ready").await != 200 {
         assert!(Instant::now() < deadline, "the server does not reconnect: {}", toygres.log());
@@ -105,26 +59,151 @@ async fn runs_survive_an_outage_of_the_state_database() {
         // A gap would be logged as a warning.
         assert!(lines.iter().all(|line| line["level"] == "info" || line["level"] == "debug"), "{lines:?}");
     }
-    let after = create("three").await;
+    let after = create_instance(&client, &toygres, "three").await;
     succeeds(&client, &toygres, &after).await;
     drop(toygres);
-    database.stop().await.unwrap();
+    database.stop().await;
 }
 
-/// Waits until a step of a run waits for its job.
-async fn waits_for_its_job(client: &reqwest::Client, toygres: &Toygres, run: &str) {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let answer = client.get(toygres.url(&format!("/api/runs/{run}"))).send().await.unwrap();
-        let detail: Value = answer.json().await.unwrap();
-        assert_eq!(detail["state"], "running", "{detail}");
-        let steps = detail["step_rows"].as_array().unwrap();
-        if steps.iter().any(|step| step["name"] == "TestConnection" && step["state"] == "waiting") {
-            return;
+/// Impairs the state database while a run waits for its job, and ends that: requests answer 503 meanwhile, and the run succeeds
+/// at its first attempt without a restart of Toygres.
+async fn recovers<T>(
+    mut database: StateDatabase,
+    impair: impl FnOnce(&mut StateDatabase) -> T,
+    end: impl FnOnce(&mut StateDatabase, T),
+) {
+    let gate = Gate::new(database.dir.path());
+    let toygres = database.toygres(&gate);
+    let client = log_in(&toygres).await;
+    let run = create_instance(&client, &toygres, "one").await;
+    waits_for_its_job(&client, &toygres, &run).await;
+    let create = async |name: &str| {
+        let request = client.post(toygres.url("/api/instances")).json(&serde_json::json!({ "name": name }));
+        request.timeout(DEADLINE).send().await.unwrap()
+    };
+
+    let impaired = impair(&mut database);
+    // Some space or a connection may be left.
+    for attempt in 0.. {
+        let answer = create(&format!("more-{attempt}")).await;
+        let (status, body) = (answer.status(), answer.text().await.unwrap());
+        if status == 503 {
+            assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"]["code"], "unavailable");
+            break;
         }
-        assert!(Instant::now() < deadline, "{run} does not launch its job: {detail}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(status == 202 && attempt < 200, "{status} {body}\n{}", toygres.log());
     }
+    // The job ends, and the engine cannot record it.
+    gate.open();
+    assert_eq!(client.get(toygres.url("/health")).send().await.unwrap().status(), 200);
+
+    end(&mut database, impaired);
+    succeeds(&client, &toygres, &run).await;
+    let answer = client.get(toygres.url(&format!("/api/runs/{run}"))).send().await.unwrap();
+    let detail: Value = answer.json().await.unwrap();
+    let steps = detail["step_rows"].as_array().unwrap();
+    assert!(steps.iter().all(|step| step["attempt"].as_i64() <= Some(1)), "{detail}");
+    let after = create_instance(&client, &toygres, "three").await;
+    succeeds(&client, &toygres, &after).await;
+    drop(toygres);
+    database.stop().await;
+}
+
+#[tokio::test]
+async fn runs_survive_a_read_only_state_database() {
+    let set = |database: &StateDatabase, value: &str| {
+        database.sql(&format!("alter system set default_transaction_read_only = {value}"));
+        database.sql("select pg_reload_conf()");
+        while database.sql("show default_transaction_read_only") != value {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let database = StateDatabase::start().await;
+    recovers(database, |database| set(database, "on"), |database, ()| set(database, "off")).await;
+}
+
+#[tokio::test]
+async fn runs_survive_a_state_database_without_free_connections() {
+    let database = StateDatabase::start().await;
+    let occupy = |database: &mut StateDatabase| {
+        // The first one disconnects Toygres again and again, the others take every place.
+        let disconnect = "do $$ begin loop
+                 perform pg_terminate_backend(pid) from pg_stat_activity
+                     where backend_type = 'client backend' and application_name <> 'test';
+                 perform pg_stat_clear_snapshot(), pg_sleep(0.05);
+             end loop; end $$";
+        let sleep = "set client_connection_check_interval = '100ms'; select pg_sleep(600)";
+        let disconnecting = format!("set client_connection_check_interval = '100ms'; {disconnect}");
+        let mut sessions = vec![database.session(&disconnecting)];
+        sessions.extend((0..110).map(|_| database.session(sleep)));
+        let deadline = Instant::now() + DEADLINE;
+        while database.session("select 1").wait().unwrap().success() {
+            assert!(Instant::now() < deadline, "connections are still free");
+        }
+        sessions
+    };
+    let free = |_: &mut StateDatabase, sessions: Vec<Child>| sessions.into_iter().for_each(kill);
+    recovers(database, occupy, free).await;
+}
+
+#[tokio::test]
+async fn runs_survive_a_lock_of_a_killed_client() {
+    let lock = |database: &mut StateDatabase| {
+        let session =
+            database.session("begin; lock table toygres.instance, toygres.step; select pg_sleep(600)");
+        let locked = "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted
+             and relation = 'toygres.step'::regclass";
+        while database.sql(locked) == "0" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        session
+    };
+    let end = |database: &mut StateDatabase, session: Child| {
+        kill(session);
+        // PostgreSQL itself notices a vanished client when it sends something.
+        database.sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where query like '%lock table%' and pid <> pg_backend_pid()",
+        );
+    };
+    recovers(StateDatabase::start().await, lock, end).await;
+}
+
+fn kill(mut session: Child) {
+    session.kill().unwrap();
+    session.wait().unwrap();
+}
+
+/// A tmpfs, unmounted when dropped.
+struct Mount(PathBuf);
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root and mount"]
+async fn runs_survive_a_full_disk_of_the_state_database() {
+    let dir = tempfile::Builder::new().prefix("toygres-state-").tempdir().unwrap();
+    let mount = Mount(dir.path().to_owned());
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=800m", "tmpfs"]).arg(dir.path()).status();
+    assert!(mounted.unwrap().success(), "this account may not mount");
+    let fill = |database: &mut StateDatabase| {
+        let path = database.dir.path().join("full");
+        let mut file = std::fs::File::create(&path).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+        // A table that grows finds no page.
+        let mut growing =
+            database.session("create table public.growing as select 1 from generate_series(1, 100000)");
+        assert!(!growing.wait().unwrap().success());
+        path
+    };
+    let free = |_: &mut StateDatabase, path: PathBuf| std::fs::remove_file(path).unwrap();
+    recovers(StateDatabase::start_in(dir).await, fill, free).await;
+    drop(mount);
 }
 
 #[tokio::test]
@@ -132,9 +211,9 @@ async fn server_waits_for_a_migration_that_takes_longer_than_a_query_may() {
     let mut toygres = Toygres::start();
     assert!(toygres.stop().success());
     let lock = "begin; lock table toygres._sqlx_migrations; select pg_sleep(12)";
-    let mut migration = std::process::Command::new("psql")
+    let mut migration = Command::new("psql")
         .args(["-X", "-q", "-d", &toygres::database_url(&toygres.database), "-c", lock])
-        .stdout(std::process::Stdio::null())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let locked = "select count(*) from pg_locks where relation = 'toygres._sqlx_migrations'::regclass and mode = 'AccessExclusiveLock'";

@@ -19,6 +19,8 @@ pub(crate) enum Need {
     Curl,
     Shellcheck,
     Openssl,
+    /// The program whose library gives a process a clock of its own.
+    Faketime,
     /// What the script in an image's RESTORE.md runs.
     Guide,
     Python,
@@ -38,6 +40,7 @@ impl Need {
             Self::Curl => find("curl").is_some(),
             Self::Shellcheck => find("shellcheck").is_some(),
             Self::Openssl => find("openssl").is_some(),
+            Self::Faketime => find("faketime").is_some(),
             Self::Guide => find("jq").is_some() && find("zstd").is_some(),
             Self::Python => command::succeeds(Command::new("python3").args(["-m", "ensurepip", "--version"])),
             Self::WasmSource => ["/usr/bin/rustc", "/usr/lib/rustlib/src/rust", "/usr/bin/wasm-ld"]
@@ -58,6 +61,7 @@ impl Need {
             Self::Curl => &["curl"],
             Self::Shellcheck => &["shellcheck"],
             Self::Openssl => &["openssl"],
+            Self::Faketime => &["faketime"],
             Self::Guide => &["jq", "zstd"],
             Self::Python => &["python3", "python3-venv"],
             Self::WasmSource => &["rustc-web", "rust-web-src", "lld"],

@@ -10,8 +10,8 @@ use crate::tools::Tool;
 
 /// The test programs whose ignored tests need an emulator of a store, which xtask installs, or minutes.
 const IGNORED: [&str; 3] = ["remote", "stores", "soak"];
-/// The test program whose ignored tests mount file systems.
-const WITH_MOUNTS: &str = "mounts";
+/// The test programs whose ignored tests mount file systems.
+const WITH_MOUNTS: [&str; 2] = ["mounts", "outage"];
 /// The test programs whose ignored tests need several accounts.
 const WITH_ROOT: [&str; 2] = ["root", "execute"];
 
@@ -61,7 +61,7 @@ fn shown(program: &TestProgram) -> String {
 fn runnable_ignored(left_out: &mut Vec<String>) -> Vec<&'static str> {
     let mut programs = IGNORED.to_vec();
     if can_mount() {
-        programs.push(WITH_MOUNTS);
+        programs.extend(WITH_MOUNTS);
     } else {
         left_out.push("tests of full and read-only file systems: this account may not mount".to_owned());
     }

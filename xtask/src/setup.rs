@@ -31,8 +31,8 @@ pub(crate) fn for_test() -> anyhow::Result<()> {
     install(&[Tool::CargoDeny, Tool::CargoMachete, Tool::NodeModules])
 }
 
-const RUST_TESTS: [Need; 6] =
-    [Need::Postgres, Need::Node, Need::Curl, Need::Openssl, Need::Guide, Need::Python];
+const RUST_TESTS: [Need; 7] =
+    [Need::Postgres, Need::Node, Need::Curl, Need::Openssl, Need::Faketime, Need::Guide, Need::Python];
 
 fn install(tools: &[Tool]) -> anyhow::Result<()> {
     tools.iter().try_for_each(|tool| tool.install().map(drop))

@@ -55,7 +55,6 @@ pub(crate) struct Call<S> {
 pub(crate) struct StepRules {
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
-    pub(crate) allowed: Duration,
 }
 
 /// A type-erased workflow. A step is named by its position.
@@ -101,11 +100,7 @@ impl<W: Workflow> Registered<W> {
 
 impl<W: Workflow> AnyWorkflow<W::Services> for Registered<W> {
     fn rules(&self, position: i32) -> Option<StepRules> {
-        self.step(position).map(|step| StepRules {
-            retry: step.retry,
-            timeout: step.timeout,
-            allowed: step.allowed,
-        })
+        self.step(position).map(|step| StepRules { retry: step.retry, timeout: step.timeout })
     }
 
     fn run(&self, call: Call<W::Services>) -> BoxFuture<'_, Result<StepOutcome<Value>, Failure>> {

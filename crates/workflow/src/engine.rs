@@ -16,6 +16,7 @@ use crate::execute::{Core, RunExecutor};
 #[cfg(debug_assertions)]
 use crate::faults::{Faults, FaultyWorkflow};
 use crate::step::Workflow;
+use crate::step_deadlines::StepDeadlines;
 use crate::timing::Timing;
 
 /// A worker. Any number of workers can share one database, in one process or in many.
@@ -32,7 +33,7 @@ impl<S: Clone + Send + Sync + 'static> Engine<S> {
     #[must_use]
     pub fn new(db: PgPool, services: S, worker: impl Into<String>) -> Self {
         Self {
-            core: Core { db, services, timing: Timing::default() },
+            core: Core { db, services, timing: Timing::default(), deadlines: StepDeadlines::default() },
             worker: worker.into(),
             workflows: HashMap::new(),
             pools: Vec::new(),

@@ -18,6 +18,7 @@ use crate::retry::Retry;
 use crate::rollback;
 use crate::run::RunId;
 use crate::step::StepOutcome;
+use crate::step_deadlines::StepDeadlines;
 use crate::timing::Timing;
 use crate::transitions::{self, RunPosition};
 
@@ -35,6 +36,7 @@ pub(crate) struct Core<S> {
     pub(crate) db: PgPool,
     pub(crate) services: S,
     pub(crate) timing: Timing,
+    pub(crate) deadlines: StepDeadlines,
 }
 
 /// Whether the worker continues with the run.
@@ -108,11 +110,20 @@ impl<S: Clone + Send + Sync + 'static> RunExecutor<'_, S> {
 
     async fn step(&self, current: &RunPosition, rules: StepRules) -> WriteResult<Next> {
         let (db, run, position) = (&self.core.db, &self.run, current.position);
+        if current.overdue
+            && !current.cancel
+            && let Some(left) = self.core.deadlines.left(run.id, position)
+        {
+            tracing::warn!(run.id = %run.id, step.position = position, "the clock of the database jumped");
+            transitions::move_deadline(db, run, position, left).await?;
+            return Ok(Next::Continue);
+        }
         if let Some(cause) = self.rollback_cause(current) {
             return self.roll_back(position, cause.as_ref()).await;
         }
-        let attempt = transitions::begin(db, run, position).await?;
-        let left = current.left.map_or(rules.allowed, |left| Duration::from_secs_f64(left.max(0.0)));
+        let begun = transitions::begin(db, run, position).await?;
+        let (attempt, left) = (begun.attempt, begun.left());
+        self.core.deadlines.note(run.id, position, left);
         let call = self.workflow.run(self.call(position, attempt).await?);
         match self.while_leased(rules.timeout.min(left), call).await {
             CallEnd::Returned(Ok(StepOutcome::Done(output))) => {

@@ -136,8 +136,9 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// Whether an error means that the database is unreachable, starting or shutting down (SQLSTATE classes 08 and 57P), or that a
-/// connection broke: sqlx reports one that ends during its start as an error of the protocol or of TLS.
+/// Whether an error means that the database cannot serve now: it is unreachable, starting or shutting down, read-only, or out of
+/// connections, space or memory, or another session kept a statement from ending; or that a connection broke: sqlx reports one
+/// that ends during its start as an error of the protocol or of TLS.
 #[must_use]
 pub fn database_is_unavailable(error: &sqlx::Error) -> bool {
     match error {
@@ -148,16 +149,33 @@ pub fn database_is_unavailable(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
-        }
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_of_the_server(&code)),
         _ => false,
     }
 }
 
+/// Whether a SQLSTATE tells about the server and its other sessions, and not about the statement. See appendix A of the manual of
+/// PostgreSQL.
+fn is_of_the_server(sqlstate: &str) -> bool {
+    // Connection, transaction rollback, resources, intervention of an operator, error of the system.
+    let classes = ["08", "40", "53", "57", "58"];
+    // read_only_sql_transaction, lock_not_available
+    classes.iter().any(|class| sqlstate.starts_with(class)) || ["25006", "55P03"].contains(&sqlstate)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Failure, code};
+    use super::{Failure, code, is_of_the_server};
+
+    #[test]
+    fn states_of_the_server_are_told_from_those_of_a_statement() {
+        for state in ["08006", "40P01", "53100", "53300", "57014", "57P03", "58030", "25006", "55P03"] {
+            assert!(is_of_the_server(state), "{state}");
+        }
+        for state in ["22003", "23505", "25001", "28P01", "42601", "55000", "P0001", "XX000"] {
+            assert!(!is_of_the_server(state), "{state}");
+        }
+    }
 
     #[test]
     fn texts_of_a_failure_contain_no_nul() {

@@ -99,6 +99,7 @@ mod rollback;
 mod run;
 mod start;
 mod step;
+mod step_deadlines;
 #[cfg(debug_assertions)]
 pub mod testing;
 mod timing;

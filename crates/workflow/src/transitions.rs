@@ -23,8 +23,6 @@ pub(crate) struct RunPosition {
     pub(crate) attempts: i32,
     pub(crate) undo_attempt: i32,
     pub(crate) overdue: bool,
-    /// Seconds until the step's deadline, if the step has begun.
-    pub(crate) left: Option<f64>,
 }
 
 impl RunPosition {
@@ -41,8 +39,7 @@ pub(crate) async fn position(db: &PgPool, run: &ClaimedRun) -> WriteResult<RunPo
         r#"select r.state = 'undoing' as "undoing!", r.cancel, r.position,
                (select count(*) from toygres.step where run_id = r.id)::int as "steps!",
                s.state as step_state, s.attempt, s.attempts, s.undo_attempt,
-               coalesce(s.deadline <= clock_timestamp(), false) as "overdue!",
-               extract(epoch from s.deadline - clock_timestamp())::float8 as left
+               coalesce(s.deadline <= clock_timestamp(), false) as "overdue!"
          from toygres.run r join toygres.step s on s.run_id = r.id and s.position = r.position
          where r.id = $1 and r.epoch = $2 and r.worker is not null"#,
         run.id,
@@ -61,20 +58,58 @@ pub(crate) async fn outputs(db: &PgPool, run: Uuid) -> sqlx::Result<BTreeMap<Str
     Ok(rows.into_iter().map(|row| (row.name, row.output)).collect())
 }
 
-/// Starts the step, or continues it after a wait, a pause or the loss of a worker. Returns its attempt.
-pub(crate) async fn begin(db: &PgPool, run: &ClaimedRun, position: i32) -> WriteResult<i32> {
+/// A step that has begun.
+pub(crate) struct Begun {
+    pub(crate) attempt: i32,
+    /// Seconds until its deadline.
+    left: f64,
+}
+
+impl Begun {
+    /// The time until its deadline.
+    pub(crate) fn left(&self) -> Duration {
+        Duration::try_from_secs_f64(self.left.max(0.0)).unwrap_or(Duration::MAX)
+    }
+}
+
+/// Starts the step, or continues it after a wait, a pause or the loss of a worker.
+pub(crate) async fn begin(db: &PgPool, run: &ClaimedRun, position: i32) -> WriteResult<Begun> {
     fenced(db, run, async |tx| {
-        sqlx::query_scalar!(
-            "update toygres.step
+        sqlx::query_as!(
+            Begun,
+            r#"update toygres.step
              set state = 'running', attempt = greatest(attempt, 1),
                  started_at = coalesce(started_at, clock_timestamp()),
                  deadline = coalesce(deadline, clock_timestamp() + allowed)
-             where run_id = $1 and position = $2 returning attempt",
+             where run_id = $1 and position = $2
+             returning attempt, extract(epoch from deadline - clock_timestamp())::float8 as "left!""#,
             run.id,
             position
         )
         .fetch_one(tx)
         .await
+    })
+    .await
+}
+
+/// Moves the deadline of the step, because the database's clock jumped.
+pub(crate) async fn move_deadline(
+    db: &PgPool,
+    run: &ClaimedRun,
+    position: i32,
+    left: Duration,
+) -> WriteResult {
+    fenced(db, run, async |tx| {
+        sqlx::query!(
+            "update toygres.step set deadline = clock_timestamp() + make_interval(secs => $3)
+             where run_id = $1 and position = $2",
+            run.id,
+            position,
+            left.as_secs_f64()
+        )
+        .execute(tx)
+        .await
+        .map(drop)
     })
     .await
 }

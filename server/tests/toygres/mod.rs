@@ -4,6 +4,8 @@
 #![expect(unreachable_pub, reason = "shared by test files")]
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod state_database;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -157,6 +159,29 @@ pub async fn succeeds(client: &reqwest::Client, toygres: &Toygres, run: &str) {
             other => panic!("{run} is {other}: {}", toygres.log()),
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Starts the creation of an instance, and returns its run.
+pub async fn create_instance(client: &reqwest::Client, toygres: &Toygres, name: &str) -> String {
+    let request = client.post(toygres.url("/api/instances")).json(&serde_json::json!({ "name": name }));
+    let started: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+    started["run_id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until a step of a run waits for its job.
+pub async fn waits_for_its_job(client: &reqwest::Client, toygres: &Toygres, run: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = client.get(toygres.url(&format!("/api/runs/{run}"))).send().await.unwrap();
+        let detail: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(detail["state"], "running", "{detail}");
+        let steps = detail["step_rows"].as_array().unwrap();
+        if steps.iter().any(|step| step["name"] == "TestConnection" && step["state"] == "waiting") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{run} does not launch its job: {detail}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
