@@ -67,6 +67,8 @@ mod claim;
 mod clean;
 mod compression;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guide;
 mod index;
 mod inventory;

@@ -1,6 +1,6 @@
 //! Object stores, opened by their address: small objects, lists and deletions. It does not know the content of images.
 
-mod address;
+pub(crate) mod address;
 mod azcopy;
 mod backend;
 mod causes;

@@ -94,6 +94,13 @@ impl Decoder for FrameCodec {
     }
 }
 
+/// Reads frames until one is invalid.
+#[cfg(fuzzing)]
+pub(crate) fn read_all(bytes: &[u8]) {
+    let (mut codec, mut buffer) = (FrameCodec::new(), BytesMut::from(bytes));
+    while let Ok(Some(_)) = codec.decode(&mut buffer) {}
+}
+
 impl Encoder<Frame> for FrameCodec {
     type Error = Error;
 

@@ -24,6 +24,8 @@ use crate::stderr::log_stderr;
 use crate::tools::{Confinement, Tool};
 use frame::{Frame, FrameCodec, Request, Requests, invalid, refused};
 
+#[cfg(fuzzing)]
+pub(crate) use frame::read_all;
 pub(crate) use relay::{is_relayed, relay};
 
 /// The most programs that run at a time. A restore needs the server and one client.

@@ -4,7 +4,7 @@
 mod connection;
 mod context;
 mod database;
-mod globals;
+pub(crate) mod globals;
 mod load;
 mod login;
 mod receipt;
