@@ -41,7 +41,7 @@ fn worker_serves_monitoring_only() {
     let worker = server("worker")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(toygres.dir.path().join("data"))
-        .env("DATABASE_URL", toygres::database_url(&toygres.database))
+        .env("DATABASE_URL", toygres::owner_url(&toygres.database))
         .stdout(std::fs::File::create(&output).unwrap())
         .stderr(Stdio::null())
         .spawn();

@@ -210,6 +210,20 @@ fn database_url_errors_name_the_cause_without_the_password() {
 }
 
 #[test]
+fn server_needs_no_right_outside_of_its_database() {
+    let toygres = Toygres::start();
+    let rights = "rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls";
+    let owner = format!(
+        "select {rights} from pg_roles join pg_database on datdba = pg_roles.oid where datname = current_database()"
+    );
+    assert_eq!(psql(&toygres.database, &owner), "f\n");
+    let owners = "select distinct pg_get_userbyid(relowner) from pg_class where relnamespace = 'toygres'::regnamespace";
+    assert_eq!(psql(&toygres.database, owners).trim(), toygres.database);
+    let granted = "select count(*) from pg_auth_members join pg_database on datdba = member where datname = current_database()";
+    assert_eq!(psql(&toygres.database, granted), "0\n");
+}
+
+#[test]
 fn mistyped_settings_create_no_installation() {
     let dir = tempfile::tempdir().unwrap();
     let mistyped = dir.path().join("mistyped");

@@ -5,7 +5,7 @@
 mod toygres;
 
 use serde_json::{Value, json};
-use toygres::{PASSWORD, Toygres, database_url, log_in, psql, succeeds};
+use toygres::{PASSWORD, Toygres, log_in, owner_url, psql, succeeds};
 
 /// The key that both servers seal secrets with.
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -23,7 +23,7 @@ async fn instances_of_another_platform_are_refused_and_stay_unchanged() {
         server.env("TOYGRES_ENCRYPTION_KEY", KEY);
     });
     let second = Toygres::start_with(|server| {
-        server.env("TOYGRES_ENCRYPTION_KEY", KEY).env("DATABASE_URL", database_url(&first.database));
+        server.env("TOYGRES_ENCRYPTION_KEY", KEY).env("DATABASE_URL", owner_url(&first.database));
     });
     let (here, there) = (log_in(&first).await, log_in(&second).await);
     let only_there = create(&there, &second, "orders").await;

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 pub const NAME: &str = "admin";
 pub const PASSWORD: &str = "canary-8f3d-admin-password";
+/// The password of the roles that own the databases of tests.
+const OWNER_PASSWORD: &str = "canary-51c7-owner-password";
 
 pub struct Toygres {
     child: Child,
@@ -22,7 +24,7 @@ pub struct Toygres {
     pub database: String,
 }
 
-/// The URL of a database on the PostgreSQL server of the tests.
+/// The URL of a database on the PostgreSQL server of the tests, for its administrator.
 pub fn database_url(database: &str) -> String {
     let url = std::env::var("DATABASE_URL").expect(
         "DATABASE_URL is not set: set it to a PostgreSQL server on which tests may create databases, or run `cargo xtask test`",
@@ -31,6 +33,15 @@ pub fn database_url(database: &str) -> String {
     format!("{server}/{database}")
 }
 
+/// The URL of a database as the server under test gets it: for the database's owner, a role without any other right.
+pub fn owner_url(database: &str) -> String {
+    let mut url = reqwest::Url::parse(&database_url(database)).unwrap();
+    url.set_username(database).unwrap();
+    url.set_password(Some(OWNER_PASSWORD)).unwrap();
+    url.into()
+}
+
+/// Executes a statement as the administrator.
 pub fn psql(database: &str, sql: &str) -> String {
     let output =
         Command::new("psql").args(["-X", "-At", "-d", &database_url(database), "-c", sql]).output().unwrap();
@@ -51,7 +62,8 @@ impl Toygres {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let database = format!("server_test_{}_{number}", std::process::id());
-        psql("postgres", &format!("create database {database}"));
+        psql("postgres", &format!("create role {database} login password '{OWNER_PASSWORD}'"));
+        psql("postgres", &format!("create database {database} owner {database}"));
         let dir = tempfile::Builder::new().prefix("toygres-server-test-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let child = spawn(0, dir.path(), &database, change);
@@ -84,7 +96,7 @@ impl Toygres {
     pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_toygres-server"));
         tool.args(arguments)
-            .env("DATABASE_URL", database_url(&self.database))
+            .env("DATABASE_URL", owner_url(&self.database))
             .env("TOYGRES_DATA_DIR", self.dir.path().join("data"))
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null());
@@ -191,7 +203,7 @@ pub fn command(port: u16, dir: &Path, database: &str) -> Command {
     server
         .args(["standalone", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(dir.join("data"))
-        .env("DATABASE_URL", database_url(database))
+        .env("DATABASE_URL", owner_url(database))
         .env("TOYGRES_ADMIN_USERNAME", NAME)
         .env("TOYGRES_ADMIN_PASSWORD", PASSWORD)
         .env("TOYGRES_AGENT", agent())
@@ -236,8 +248,9 @@ impl Drop for Toygres {
             }
         }
         let _ = Command::new("psql")
-            .args(["-X", "-q", "-d", &database_url("postgres"), "-c"])
-            .arg(format!("drop database if exists {} with (force)", self.database))
+            .args(["-X", "-q", "-d", &database_url("postgres")])
+            .args(["-c", &format!("drop database if exists {} with (force)", self.database)])
+            .args(["-c", &format!("drop role if exists {}", self.database)])
             .output();
     }
 }
