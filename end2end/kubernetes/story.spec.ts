@@ -62,6 +62,15 @@ function allowToRead(name: string, stringData: Record<string, string>): void {
   kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
 }
 
+test('the servers log in to the state database as its owner, which has no other right', ({ cluster }) => {
+  const sessions = 'select distinct usename from pg_stat_activity where datname = current_database()';
+  expect(cluster.query(sessions)).toEqual(['toygres']);
+  const rights = 'rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls';
+  expect(cluster.query(`select rolname from pg_roles where rolname = 'toygres' and (${rights})`)).toEqual([]);
+  const roles = 'select oid from pg_roles where rolname = \'toygres\'';
+  expect(cluster.query(`select roleid::regrole from pg_auth_members where member in (${roles})`)).toEqual([]);
+});
+
 test('backup and restore in Azure by workload identity', async ({ page, cluster, stores }) => {
   await logIn(page, cluster);
   await addStore(page, cluster, 'blob', 'az://devstoreaccount1/images/toygres', {
