@@ -38,6 +38,9 @@ impl ErrorResponse {
             .or_else(|| between(&text, "(code: ", ")"))
             .or_else(|| between(&text, "\"error\":\"", "\""))
             .filter(|code| is_code(code));
+        // The response for one object of a bulk deletion in Azure has the status as its code.
+        let of_object = code.and_then(|code| code.parse().ok());
+        let (status, code) = (status.or(of_object), code.filter(|_| of_object.is_none()));
         Self {
             status,
             code: code.map(str::to_owned),
