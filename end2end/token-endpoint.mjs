@@ -76,7 +76,7 @@ function accessToken(claims) {
   const now = Math.floor(Date.now() / 1000);
   const body = {
     aud: 'https://storage.azure.com', iss: 'https://sts.windows-ppe.net/toygres/',
-    iat: now, nbf: now - 5, exp: now + life, sub: claims.sub,
+    iat: now, nbf: now - 5, exp: now + life, sub: claims.sub, oid: claims.sub, tid: 'tenant',
   };
   const text = [{ alg: 'HS256', typ: 'JWT' }, body].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
   return `${text}.${createHmac('sha256', 'not verified').update(text).digest('base64url')}`;

@@ -39,6 +39,38 @@ impl Store {
         self.sweep(prefix).await.map(drop)
     }
 
+    /// Tests credentials for reading, those of `reader`: they must read and list an object of this store and create an
+    /// object of a log, and must not delete either.
+    ///
+    /// # Errors
+    /// [`FailureCode::StoreReadingKeysTooWide`], or a request fails that must succeed.
+    pub async fn probe_reading(&self, reader: &Self) -> Result<()> {
+        let id = Uuid::now_v7();
+        let (probe, log) = (format!("probe/{id}"), format!("logs/{id}"));
+        self.create(&format!("{probe}/object"), "toygres").await?;
+        let tested = reader.reads_and_creates(&probe, &log).await;
+        // Delete the objects whatever the test found.
+        for prefix in [probe, log] {
+            self.delete_image(&prefix).await?;
+        }
+        tested
+    }
+
+    async fn reads_and_creates(&self, probe: &str, log: &str) -> Result<()> {
+        let (object, segment) = (format!("{probe}/object"), format!("{log}/log-0.jsonl"));
+        self.get(&object).await?;
+        self.list(probe).await?;
+        self.create(&segment, "toygres").await?;
+        for key in [object, segment] {
+            match self.delete(&key).await {
+                Ok(()) => return Err(Error::new(FailureCode::StoreReadingKeysTooWide, key, "deleted")),
+                Err(error) if error.code() == FailureCode::StoreAccessDenied => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Tests the store: writes, reads, lists and deletes an object.
     ///
     /// # Errors

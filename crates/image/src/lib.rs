@@ -86,6 +86,6 @@ pub use inventory::PrefixUsage;
 pub use layout::{GLOBALS, GUIDE, MANIFEST, prefix};
 pub use reader::{Frame, ImageReader, ObjectReader, RowsReader};
 pub use rows::{Piece, RowsWriter};
-pub use store::{NETWORK, ROOT_CERTIFICATE, Space, Store, StoreOptions, TRANSFER, host_and_port};
+pub use store::{NETWORK, ROOT_CERTIFICATE, Reading, Space, Store, StoreOptions, TRANSFER, host_and_port};
 pub use verify::Verified;
 pub use writer::{ImageWriter, ObjectWriter};

@@ -10,7 +10,9 @@ mod error_response;
 mod network;
 mod options;
 pub(crate) mod parts;
+mod reading;
 mod remote;
+mod sas;
 mod space;
 mod token;
 
@@ -32,6 +34,7 @@ use self::backend::Backend;
 pub use self::network::host_and_port;
 pub use self::options::{NETWORK, ROOT_CERTIFICATE, StoreOptions, TRANSFER};
 use self::parts::Parts;
+pub use self::reading::Reading;
 pub use self::space::Space;
 use crate::error::{Error, Result};
 
@@ -201,7 +204,8 @@ impl Store {
         self.inner.put(&path(key)?, payload).await.map(drop).map_err(|error| self.error(key, &error))
     }
 
-    /// Creates a small object. It succeeds if an equal object exists: a retry of a request whose response was lost.
+    /// Creates a small object. It succeeds if an equal object exists: a retry of a request whose response was lost. A store
+    /// may report an object that exists as a refusal, if the credentials do not allow to replace it.
     ///
     /// # Errors
     /// [`FailureCode::ObjectExists`] if another object exists, or the store refuses or fails.
@@ -210,14 +214,15 @@ impl Store {
         let payload = PutPayload::from_bytes(bytes.clone());
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = self.inner.put_opts(&path(key)?, payload, options).await;
-        match put.map_err(|error| self.error(key, &error)) {
-            Err(error)
-                if error.code() == FailureCode::ObjectExists
-                    && self.get(key).await.is_ok_and(|existing| existing == bytes) =>
-            {
-                Ok(())
-            }
-            other => other.map(drop),
+        let Err(error) = put.map_err(|error| self.error(key, &error)) else { return Ok(()) };
+        let is_refused = error.code() == FailureCode::StoreAccessDenied;
+        if error.code() != FailureCode::ObjectExists && !is_refused {
+            return Err(error);
+        }
+        match self.get(key).await {
+            Ok(existing) if existing == bytes => Ok(()),
+            Ok(_) if is_refused => Err(Error::new(FailureCode::ObjectExists, key, error.failure().detail)),
+            _ => Err(error),
         }
     }
 

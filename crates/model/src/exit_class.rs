@@ -66,6 +66,7 @@ impl From<FailureCode> for ExitClass {
             | Code::StoreCredentialsMissing
             | Code::StoreKeysDisabled
             | Code::StoreSasTooNarrow
+            | Code::StoreReadingKeysTooWide
             | Code::StoreIdentityRejected
             | Code::StoreIdentityUnknown
             | Code::StoreAccountRefused

@@ -48,6 +48,8 @@ text_enum! {
         StoreKeysDisabled = "store_keys_disabled",
         /// A shared access signature does not cover the protocol, address, service or resource type.
         StoreSasTooNarrow = "store_sas_too_narrow",
+        /// The keys for reading can delete objects.
+        StoreReadingKeysTooWide = "store_reading_keys_too_wide",
         /// The identity provider does not accept the workload's token.
         StoreIdentityRejected = "store_identity_rejected",
         /// The tenant, client or role of the identity does not exist.

@@ -53,7 +53,8 @@ impl Backend {
 }
 
 impl Remote {
-    fn classify(&self, key: &str, error: &object_store::Error) -> Error {
+    /// Classifies an error of the client about `key`.
+    pub(crate) fn classify(&self, key: &str, error: &object_store::Error) -> Error {
         if let Some(classified) = causes::of(error).find_map(|cause| cause.downcast_ref::<Error>()) {
             return classified.clone();
         }

@@ -75,6 +75,11 @@ impl StoreOptions {
         self.values.get(key).map(String::as_str)
     }
 
+    /// All options.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// Which addresses the store may have; any if none.
     pub(crate) fn network(&self) -> Result<Option<NetworkPolicy>> {
         let policy = self.get(NETWORK).map(serde_json::from_str).transpose();
@@ -84,10 +89,7 @@ impl StoreOptions {
     /// The options that object_store knows.
     pub(crate) fn library(&self) -> impl Iterator<Item = (&str, &str)> {
         let own = |key: &str| [ROOT_CERTIFICATE, TRANSFER, NETWORK].contains(&key);
-        self.values
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .filter(move |(key, _)| !own(key))
+        self.all().filter(move |(key, _)| !own(key))
     }
 
     /// The secret values, and the signature of a shared access signature.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::FailureCode;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 
@@ -15,13 +15,29 @@ use super::network::{CheckedResolver, check_address};
 use super::options::{ROOT_CERTIFICATE, StoreOptions};
 use crate::error::{Error, Result};
 
-/// Opens a container of Azure Blob Storage.
+/// A container of Azure Blob Storage.
+pub(crate) struct Container {
+    pub(crate) client: MicrosoftAzure,
+    pub(crate) remote: Remote,
+    /// The URL of the storage account.
+    pub(crate) account_url: String,
+    /// The settings of an HTTP client for the account.
+    pub(crate) http: ClientOptions,
+}
+
+/// Opens a container of Azure Blob Storage below a prefix.
 pub(crate) fn azure(
     account: &str,
     container: &str,
     prefix: &str,
     options: &StoreOptions,
 ) -> Result<(Arc<dyn ObjectStore>, Remote)> {
+    let Container { client, remote, .. } = azure_container(account, container, options)?;
+    Ok((with_prefix(client, prefix), remote))
+}
+
+/// Opens a container of Azure Blob Storage.
+pub(crate) fn azure_container(account: &str, container: &str, options: &StoreOptions) -> Result<Container> {
     let mut builder = MicrosoftAzureBuilder::new();
     for (name, value) in environment("AZURE_") {
         if let Ok(key) = name.parse::<AzureConfigKey>() {
@@ -41,9 +57,10 @@ pub(crate) fn azure(
     ];
     let unset = identity.into_iter().filter(|(key, _)| value(*key).is_none());
     let unset: Vec<&str> = unset.map(|(_, name)| name).collect();
+    let default_host = format!("{account}.blob.core.windows.net");
     let remote = Remote {
         container: format!("container {container} of the storage account {account}"),
-        host: host(endpoint.as_deref(), &format!("{account}.blob.core.windows.net")),
+        host: host(endpoint.as_deref(), &default_host),
         token_host: host(authority.as_deref(), "login.microsoftonline.com"),
         token_file: value(AzureConfigKey::FederatedTokenFile),
     };
@@ -54,14 +71,16 @@ pub(crate) fn azure(
     if let Some(endpoint) = &endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    let built = builder
+    let http = client(options, endpoint.as_deref(), authority.as_deref())?;
+    let client = builder
         .with_account(account)
         .with_container_name(container)
         .with_retry(retries(options))
-        .with_client_options(client(options, endpoint.as_deref(), authority.as_deref())?)
+        .with_client_options(http.clone())
         .build()
         .map_err(|error| invalid(&remote, &error, &unset))?;
-    Ok((with_prefix(built, prefix), remote))
+    let account_url = endpoint.unwrap_or_else(|| format!("https://{default_host}"));
+    Ok(Container { client, remote, account_url, http })
 }
 
 /// Opens a bucket of S3.

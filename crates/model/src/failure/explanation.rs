@@ -29,6 +29,7 @@ impl FailureCode {
             | Self::StoreCredentialsMissing
             | Self::StoreKeysDisabled
             | Self::StoreSasTooNarrow
+            | Self::StoreReadingKeysTooWide
             | Self::StoreIdentityRejected
             | Self::StoreIdentityUnknown
             | Self::StoreAccountRefused
@@ -197,6 +198,10 @@ impl FailureCode {
             Self::StoreSasTooNarrow => (
                 "The shared access signature does not cover this request.",
                 "Create a shared access signature for the blob service that allows the resource types container and object, the protocol of the endpoint, and the IP address of this network.",
+            ),
+            Self::StoreReadingKeysTooWide => (
+                "The keys for reading can delete objects of the store.",
+                "Enter keys that can read and list the objects of the store and create objects below its prefix logs, and nothing else. docs/OPERATIONS.md (Identity) has a policy for S3.",
             ),
             Self::StoreIdentityRejected => (
                 "The identity provider does not accept the service account's token.",
