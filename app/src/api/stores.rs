@@ -33,6 +33,9 @@ pub struct AccessForm {
     pub access_key_id: String,
     pub secret_access_key: String,
     pub session_token: String,
+    pub reading_sas_token: String,
+    pub reading_access_key_id: String,
+    pub reading_secret_access_key: String,
 }
 
 impl std::fmt::Debug for AccessForm {
@@ -76,6 +79,9 @@ impl AccessForm {
             &self.access_key_id,
             &self.secret_access_key,
             &self.session_token,
+            &self.reading_sas_token,
+            &self.reading_access_key_id,
+            &self.reading_secret_access_key,
         ];
         let keys =
             control::stores::KEYS.iter().zip(keys).map(|(key, value)| ((*key).to_owned(), value.clone()));

@@ -14,6 +14,7 @@ use workflow::{StepContext, StepOutcome, Workflow};
 use crate::error::{Error, Result};
 use crate::services::Services;
 use crate::stores::access::{self, Opening};
+use crate::stores::reading;
 
 /// How long a step waits before it checks its job itself; the collector wakes it when the job has ended.
 const POLL: Duration = Duration::from_secs(20);
@@ -67,6 +68,10 @@ where
         let outcome = outcome_of(row.result.map(|result| result.0), failure);
         return outcome.map(StepOutcome::Done).map_err(|failure| Error::Failed(failure).into());
     }
+    // A job that runs has its credentials; no others are derived for it.
+    if launched_before && matches!(cx.services.platform().observe(&name).await, Ok(JobState::Running)) {
+        return Ok(StepOutcome::Wait(POLL));
+    }
     match async { launch(cx, &name, request().await?).await }.await {
         // A platform or a store that is unavailable says nothing about a job that was launched before: it continues, and a
         // second one beside it would do harm. The collector finds out how it ends.
@@ -86,7 +91,8 @@ async fn launch<W: Workflow<Services = Services>>(
 ) -> std::result::Result<(), workflow::Failure> {
     let services = &cx.services;
     let opening = match request.store {
-        Some(store) => Some(access::opening(services, store).await?),
+        Some(store) if reading::writes(&request.work) => Some(access::opening(services, store).await?),
+        Some(store) => Some(access::opening(services, store).await?.for_reading(request.deadline).await?),
         None => None,
     };
     // A job that writes no image keeps its log in the store until its end is recorded.

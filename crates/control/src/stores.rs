@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod endpoints;
+pub(crate) mod reading;
 pub(crate) mod validate;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use crate::components::form_error::FormError;
 use crate::components::icon::Icon;
 
 /// The fields that show their own errors.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 21] = [
     "name",
     "url",
     "access[auth]",
@@ -29,6 +29,9 @@ const FIELDS: [&str; 18] = [
     "access[sas_token]",
     "access[access_key_id]",
     "access[secret_access_key]",
+    "access[reading_sas_token]",
+    "access[reading_access_key_id]",
+    "access[reading_secret_access_key]",
 ];
 
 fn auth_options() -> Vec<(String, String)> {
@@ -169,6 +172,10 @@ fn KeyFields(error: ActionError) -> impl IntoView {
             <TextField name="access[access_key_id]" label="S3: access key ID" kind="password" error/>
             <TextField name="access[secret_access_key]" label="S3: secret access key" kind="password" error/>
             <TextField name="access[session_token]" label="S3: session token" kind="password" error hint="Only for temporary credentials."/>
+            <p class="hint">"Keys for reading are optional. Restores and verifications get them instead of the keys above. They must read and list, create objects below logs, and delete nothing."</p>
+            <TextField name="access[reading_sas_token]" label="Azure: SAS token for reading" kind="password" error hint="Without it, Toygres derives one from the account key."/>
+            <TextField name="access[reading_access_key_id]" label="S3: access key ID for reading" kind="password" error/>
+            <TextField name="access[reading_secret_access_key]" label="S3: secret access key for reading" kind="password" error/>
         </fieldset>
     }
     .into_any()

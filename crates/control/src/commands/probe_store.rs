@@ -1,9 +1,11 @@
-//! Tests a store from the server and from a job, which may have different networks, accounts and identities.
+//! Tests a store from the server and from a job, which may have different networks, accounts and identities; and its keys for
+//! reading.
 
 use std::time::Duration;
 
-use model::Failure;
+use image::StoreOptions;
 use model::agent::Work;
+use model::{Failure, FailureCode};
 
 use crate::error::{Error, Result};
 use crate::jobs;
@@ -26,7 +28,7 @@ pub(super) async fn probe_store(services: &Services, opening: &Opening) -> Resul
         tokio::join!(from_job(services, opening), from_server(opening))
     };
     match (failure_of(server)?, failure_of(job)?) {
-        (None, None) => Ok(()),
+        (None, None) => reading_keys(opening).await,
         // The details differ in the key of the test object.
         (Some(server), Some(job)) if server.code == job.code => Err(job.into()),
         (Some(server), None) => Err(with_detail(&server, format!("from the server only: {server}"))),
@@ -40,6 +42,21 @@ pub(super) async fn probe_store(services: &Services, opening: &Opening) -> Resul
 async fn from_server(opening: &Opening) -> Result<()> {
     let options = opening.options.clone().with_retry_limit(RETRY_LIMIT);
     Ok(image::Store::existing(&opening.url, &options)?.probe().await?)
+}
+
+/// Tests the keys for reading, if there are any.
+async fn reading_keys(opening: &Opening) -> Result<()> {
+    let Some(reading) = &opening.reading else { return Ok(()) };
+    let open = |options: &StoreOptions| {
+        image::Store::existing(&opening.url, &options.clone().with_retry_limit(RETRY_LIMIT))
+    };
+    let tested = open(&opening.options)?.probe_reading(&open(reading)?).await;
+    match tested.map_err(|error| error.failure()) {
+        Err(failure) if failure.code != FailureCode::StoreReadingKeysTooWide => {
+            Err(with_detail(&failure, format!("with the keys for reading: {failure}")))
+        }
+        other => Ok(other?),
+    }
 }
 
 async fn from_job(services: &Services, opening: &Opening) -> Result<()> {

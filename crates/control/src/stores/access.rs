@@ -13,9 +13,25 @@ use crate::error::{Error, Result};
 use crate::secrets::Kind;
 use crate::services::Services;
 
-/// The access keys of a store by their names in object_store: the keys of a Secret, and of sealed credentials.
-pub const KEYS: [&str; 5] =
-    ["account_key", "sas_token", "access_key_id", "secret_access_key", "session_token"];
+/// The access keys of a store: the keys of a Secret, and of sealed credentials. The first five have the names of object_store;
+/// those in [`READING_KEYS`] replace them for jobs that write no image.
+pub const KEYS: [&str; 8] = [
+    "account_key",
+    "sas_token",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "reading_sas_token",
+    "reading_access_key_id",
+    "reading_secret_access_key",
+];
+
+/// The keys for jobs that write no image, each with its name in object_store.
+const READING_KEYS: [(&str, &str); 3] = [
+    ("reading_sas_token", "sas_token"),
+    ("reading_access_key_id", "access_key_id"),
+    ("reading_secret_access_key", "secret_access_key"),
+];
 
 /// How long the server retries a request: less than the time limit of one call of a step.
 const RETRY_LIMIT: Duration = Duration::from_secs(45);
@@ -26,6 +42,8 @@ pub(crate) struct Opening {
     pub(crate) options: StoreOptions,
     /// The identity that the platform gives to a job, if the store accepts one.
     pub(crate) identity: Option<StoreIdentity>,
+    /// The options with the keys for reading, if the store has such keys.
+    pub(crate) reading: Option<StoreOptions>,
 }
 
 impl Opening {
@@ -133,8 +151,30 @@ pub(crate) async fn assemble(
             }
         }
     }
+    let reading = take_reading(&mut options)?;
     select_credential_type(&mut options);
-    Ok(Opening { url, options: options.into_iter().collect(), identity })
+    Ok(Opening { url, options: options.into_iter().collect(), identity, reading })
+}
+
+/// Removes the keys for reading from the options, and returns the options with these keys instead of the others.
+fn take_reading(options: &mut BTreeMap<String, String>) -> Result<Option<StoreOptions>> {
+    let keys: BTreeMap<String, String> = READING_KEYS
+        .into_iter()
+        .filter_map(|(key, name)| Some((name.to_owned(), options.remove(key).filter(|key| !key.is_empty())?)))
+        .collect();
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    if !is_complete(&keys) {
+        return Err(Error::Conflict(
+            "The keys for reading are not complete: S3 needs reading_access_key_id and reading_secret_access_key.".to_owned(),
+        ));
+    }
+    let others = options.iter().filter(|(name, _)| !KEYS.contains(&name.as_str()));
+    let mut reading: BTreeMap<String, String> =
+        others.map(|(name, value)| (name.clone(), value.clone())).chain(keys).collect();
+    select_credential_type(&mut reading);
+    Ok(Some(reading.into_iter().collect()))
 }
 
 /// Whether the keys are sufficient to open a store.

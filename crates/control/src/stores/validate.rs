@@ -122,7 +122,7 @@ pub(crate) fn keys(
         .map(|(key, value)| (key, value.trim().trim_start_matches('?').to_owned()))
         .filter(|(key, value)| KEYS.contains(&key.as_str()) && !value.is_empty())
         .collect();
-    let azure = ["account_key", "sas_token"];
+    let azure = ["account_key", "sas_token", "reading_sas_token"];
     keys.retain(|key, _| azure.contains(&key.as_str()) == (scheme(url) == "az"));
     if let Some((key, _)) =
         keys.iter().find(|(_, value)| value.len() > 4096 || value.contains(char::is_control))
@@ -141,6 +141,12 @@ pub(crate) fn keys(
         "s3" if !has("access_key_id") => Err(Error::invalid("access_key_id", "Enter an access key ID.")),
         "s3" if !has("secret_access_key") => {
             Err(Error::invalid("secret_access_key", "Enter the secret access key."))
+        }
+        "s3" if has("reading_access_key_id") != has("reading_secret_access_key") => {
+            let missing =
+                ["reading_access_key_id", "reading_secret_access_key"].into_iter().find(|key| !has(key));
+            let field = missing.unwrap_or("auth");
+            Err(Error::invalid(field, "Enter both keys for reading, or none."))
         }
         _ => Ok(keys),
     }
@@ -216,6 +222,9 @@ mod tests {
             "sas_token"
         );
         assert_eq!(field(keys("s3://b", &sealed, typed(&[("access_key_id", "a")]))), "secret_access_key");
+        let half =
+            typed(&[("access_key_id", "a"), ("secret_access_key", "b"), ("reading_access_key_id", "c")]);
+        assert_eq!(field(keys("s3://b", &sealed, half)), "reading_secret_access_key");
         let open = keys("az://a/c", &StoreAccess::default(), typed(&[("account_key", "x")]));
         assert!(open.expect("no keys").is_empty());
     }

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use model::agent::SECRET_STORE;
 use model::{AgentEvent, EventBody, Failure, FailureCode, ImageType, InstanceId, PlatformKind};
 use platform::local::LocalPlatform;
 use platform::{
-    Endpoint, Facts, Installation, InstanceSpec, Instances, JobEnd, JobSpec, JobState, Jobs, Result, Secret,
-    ServerState,
+    Endpoint, ExposeSecret, Facts, Installation, InstanceSpec, Instances, JobEnd, JobSpec, JobState, Jobs,
+    Result, Secret, ServerState,
 };
 
 /// The injected faults.
@@ -42,6 +43,8 @@ pub(crate) struct FlakyPlatform {
     launched: Mutex<BTreeMap<String, Instant>>,
     unobservable: Mutex<Option<InstanceId>>,
     holds_jobs: AtomicBool,
+    /// The options of the store that the job of each step got.
+    stores: Mutex<BTreeMap<String, String>>,
 }
 
 impl FlakyPlatform {
@@ -52,12 +55,19 @@ impl FlakyPlatform {
             launched: Mutex::default(),
             unobservable: Mutex::default(),
             holds_jobs: AtomicBool::new(false),
+            stores: Mutex::default(),
         }
     }
 
     /// The names of all launched jobs.
     pub(crate) fn launched(&self) -> Vec<String> {
         self.launched.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// The options of the store that the job of a step got.
+    pub(crate) fn store_of(&self, step: &str) -> image::StoreOptions {
+        let options = self.stores.lock().unwrap().get(step).cloned();
+        image::StoreOptions::from_json(options.unwrap().as_bytes()).unwrap()
     }
 
     /// Makes the observation of a server fail from now on.
@@ -99,6 +109,10 @@ impl Jobs for FlakyPlatform {
             return Err(Failure::new(FailureCode::ClusterUnreachable, "connection refused").into());
         }
         self.launched.lock().unwrap().entry(job.name.clone()).or_insert_with(Instant::now);
+        if let Some(store) = job.secrets.get(SECRET_STORE) {
+            let options = store.expose_secret().to_owned();
+            self.stores.lock().unwrap().insert(job.task.step.clone(), options);
+        }
         if self.faults.never_starts.is_some() || self.holds_jobs() {
             Ok(())
         } else {
