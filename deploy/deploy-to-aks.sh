@@ -150,6 +150,9 @@ identity() {
   grant "$principal" 'Storage Blob Data Contributor' "$scope"
 }
 identity toygres-server "$system"
+# Signs for jobs that only read. The role applies to a storage account, and gives no access to data.
+server_principal=$(ask '<principal of toygres-server>' az identity show --resource-group "$group" --name toygres-server --query principalId -o tsv)
+grant "$server_principal" 'Storage Blob Delegator' "$account_id"
 identity toygres-job "$managed"
 server_id=$(ask '<client of toygres-server>' az identity show --resource-group "$group" --name toygres-server --query clientId -o tsv)
 job_id=$(ask '<client of toygres-job>' az identity show --resource-group "$group" --name toygres-job --query clientId -o tsv)

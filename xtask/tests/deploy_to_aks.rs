@@ -89,6 +89,7 @@ fn dry_run_prints_every_command_and_calls_none() {
         "az storage container-rm create",
         "az identity federated-credential create",
         "Storage\\ Blob\\ Data\\ Contributor",
+        "Storage\\ Blob\\ Delegator",
         "az aks update",
         "az acr build",
         "make-secrets",
@@ -121,7 +122,7 @@ fn later_runs_create_nothing_again() {
     assert_eq!(made("az identity create"), 2);
     assert_eq!(made("--subject system:serviceaccount:toygres-system:toygres-server"), 1);
     assert_eq!(made("--subject system:serviceaccount:toygres-managed:toygres-job"), 1);
-    assert_eq!(made("az role assignment create"), 2);
+    assert_eq!(made("az role assignment create"), 3);
     assert_eq!(made("create secret generic"), 1);
     let secrets = azure.file("secrets");
     for run in 2..4 {
