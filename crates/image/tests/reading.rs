@@ -97,7 +97,7 @@ async fn signature_by_a_workload_identity_reads_and_creates_but_does_not_replace
 
 #[tokio::test]
 #[ignore = "needs Node.js and openssl"]
-async fn refused_delegation_is_told_apart_from_an_outage() {
+async fn refused_delegation_is_not_reported_as_an_outage() {
     let servers = TestServers::new();
     let tokens = servers.token_endpoint(3600);
     servers.write_token(SUBJECT, "first", 600);
