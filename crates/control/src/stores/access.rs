@@ -14,7 +14,7 @@ use crate::secrets::Kind;
 use crate::services::Services;
 
 /// The access keys of a store: the keys of a Secret, and of sealed credentials. The first five have the names of object_store;
-/// those in [`READING_KEYS`] replace them for jobs that write no image.
+/// the last three replace them for jobs that write no image.
 pub const KEYS: [&str; 8] = [
     "account_key",
     "sas_token",
