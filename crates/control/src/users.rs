@@ -2,9 +2,11 @@
 
 mod accounts;
 mod device;
+mod hasher;
 mod login;
 mod password;
 mod permissions;
+mod queue;
 mod recovery;
 pub(crate) mod throttle;
 
@@ -22,6 +24,7 @@ pub use login::{Client, Login, UserRecord, authenticate, confirm_password};
 pub use password::random_password;
 pub(crate) use permissions::{require_admin_sudo, require_role};
 pub use recovery::{reset_password, unlock};
+pub use throttle::network;
 
 /// All accounts, by name.
 ///

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use model::{Actor, ActorKind, Role, UserId};
 use uuid::Uuid;
 
-use super::device;
-use super::password::{self, Priority};
-use super::throttle::Budgets;
+use super::device::{self, KnownDevice};
+use super::password::{self, Source};
+use super::queue::Turn;
+use super::throttle::{self, Budgets};
 use crate::audit::{self, Author};
 use crate::error::{Error, Result};
 use crate::services::Services;
@@ -47,6 +48,20 @@ struct Candidate {
     hash: String,
 }
 
+/// An attempt whose turn it is.
+struct Attempt<'a> {
+    /// The name of the account, which need not exist.
+    account: &'a str,
+    candidate: Option<Candidate>,
+    password: &'a str,
+    address: IpAddr,
+    device: Option<KnownDevice>,
+    turn: Turn,
+    /// Who is named in the audit row of a refusal, and for which action.
+    author: &'a Author<'a>,
+    action: &'a str,
+}
+
 /// Verifies a user name and password.
 ///
 /// # Errors
@@ -58,6 +73,9 @@ pub async fn authenticate(services: &Services, name: &str, password: &str, clien
     if name.contains('\0') {
         return Err(Error::invalid("username", "A user name contains no NUL character."));
     }
+    // Before anything that costs more than memory: a flood is refused here.
+    let device = client.known_device(services);
+    let turn = client.source(device).turn().await?;
     let row = sqlx::query!(
         r#"select id as "id: UserId", name, role as "role: Role", password_hash, auth_epoch, must_change_password
            from toygres.account where lower(name) = lower($1) and not disabled"#,
@@ -67,7 +85,10 @@ pub async fn authenticate(services: &Services, name: &str, password: &str, clien
     .await?;
     let candidate = row.as_ref().map(|row| Candidate { id: row.id, hash: row.password_hash.clone() });
     let stranger = Author::anonymous(&name);
-    let budgets = verify(services, &name, candidate, password, client, (&stranger, "login")).await;
+    let account = name.as_str();
+    let (address, author, action) = (client.address, &stranger, "login");
+    let attempt = Attempt { account, candidate, password, address, device, turn, author, action };
+    let budgets = attempt.verify(services).await;
     let (row, (budgets, device)) = match (row, budgets) {
         (Some(row), Ok(verified)) => (row, verified),
         (_, Err(Error::Unauthenticated(_))) | (None, Ok(_)) => {
@@ -124,6 +145,7 @@ pub(super) async fn verify_own(
     action: &str,
 ) -> Result<()> {
     let db = services.db();
+    let turn = Source::Account(actor.user).turn().await?;
     let row = sqlx::query!(
         "select name, password_hash from toygres.account where id = $1 and not disabled",
         actor.user.0
@@ -132,38 +154,50 @@ pub(super) async fn verify_own(
     .await?
     .ok_or(Error::Unauthenticated("The account does not exist or is disabled."))?;
     let candidate = Some(Candidate { id: actor.user, hash: row.password_hash });
-    let author = Author::of(actor);
-    let (budgets, _) = verify(services, &row.name, candidate, password, client, (&author, action)).await?;
+    let (account, author) = (row.name.as_str(), &Author::of(actor));
+    let (address, device) = (client.address, client.known_device(services));
+    let attempt = Attempt { account, candidate, password, address, device, turn, author, action };
+    let (budgets, _) = attempt.verify(services).await?;
     Ok(budgets.succeed(db).await?)
 }
 
-/// Takes an attempt, then verifies the password. Returns the budgets that it was taken from and the known device.
-async fn verify(
-    services: &Services,
-    name: &str,
-    candidate: Option<Candidate>,
-    password: &str,
-    client: &Client,
-    (author, action): (&Author<'_>, &str),
-) -> Result<(Budgets, Option<Uuid>)> {
-    let db = services.db();
-    let token = client.device.as_deref();
-    let device = candidate
-        .as_ref()
-        .and_then(|candidate| Some((candidate.id, device::open(services.keys(), candidate.id, token?)?)));
-    let (budgets, priority) = match device {
-        Some((account, device)) => (Budgets::of_device(account, device), Priority::Known),
-        None => (Budgets::of_network(name, client.address), Priority::Unknown),
-    };
-    // Taken first: attempts that are verified at the same time must not exceed the budget together, and one whose client
-    // disconnects counts.
-    budgets.take(db, author, action).await?;
-    match password::verify(candidate.map(|candidate| candidate.hash), password, priority).await {
-        Ok(true) => Ok((budgets, device.map(|(_, device)| device))),
-        Ok(false) => Err(Error::Unauthenticated("Incorrect password.")),
-        Err(error) => {
-            budgets.give_back(db).await?;
-            Err(error)
+impl Client {
+    /// The device that the token proves, of any account.
+    fn known_device(&self, services: &Services) -> Option<KnownDevice> {
+        device::open(services.keys(), self.device.as_deref()?)
+    }
+
+    /// Where the attempt waits. No account is read yet: a device waits in the place of the account that its token names.
+    fn source(&self, device: Option<KnownDevice>) -> Source {
+        match device {
+            Some(KnownDevice { account, .. }) => Source::Account(account),
+            None => Source::Network(throttle::network(self.address)),
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// Takes the attempt from its budgets, then verifies the password. Returns the budgets and the known device of the account.
+    async fn verify(self, services: &Services) -> Result<(Budgets, Option<Uuid>)> {
+        let db = services.db();
+        let known = self
+            .device
+            .filter(|known| self.candidate.as_ref().is_some_and(|candidate| candidate.id == known.account));
+        let budgets = match known {
+            Some(KnownDevice { account, device }) => Budgets::of_device(account, device),
+            None => Budgets::of_network(self.account, self.address),
+        };
+        // Taken first: attempts that are verified at the same time must not exceed the budget together, and one whose client
+        // disconnects counts.
+        budgets.take(db, self.author, self.action).await?;
+        let hash = self.candidate.map(|candidate| candidate.hash);
+        match password::verify(hash, self.password, self.turn).await {
+            Ok(true) => Ok((budgets, known.map(|known| known.device))),
+            Ok(false) => Err(Error::Unauthenticated("Incorrect password.")),
+            Err(error) => {
+                budgets.give_back(db).await?;
+                Err(error)
+            }
         }
     }
 }

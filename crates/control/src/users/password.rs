@@ -4,33 +4,43 @@ use std::sync::LazyLock;
 
 use anyhow::Context;
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use argon2::{PasswordHasher, PasswordVerifier};
+use model::UserId;
 use platform::{ExposeSecret, Secret};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::hasher::Hasher;
+use super::queue::{Limits, Queue, Turn};
 use crate::error::{Error, Result};
 
-/// How many passwords are hashed at the same time, and how many more may wait. Each hash needs 19 MiB of memory.
-struct Queue {
-    running: Semaphore,
-    /// Those that run and those that wait.
-    admitted: Semaphore,
+/// Of clients that have not logged in before, by network. One network can wait with as many attempts as it has. Each hash takes
+/// 19 MiB of memory.
+static UNKNOWN: Queue = Queue::new(Limits { running: 2, waiting: 62, waiting_per_source: 20 });
+/// Of devices and users that have logged in, by account, and of new passwords: a flood of others does not delay them.
+static KNOWN: Queue = Queue::new(Limits { running: 2, waiting: 30, waiting_per_source: 8 });
+/// The source of new passwords in the queue.
+const NEW_PASSWORDS: &str = "new passwords";
+
+/// Who has a password verified.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// A client that has not logged in before, in this network.
+    Network(String),
+    /// A user who is logged in, or a device on which this account has logged in before.
+    Account(UserId),
 }
 
-/// Of clients that have not logged in before. The queue is longer than the attempts that one network has.
-static UNKNOWN: Queue = Queue::new(2, 62);
-/// Of users who have logged in: a flood of others does not delay them.
-static KNOWN: Queue = Queue::new(2, 30);
-/// When a refused client may come again, in seconds: about the time that a full queue takes.
-const RETRY_AFTER: i64 = 3;
-
-/// Which queue a password waits in.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Priority {
-    /// The client has not logged in before.
-    Unknown,
-    /// The client has logged in before.
-    Known,
+impl Source {
+    /// Waits until it is this source's turn. It covers everything that an attempt costs, also the statements on the state
+    /// database.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`]: too many others wait.
+    pub(super) async fn turn(&self) -> Result<Turn> {
+        match self {
+            Self::Network(network) => UNKNOWN.turn(network).await,
+            Self::Account(account) => KNOWN.turn(&account.to_string()).await,
+        }
+    }
 }
 
 /// The longest password in bytes, because hashing is expensive.
@@ -39,7 +49,7 @@ const MIN_CHARACTERS: usize = 8;
 
 /// A hash that no password matches, with the parameters of all others: an unknown user takes as long as a known one.
 static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
-    let hash = Argon2::default().hash_password(random_password().expose_secret().as_bytes());
+    let hash = Hasher.hash_password(random_password().expose_secret().as_bytes());
     hash.map(|hash| hash.to_string()).unwrap_or_default()
 });
 
@@ -67,8 +77,8 @@ pub(super) async fn hash(password: &str) -> Result<String> {
         return Err(Error::invalid("password", format!("Enter a password of at most {MAX_BYTES} bytes.")));
     }
     let password = Secret::from(password);
-    blocking(&KNOWN, move || {
-        let hash = Argon2::default().hash_password(password.expose_secret().as_bytes());
+    blocking(KNOWN.turn(NEW_PASSWORDS).await?, move || {
+        let hash = Hasher.hash_password(password.expose_secret().as_bytes());
         hash.map(|hash| hash.to_string()).map_err(|error| anyhow::anyhow!("hash a password: {error}"))
     })
     .await
@@ -77,52 +87,27 @@ pub(super) async fn hash(password: &str) -> Result<String> {
 /// Whether a password matches a hash. Without a hash it takes as long and is false.
 ///
 /// # Errors
-/// [`Error::TooMany`]: the queue is full.
-pub(super) async fn verify(hash: Option<String>, password: &str, priority: Priority) -> Result<bool> {
+/// The hash is invalid.
+pub(super) async fn verify(hash: Option<String>, password: &str, turn: Turn) -> Result<bool> {
     if password.len() > MAX_BYTES {
         return Ok(false);
     }
     let is_known = hash.is_some();
     let password = Secret::from(password);
-    let queue = match priority {
-        Priority::Unknown => &UNKNOWN,
-        Priority::Known => &KNOWN,
-    };
-    blocking(queue, move || {
+    blocking(turn, move || {
         let hash = hash.unwrap_or_else(|| DUMMY_HASH.clone());
         let hash = PasswordHash::new(&hash).map_err(|error| anyhow::anyhow!("parse a hash: {error}"))?;
-        let matches = Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash).is_ok();
+        let matches = Hasher.verify_password(password.expose_secret().as_bytes(), &hash).is_ok();
         Ok(matches && is_known)
     })
     .await
 }
 
-impl Queue {
-    const fn new(running: usize, waiting: usize) -> Self {
-        Self { running: Semaphore::const_new(running), admitted: Semaphore::const_new(running + waiting) }
-    }
-
-    /// Waits for a turn, unless too many others wait.
-    async fn turn(&self) -> Result<Turn<'_>> {
-        let admitted =
-            self.admitted.try_acquire().map_err(|_| Error::TooMany { retry_after_seconds: RETRY_AFTER })?;
-        let running = self.running.acquire().await.context("wait for a turn to hash")?;
-        Ok(Turn { _admitted: admitted, _running: running })
-    }
-}
-
-/// A turn of a [`Queue`], which ends when it is dropped.
-struct Turn<'a> {
-    _admitted: SemaphorePermit<'a>,
-    _running: SemaphorePermit<'a>,
-}
-
+/// Performs work that takes a processor. It continues if the client disconnects, so the turn belongs to the work.
 async fn blocking<T: Send + 'static>(
-    queue: &'static Queue,
+    turn: Turn,
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> Result<T> {
-    let turn = queue.turn().await?;
-    // The work continues if the client disconnects, so the turn belongs to the work.
     let work = move || {
         let _turn = turn;
         work()
@@ -132,51 +117,19 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
-    static RUNNING: AtomicUsize = AtomicUsize::new(0);
-    static PEAK: AtomicUsize = AtomicUsize::new(0);
-
     #[tokio::test]
-    async fn abandoned_work_keeps_its_turn_and_a_full_queue_refuses() {
-        static QUEUE: Queue = Queue::new(2, 3);
-        let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
-        let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    async fn abandoned_work_keeps_its_turn() {
+        static QUEUE: Queue = Queue::new(Limits { running: 1, waiting: 1, waiting_per_source: 1 });
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let released = std::sync::Arc::new(std::sync::Mutex::new(released));
-        let start = || {
-            let (began, ended, released) = (began.clone(), ended.clone(), released.clone());
-            blocking(&QUEUE, move || {
-                PEAK.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                let _ = began.send(());
-                let _ = released.lock().map(|released| released.recv());
-                RUNNING.fetch_sub(1, Ordering::SeqCst);
-                let _ = ended.send(());
-                Ok(())
-            })
-        };
-        // Two run and are abandoned. Three wait, and one more is refused.
-        for _ in 0..2 {
-            assert!(futures::FutureExt::now_or_never(start()).is_none(), "the work waits for its release");
-        }
-        for _ in 0..2 {
-            begins.recv().await.expect("a beginning");
-        }
-        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(start())).collect();
-        for work in &mut waiting {
-            assert!(futures::poll!(work).is_pending());
-        }
-        let refused = start().await;
-        assert!(matches!(refused, Err(Error::TooMany { .. })), "{refused:?}");
-        // Those who stop waiting leave the queue at once.
-        drop(waiting);
-        assert!(futures::FutureExt::now_or_never(start()).is_none());
-        for _ in 0..2 {
-            release.send(()).expect("release");
-            ends.recv().await.expect("an end");
-        }
-        assert_eq!(PEAK.load(Ordering::SeqCst), 2);
+        let turn = QUEUE.turn("a").await.expect("a turn");
+        let mut work = Box::pin(blocking(turn, move || Ok(released.recv()?)));
+        assert!(futures::poll!(&mut work).is_pending());
+        drop(work);
+        let mut next = Box::pin(QUEUE.turn("a"));
+        assert!(futures::poll!(&mut next).is_pending(), "the abandoned work still runs");
+        release.send(()).expect("the work waits");
+        next.await.expect("a turn");
     }
 }

@@ -157,7 +157,8 @@ fn prefix(account: &str) -> String {
 }
 
 /// The network that an address belongs to: an IPv4 address, or the /64 that an IPv6 user has for himself.
-fn network(address: IpAddr) -> String {
+#[must_use]
+pub fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
