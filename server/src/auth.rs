@@ -84,10 +84,16 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
+    // Until the caller is known, and for the whole request if there is none.
+    let network = control::users::network(client_address(&app, request.extensions(), request.headers()));
+    let mut guest = app.guests.wait(network).await;
     let caller = match identify(&app, &session, request.headers()).await {
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };
+    if caller.actor.is_some() {
+        guest = None;
+    }
     if let Some(rejection) = require_login(&caller, &request) {
         return rejection;
     }
@@ -98,7 +104,7 @@ pub(crate) async fn authenticate(
     };
     request.extensions_mut().insert(caller);
     let response = next.run(request).await;
-    drop(turn);
+    drop((turn, guest));
     response
 }
 

@@ -19,6 +19,7 @@ mod router;
 mod serve;
 mod session;
 mod session_routes;
+mod shares;
 mod state;
 mod state_database;
 mod streams;

@@ -47,7 +47,7 @@ pub(crate) async fn run(options: Serve, parts: Parts) -> anyhow::Result<()> {
         true => Some(platform::local::lock(&data_dir)?),
         false => None,
     };
-    let listener = if parts.http || options.has_listen() { Some(listen(&options).await?) } else { None };
+    let listener = if parts.http || options.has_listen() { Some(listen(&options)?) } else { None };
     let stop = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(stop.clone()));
     let site = options.site_root.join(&options.site_pkg_dir);
@@ -177,6 +177,7 @@ impl Server<'_> {
         let (stop, address) = (self.stop.clone(), listener.local_addr()?);
         let public_url = self.options.public_url(address)?;
         let app = AppState::new(services, self.options, &public_url, stop.clone());
+        let proxies = std::sync::Arc::clone(&app.proxies);
         let router = if self.parts.http {
             tokio::spawn(control::changes::listen(services.clone(), stop.clone()));
             tokio::spawn(sweep::run(services.db().clone(), stop.clone()));
@@ -192,7 +193,7 @@ impl Server<'_> {
             tokio::time::sleep(SHUTDOWN_GRACE).await;
         };
         tokio::select! {
-            () = connections::serve(listener, router, stop.clone()) => {}
+            served = connections::serve(listener, router, proxies, stop.clone()) => served?,
             // A client that never completes its request does not keep the server from stopping.
             () = deadline => {}
         }
@@ -200,9 +201,9 @@ impl Server<'_> {
     }
 }
 
-async fn listen(options: &Serve) -> anyhow::Result<TcpListener> {
+fn listen(options: &Serve) -> anyhow::Result<TcpListener> {
     let address = options.listen();
-    TcpListener::bind(address).await.map_err(|error| {
+    connections::listen(address).map_err(|error| {
         anyhow::anyhow!("cannot listen on {address}: {error}. Choose another address with --listen.")
     })
 }

@@ -1,8 +1,10 @@
 //! Login, logout, sudo and password-change endpoints. A browser gets redirects, a program gets JSON.
 
+use std::time::Duration;
+
 use axum::Form;
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::header::{ACCEPT, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{self, HeaderMap, StatusCode};
@@ -25,6 +27,10 @@ use crate::state::AppState;
 
 /// How long sudo mode lasts, in seconds.
 const SUDO_SECONDS: i64 = 300;
+/// The largest login form, in bytes.
+const MAX_LOGIN_FORM: usize = 16 * 1024;
+/// How long a client may take to send the login form.
+const FORM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The form of `POST /login`.
 #[derive(Deserialize, ToSchema)]
@@ -77,11 +83,13 @@ pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
 pub(crate) async fn login(
     State(app): State<AppState>,
     session: Session,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, ErrorResponse> {
     let is_page = wants_page(request.headers());
     let client = client(&app, request.extensions(), request.headers());
-    let Ok(Form(LoginForm { username, password, next })) = Form::from_request(request, &()).await else {
+    DefaultBodyLimit::max(MAX_LOGIN_FORM).apply(&mut request);
+    let form = tokio::time::timeout(FORM_TIMEOUT, Form::from_request(request, &())).await;
+    let Ok(Ok(Form(LoginForm { username, password, next }))) = form else {
         return Err(ErrorResponse::new(
             StatusCode::BAD_REQUEST,
             "invalid",

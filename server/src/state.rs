@@ -8,11 +8,18 @@ use axum::http::{HeaderMap, header};
 use control::Services;
 use ipnet::IpNet;
 use leptos::prelude::LeptosOptions;
+use model::UserId;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Serve;
 use crate::streams::Streams;
 use crate::turns::Turns;
+
+/// The most requests of one account that are processed at the same time.
+const MAX_REQUESTS: usize = 8;
+/// The most requests of one network that are processed at the same time without an account: more than its logins that wait, so
+/// that further ones are refused at once.
+const MAX_GUESTS: usize = 32;
 
 /// What handlers need. Clones share it.
 #[derive(Clone)]
@@ -21,7 +28,10 @@ pub(crate) struct AppState {
     /// Cancelled when the server stops.
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Streams,
-    pub(crate) turns: Turns,
+    /// The requests of each account.
+    pub(crate) turns: Turns<UserId>,
+    /// The requests of each network whose caller is unknown.
+    pub(crate) guests: Turns<String>,
     /// Whether users reach the server by HTTPS.
     pub(crate) https: bool,
     /// Whether users reach the server from this machine only.
@@ -50,7 +60,8 @@ impl AppState {
             services: services.clone(),
             stop,
             streams: Streams::default(),
-            turns: Turns::default(),
+            turns: Turns::new(MAX_REQUESTS),
+            guests: Turns::new(MAX_GUESTS),
             https: public_url.starts_with("https://"),
             loopback: options.is_loopback(),
             proxies: Arc::new(options.proxies.clone()),

@@ -1,35 +1,45 @@
-//! Limits the requests of each account that are processed at the same time, so that one account cannot use up the
-//! connections to the state database.
+//! Limits the requests of each account, and of each network without an account, that are processed at the same time, so that
+//! none of them can use up the processors or the connections to the state database.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use model::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The most requests of one account that are processed at the same time. The others wait in order.
-const MAX_REQUESTS: usize = 8;
+/// The turns of each key with requests.
+pub(crate) struct Turns<K> {
+    most: usize,
+    keys: Arc<Mutex<HashMap<K, Weak<Semaphore>>>>,
+}
 
-/// The turns of each account with requests.
-#[derive(Clone, Default)]
-pub(crate) struct Turns(Arc<Mutex<HashMap<UserId, Weak<Semaphore>>>>);
+impl<K> Clone for Turns<K> {
+    fn clone(&self) -> Self {
+        Self { most: self.most, keys: Arc::clone(&self.keys) }
+    }
+}
 
-impl Turns {
-    /// Waits until fewer than [`MAX_REQUESTS`] of the account are processed. The turn ends when it is dropped.
-    pub(crate) async fn wait(&self, user: UserId) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        self.of(user).acquire_owned().await.ok()
+impl<K: Eq + Hash> Turns<K> {
+    /// Turns of which each key has at most `most` at the same time. The others wait in order.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, keys: Arc::default() }
     }
 
-    fn of(&self, user: UserId) -> Arc<Semaphore> {
-        let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = accounts.get(&user).and_then(Weak::upgrade) {
+    /// Waits for a turn, which ends when it is dropped.
+    pub(crate) async fn wait(&self, key: K) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        self.of(key).acquire_owned().await.ok()
+    }
+
+    fn of(&self, key: K) -> Arc<Semaphore> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = keys.get(&key).and_then(Weak::upgrade) {
             return turns;
         }
-        // Accounts without a request are removed.
-        accounts.retain(|_, turns| turns.strong_count() > 0);
-        let turns = Arc::new(Semaphore::new(MAX_REQUESTS));
-        accounts.insert(user, Arc::downgrade(&turns));
+        // Keys without a request are removed.
+        keys.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::new(Semaphore::new(self.most));
+        keys.insert(key, Arc::downgrade(&turns));
         turns
     }
 }
@@ -41,21 +51,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn turns_are_limited_per_account_and_end_on_drop() {
-        let (turns, user) = (Turns::default(), UserId::new());
+    async fn turns_are_limited_per_key_and_end_on_drop() {
+        let (turns, user) = (Turns::new(3), 1);
         let mut held = Vec::new();
-        for _ in 0..MAX_REQUESTS {
+        for _ in 0..3 {
             held.push(turns.wait(user).await);
         }
         let mut next = Box::pin(turns.wait(user));
         assert!(futures::poll!(&mut next).is_pending());
-        assert!(turns.wait(UserId::new()).await.is_some());
+        assert!(turns.wait(2).await.is_some());
         held.pop();
         assert!(matches!(futures::poll!(&mut next), Poll::Ready(Some(_))));
         drop(held);
         drop(next);
-        let other = turns.wait(UserId::new()).await;
-        assert_eq!(turns.0.lock().expect("accounts").len(), 1);
+        let other = turns.wait(2).await;
+        assert_eq!(turns.keys.lock().expect("keys").len(), 1);
         drop(other);
     }
 }
