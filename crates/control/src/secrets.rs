@@ -6,6 +6,8 @@ use anyhow::{Context, bail, ensure};
 use chacha20poly1305::aead::{Aead, Generate, Key, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use data_encoding::{BASE64, HEXLOWER};
+use hkdf::Hkdf;
+use image::SealKey;
 use model::{Failure, FailureCode};
 use platform::{ExposeSecret, Secret};
 use sha2::{Digest, Sha256};
@@ -14,12 +16,15 @@ use uuid::Uuid;
 
 const CANARY: &[u8] = b"toygres";
 const NONCE: usize = 24;
+/// What the key of the seals is derived for. Another text makes all seals invalid.
+const SEAL_CONTEXT: &[u8] = b"toygres image seal key 1";
 
 /// The key that secrets are sealed with. Its `Debug` output shows the key's id only.
 #[derive(Clone)]
 pub struct Keyring {
     cipher: XChaCha20Poly1305,
     key_id: String,
+    seal_key: SealKey,
 }
 
 /// What a secret is for.
@@ -61,7 +66,12 @@ impl Keyring {
         )?;
         let key = Key::<XChaCha20Poly1305>::try_from(&*bytes).context("read the encryption key")?;
         let key_id = HEXLOWER.encode(&Sha256::digest([b"toygres key id", &*bytes].concat())[..6]);
-        Ok(Self { cipher: XChaCha20Poly1305::new(&key), key_id })
+        let mut seal_key = [0; 32];
+        Hkdf::<Sha256>::new(None, &bytes)
+            .expand(SEAL_CONTEXT, &mut seal_key)
+            .map_err(|error| anyhow::anyhow!("derive the key of the seals: {error}"))?;
+        let seal_key = SealKey::new(&*key_id, &seal_key);
+        Ok(Self { cipher: XChaCha20Poly1305::new(&key), key_id, seal_key })
     }
 
     /// Generates a key, in base64.
@@ -74,6 +84,12 @@ impl Keyring {
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.key_id
+    }
+
+    /// The key that images are sealed with. It is derived from this key, which it does not reveal.
+    #[must_use]
+    pub fn seal_key(&self) -> &SealKey {
+        &self.seal_key
     }
 
     /// Opens the key of the state database: `given`, or the key in `file`. The file is created only if the state database

@@ -7,7 +7,7 @@ pub(crate) mod validate;
 
 use std::collections::BTreeMap;
 
-use model::{Failure, Store, StoreAccess, StoreAuth, StoreId, Transfer, UnusedPrefix};
+use model::{Failure, Seal, Store, StoreAccess, StoreAuth, StoreId, Transfer, UnusedPrefix};
 
 use crate::error::{Error, Result};
 use crate::services::Services;
@@ -76,9 +76,9 @@ pub async fn list(services: &Services) -> Result<Vec<Store>> {
 pub async fn unused_prefixes(services: &Services, limit: i64) -> Result<Vec<UnusedPrefix>> {
     Ok(sqlx::query_as!(
         UnusedPrefix,
-        "select s.name as store, u.prefix, u.objects, u.bytes, u.first_seen, u.last_seen
-         from toygres.unused_prefix u join toygres.store s on s.id = u.store
-         where u.quarantined_at is not null order by u.bytes desc, s.name, u.prefix limit $1",
+        r#"select s.name as store, u.prefix, u.objects, u.bytes, u.seal as "seal: Seal", u.first_seen, u.last_seen
+           from toygres.unused_prefix u join toygres.store s on s.id = u.store
+           where u.quarantined_at is not null order by u.bytes desc, s.name, u.prefix limit $1"#,
         limit
     )
     .fetch_all(services.db())

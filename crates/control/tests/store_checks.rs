@@ -7,8 +7,8 @@ mod world;
 use control::store_checks::check_store;
 use control::workflows::VerifyImage;
 use control::{overview, stores};
-use image::{Store, StoreOptions};
-use model::{FailureCode, ImageId, StoreId};
+use image::{SEAL, Store, StoreOptions};
+use model::{FailureCode, ImageId, Seal, StoreId};
 use sqlx::PgPool;
 use uuid::Uuid;
 use world::{World, status};
@@ -60,6 +60,16 @@ impl Checked {
         let error =
             sqlx::query_as("select error_code, error_subject from toygres.image where id = $1").bind(image.0);
         error.fetch_one(&self.db).await.unwrap()
+    }
+
+    /// What the seals of the listed images say.
+    async fn seals(&self) -> Vec<Option<Seal>> {
+        let listed = stores::unused_prefixes(&self.world.services, 100).await.unwrap();
+        listed
+            .iter()
+            .filter(|unused| unused.prefix.starts_with("images/"))
+            .map(|unused| unused.seal)
+            .collect()
     }
 
     /// The prefixes that are listed for users.
@@ -265,5 +275,42 @@ async fn image_that_was_not_verified_for_a_week_is_verified(db: PgPool) {
     checked.world.finish::<VerifyImage>(model::RunId(*run)).await;
     checked.check().await.unwrap();
     assert_eq!(started().await.len(), 2);
+    checked.world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn seal_tells_an_original_without_a_row_from_others(db: PgPool) {
+    let checked = Checked::new(&db).await;
+    let source = checked.world.instance("source").await;
+    let image = checked.world.image(source, "image").await;
+    let key = format!("{}/{SEAL}", checked.prefix(image).await);
+    let sealed = String::from_utf8(checked.store.get(&key).await.unwrap().to_vec()).unwrap();
+    let with = |field: &str, value: &str| {
+        let mut seal: serde_json::Value = serde_json::from_str(&sealed).unwrap();
+        seal[field] = value.into();
+        seal.to_string()
+    };
+    // The row is lost, as with an older state database.
+    checked.execute("delete from toygres.image").await;
+    checked.check().await.unwrap();
+    checked.let_a_day_pass().await;
+    checked.check().await.unwrap();
+    assert_eq!(checked.seals().await, [Some(Seal::Original)]);
+    for (replaced, seal) in [
+        (with("mac", &"0".repeat(64)), Seal::Mismatch),
+        (with("key_id", "0123456789ab"), Seal::OtherKey),
+        (sealed.clone(), Seal::Original),
+    ] {
+        checked.store.put(&key, replaced).await.unwrap();
+        checked.check().await.unwrap();
+        assert_eq!(checked.seals().await, [Some(seal)]);
+    }
+    checked.store.delete(&key).await.unwrap();
+    checked.check().await.unwrap();
+    assert_eq!(checked.seals().await, [Some(Seal::Missing)]);
+    let manifest = key.replace(SEAL, "manifest.json");
+    checked.store.put(&manifest, "x").await.unwrap();
+    checked.check().await.unwrap();
+    assert_eq!(checked.seals().await, [None], "a manifest that cannot be read");
     checked.world.end().await;
 }

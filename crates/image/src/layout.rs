@@ -10,6 +10,9 @@ pub const GUIDE: &str = "RESTORE.md";
 /// The key of the roles and role settings below an image's prefix.
 pub const GLOBALS: &str = "globals.sql.zst";
 
+/// The key of the seal below an image's prefix.
+pub const SEAL: &str = "seal.json";
+
 /// What the keys of claims begin with.
 const CLAIM: &str = "writer-";
 

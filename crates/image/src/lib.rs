@@ -8,6 +8,7 @@
 //! - [`ImageWriter`], [`ObjectWriter`], [`RowsWriter`]: write one image. Its objects appear whole or not at all, and it
 //!   becomes an image with [`ImageWriter::commit`].
 //! - [`ImageReader`], [`ObjectReader`], [`RowsReader`]: read an image and check every byte by its SHA-256.
+//! - [`SealKey`]: seals the manifest of an image and tells an original from another one.
 //! - [`Index`]: where the rows of each table are, and the values of the sequences.
 //! - [`Error`]: a [`model::Failure`] with a code that callers decide on.
 //!
@@ -24,6 +25,7 @@
 //! <n>/index.jsonl.zst     where the rows of each table are; sequences with their values
 //! log-<k>.jsonl           the job's events
 //! writer-<uuid>           the claim of the only writer of this prefix, empty
+//! seal.json               which manifest the installation has published; see [`SealKey`]
 //! RESTORE.md              how to restore with stock tools
 //! ```
 //!
@@ -76,6 +78,7 @@ mod layout;
 mod manifest;
 mod reader;
 mod rows;
+mod seal;
 mod store;
 mod verify;
 mod writer;
@@ -83,9 +86,10 @@ mod writer;
 pub use error::{Error, Result};
 pub use index::{Index, IndexLine, SequenceLine, TableLine};
 pub use inventory::PrefixUsage;
-pub use layout::{GLOBALS, GUIDE, MANIFEST, prefix};
+pub use layout::{GLOBALS, GUIDE, MANIFEST, SEAL, prefix};
 pub use reader::{Frame, ImageReader, ObjectReader, RowsReader};
 pub use rows::{Piece, RowsWriter};
+pub use seal::SealKey;
 pub use store::{NETWORK, ROOT_CERTIFICATE, Reading, Space, Store, StoreOptions, TRANSFER, host_and_port};
 pub use verify::Verified;
 pub use writer::{ImageWriter, ObjectWriter};

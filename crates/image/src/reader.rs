@@ -21,7 +21,7 @@ const LARGEST_MANIFEST: u64 = 64 * 1024 * 1024;
 /// An image in a store.
 #[derive(Clone, Debug)]
 pub struct ImageReader {
-    store: Store,
+    pub(crate) store: Store,
     pub(crate) prefix: String,
     /// Its manifest.
     pub manifest: Manifest,

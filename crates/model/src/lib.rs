@@ -71,5 +71,5 @@ pub use network::NetworkPolicy;
 pub use page::Page;
 pub use platform::{PlatformInfo, PlatformKind};
 pub use run::{Progress, Receipt, Run, RunState, StepRow, StepState, WorkflowName};
-pub use store::{Store, StoreAccess, StoreAuth, StoreAuthKind, Transfer, UnusedPrefix};
+pub use store::{Seal, Store, StoreAccess, StoreAuth, StoreAuthKind, Transfer, UnusedPrefix};
 pub use user::{Actor, ActorKind, Role, Token};

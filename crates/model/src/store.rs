@@ -47,10 +47,26 @@ pub struct UnusedPrefix {
     pub objects: i64,
     /// Their size in bytes.
     pub bytes: i64,
+    /// What the seal says about them, if they are a complete image and could be read.
+    pub seal: Option<Seal>,
     /// When they were first seen.
     pub first_seen: DateTime<Utc>,
     /// When they were last seen.
     pub last_seen: DateTime<Utc>,
+}
+
+text_enum! {
+    /// What the seal of an image says about its manifest.
+    Seal {
+        /// This installation has published exactly this manifest.
+        Original = "original",
+        /// There is no seal: the image was made before seals existed, was never published, or the seal was deleted.
+        Missing = "missing",
+        /// The seal names the key of this installation and is not one of this manifest, or it cannot be read.
+        Mismatch = "mismatch",
+        /// The seal names another key: of another installation, or of this one before its key was replaced. It proves nothing.
+        OtherKey = "other_key",
+    }
 }
 
 /// The authentication method of a store.

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use model::user::{AuditRow, User};
-use model::{Role, Store, StoreAccess};
+use model::{Role, Seal, Store, StoreAccess};
 use serde_json::json;
 
 use super::store_form::{EditAccess, NewStore};
@@ -47,10 +47,14 @@ fn stores_section() {
     assert_text("page_settings_stores_checked", move || {
         view! { <StoresView stores=vec![unreachable] role=Role::Viewer actions=StoreActions::new()/> }
     });
-    let prefixes = vec![parsed(json!({
-        "store": "local", "prefix": "images/a/b", "objects": 3, "bytes": 1_200_000_000, "first_seen": ago(2 * 86_400),
-        "last_seen": ago(60),
-    }))];
+    let prefix = |seal: Option<Seal>| {
+        parsed(json!({
+            "store": "local", "prefix": "images/a/b", "objects": 3, "bytes": 1_200_000_000, "seal": seal,
+            "first_seen": ago(2 * 86_400), "last_seen": ago(60),
+        }))
+    };
+    let seals = std::iter::once(None).chain(Seal::ALL.iter().copied().map(Some));
+    let prefixes: Vec<_> = seals.map(prefix).collect();
     assert_text("page_settings_unused_objects", move || view! { <UnusedObjectsView prefixes/> });
     assert_text("page_settings_stores_empty", || {
         view! { <StoresView stores=vec![] role=Role::Viewer actions=StoreActions::new()/> }

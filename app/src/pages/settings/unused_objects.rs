@@ -1,7 +1,7 @@
 //! The objects of the stores that no image uses.
 
 use leptos::prelude::*;
-use model::UnusedPrefix;
+use model::{Seal, UnusedPrefix};
 
 use crate::components::panel::Panel;
 use crate::components::time::Ago;
@@ -17,7 +17,7 @@ pub fn UnusedObjectsView(
         view! {
             <Panel id="unused" title="Unused objects" note=|| "Objects that no image in this catalogue uses">
                 <p class="body sub">
-                    "Toygres does not delete these objects. They may belong to another Toygres, or to images that were created after the backup from which the state database was restored. If they do not, delete them with the tools of the store."
+                    "Toygres does not delete these objects. They may belong to another Toygres, or to images that were created after the backup from which the state database was restored. If they do not, delete them with the tools of the store. The seal tells an image of this Toygres from a changed one."
                 </p>
                 <div class="wrap">
                     <table class="cards" role="table">
@@ -26,6 +26,7 @@ pub fn UnusedObjectsView(
                             <tr role="row">
                                 <th scope="col" role="columnheader">"Prefix"</th>
                                 <th scope="col" role="columnheader">"Store"</th>
+                                <th scope="col" role="columnheader">"Seal"</th>
                                 <th scope="col" role="columnheader">"First seen"</th>
                                 <th scope="col" role="columnheader" class="num">"Objects"</th>
                                 <th scope="col" role="columnheader" class="num">"Size"</th>
@@ -47,9 +48,20 @@ fn PrefixRow(prefix: UnusedPrefix) -> impl IntoView {
         <tr role="row">
             <th scope="row" role="rowheader" class="mono">{prefix.prefix}</th>
             <td role="cell" data-k="Store">{prefix.store}</td>
+            <td role="cell" data-k="Seal">{prefix.seal.map(seal_text)}</td>
             <td role="cell" data-k="First seen"><Ago at=prefix.first_seen/></td>
             <td role="cell" class="num" data-k="Objects">{format::count(prefix.objects)}</td>
             <td role="cell" class="num" data-k="Size">{format::bytes(prefix.bytes.unsigned_abs())}</td>
         </tr>
+    }
+}
+
+/// What the seal of a complete image says.
+fn seal_text(seal: Seal) -> &'static str {
+    match seal {
+        Seal::Original => "Original of this Toygres",
+        Seal::Missing => "No seal",
+        Seal::Mismatch => "Does not match: changed",
+        Seal::OtherKey => "Another key",
     }
 }

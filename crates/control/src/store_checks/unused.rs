@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use image::PrefixUsage;
-use model::ImageId;
+use image::{ImageReader, PrefixUsage};
+use model::{ImageId, Seal};
 
 use super::scope::Scope;
 use crate::error::Result;
@@ -42,7 +42,8 @@ pub(super) async fn compare(services: &Services, scope: &Scope) -> Result<()> {
         if *need == Need::Leftover && !usage.has_manifest {
             delete(services, scope, &store, &prefix).await?;
         } else {
-            quarantine(services, scope, &prefix).await?;
+            let seal = if usage.has_manifest { seal(services, &store, &prefix).await } else { None };
+            quarantine(services, scope, &prefix, seal).await?;
         }
     }
     Ok(())
@@ -135,13 +136,25 @@ async fn record(
     Ok(seen.into_iter().filter(|row| row.repeated).map(|row| row.prefix).collect())
 }
 
-/// Lists a prefix for users.
-async fn quarantine(services: &Services, scope: &Scope, prefix: &str) -> Result<()> {
+/// What the seal says about an image that no row names; `None` if its manifest cannot be read. That is no reason not to list it.
+async fn seal(services: &Services, store: &image::Store, prefix: &str) -> Option<Seal> {
+    let read = async {
+        let reader = ImageReader::open(store.clone(), prefix).await?;
+        reader.seal(services.keys().seal_key()).await
+    };
+    read.await
+        .inspect_err(|error| tracing::warn!(%error, prefix, "the seal of an unused image cannot be read"))
+        .ok()
+}
+
+/// Lists a prefix for users, with what its seal says.
+async fn quarantine(services: &Services, scope: &Scope, prefix: &str, seal: Option<Seal>) -> Result<()> {
     sqlx::query!(
-        "update toygres.unused_prefix set quarantined_at = coalesce(quarantined_at, clock_timestamp())
+        "update toygres.unused_prefix set quarantined_at = coalesce(quarantined_at, clock_timestamp()), seal = $3
          where store = $1 and prefix = $2",
         scope.store.0,
-        prefix
+        prefix,
+        seal.map(Seal::as_str)
     )
     .execute(services.db())
     .await?;

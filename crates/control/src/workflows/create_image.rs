@@ -308,6 +308,7 @@ impl Step for UpdateImageStatus {
             Outcome::Backup { source_databases, .. } => i32::try_from(source_databases).ok(),
             _ => None,
         };
+        reader.write_seal(cx.services.keys().seal_key()).await.map_err(Error::from)?;
         publish(cx, &reader, &backup.prefix, source_databases).await?;
         sweep_earlier_attempts(cx, &store, &backup.prefix).await;
         Ok(StepOutcome::Done(()))
