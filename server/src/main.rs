@@ -7,6 +7,7 @@ mod device;
 mod errors;
 mod event_streams;
 mod first_password;
+mod first_store;
 mod headers;
 mod idempotency;
 mod maintenance;

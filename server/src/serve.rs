@@ -16,7 +16,7 @@ use crate::config::Serve;
 use crate::open_platform::OpenPlatform;
 use crate::state::AppState;
 use crate::state_database::StateDatabase;
-use crate::{connections, first_password, router, sweep};
+use crate::{connections, first_password, first_store, router, sweep};
 
 /// How long requests in progress may take after the server was asked to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
@@ -151,7 +151,7 @@ impl Server<'_> {
             db: database.db.clone(),
             platform: platform.platform(),
             keys,
-            default_store_url: self.options.store()?.or_else(|| platform.store_url()),
+            default_store: first_store::of(self.options.store()?, &platform),
             maintenance: self.options.retention.maintenance(),
             network: NetworkAccess {
                 allowed: self.options.allowed_networks.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
-use model::{PlatformId, PlatformInfo, RunId};
+use model::{PlatformId, PlatformInfo, RunId, StoreAuth};
 use platform::Platform;
 use sqlx::PgPool;
 use tokio::sync::broadcast;
@@ -24,8 +24,8 @@ pub struct Config {
     pub platform: Arc<dyn Platform>,
     /// The key that secrets are sealed with.
     pub keys: Keyring,
-    /// The first store of a new state database; `None` if an admin adds one.
-    pub default_store_url: Option<String>,
+    /// The address of the first store of a new state database, and how it is opened; none if an admin adds one.
+    pub default_store: Option<(String, StoreAuth)>,
     /// What is kept for how long, and when images are verified.
     pub maintenance: Maintenance,
     /// Which addresses a host may have that a user typed.
@@ -92,8 +92,8 @@ impl Services {
     /// The state database is unavailable.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let platform_id = register_platform(&config.db, &*config.platform).await?;
-        if let Some(url) = &config.default_store_url {
-            register_first_store(&config.db, url).await?;
+        if let Some((url, auth)) = &config.default_store {
+            register_first_store(&config.db, url, auth).await?;
         }
         let inner = Inner {
             platform: config.platform,
@@ -206,12 +206,13 @@ async fn register_platform(db: &PgPool, platform: &dyn Platform) -> anyhow::Resu
     Ok(PlatformId(id))
 }
 
-async fn register_first_store(db: &PgPool, url: &str) -> anyhow::Result<()> {
+async fn register_first_store(db: &PgPool, url: &str, auth: &StoreAuth) -> anyhow::Result<()> {
     sqlx::query!(
-        "insert into toygres.store (id, name, url, is_default) select $1, 'default', $2, true
+        "insert into toygres.store (id, name, url, auth, is_default) select $1, 'default', $2, $3, true
          where not exists (select from toygres.store) on conflict do nothing",
         Uuid::now_v7(),
-        url
+        url,
+        serde_json::to_value(auth)?
     )
     .execute(db)
     .await

@@ -48,13 +48,13 @@ async fn services_with(db: &PgPool, network: NetworkAccess) -> (Services, tempfi
     };
     let platform = Arc::new(LocalPlatform::open(config).await.unwrap());
     let keys = Keyring::open(db, None, &dir.path().join("key")).await.unwrap();
-    let default_store_url = platform.store_url();
+    let default_store = Some((platform.store_url(), StoreAuth::Environment));
     let platform = platform as Arc<dyn platform::Platform>;
     let config = Config {
         db: db.clone(),
         platform,
         keys,
-        default_store_url: Some(default_store_url),
+        default_store,
         maintenance: Maintenance::default(),
         network,
         require_fixed_clients: false,

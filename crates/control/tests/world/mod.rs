@@ -57,7 +57,7 @@ impl World {
             db: db.clone(),
             platform: around(Arc::clone(&platform)),
             keys,
-            default_store_url: Some(platform.store_url()),
+            default_store: Some((platform.store_url(), model::StoreAuth::Environment)),
             maintenance: Maintenance { log_retention_days: LOG_RETENTION_DAYS, ..Maintenance::default() },
             // Stores of tests are on this machine.
             network: NetworkAccess {
