@@ -252,8 +252,9 @@ test('a password is stored only in its Secrets', async ({ page, cluster }) => {
   }
   nowhere('a log', cluster.log());
   nowhere('the state database', cluster.cms());
-  // A job has a Secret until it ends: the health checks connect to each instance every few minutes.
-  await expect.poll(() => objects(MANAGED, 'secrets').map((secret) => secret.metadata.name).sort(), { timeout: 120_000 })
+  // A job has a Secret until it ends: the health checks connect to each instance every few minutes. Those of killed workers are
+  // swept.
+  await expect.poll(() => objects(MANAGED, 'secrets').map((secret) => secret.metadata.name).sort(), { timeout: 240_000 })
     .toEqual(['durable', 'durable-restored', 'orders', 'orders-from-s3', 'orders-restored']);
 });
 

@@ -119,6 +119,9 @@ async fn launch<W: Workflow<Services = Services>>(
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
+    if has_ended(services.db(), name).await? {
+        return Ok(());
+    }
     let task = AgentTask {
         run: cx.run.0,
         step: cx.step.to_owned(),
@@ -136,7 +139,23 @@ async fn launch<W: Workflow<Services = Services>>(
         identity: opening.and_then(|opening| opening.identity),
         deadline: request.deadline,
     };
-    services.platform().launch(&job).await.map_err(|error| Error::from(error).into())
+    let platform = services.platform();
+    platform.launch(&job).await.map_err(Error::from)?;
+    // It may have been harvested since, and is launched a second time then.
+    if has_ended(services.db(), name).await? {
+        platform.stop(name, Duration::ZERO).await.map_err(Error::from)?;
+        platform.remove(name).await.map_err(Error::from)?;
+    }
+    Ok(())
+}
+
+/// Whether the end of a job is recorded: what the platform has of it is removed.
+async fn has_ended(db: &sqlx::PgPool, name: &str) -> sqlx::Result<bool> {
+    let ended = sqlx::query_scalar!(
+        r#"select ended_at is not null as "ended!" from toygres.job where name = $1"#,
+        name
+    );
+    Ok(ended.fetch_optional(db).await? == Some(true))
 }
 
 /// The secret files of a job.

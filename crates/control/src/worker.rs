@@ -1,5 +1,6 @@
 //! The worker: the engine with every workflow, the log collector, the checks of instances and stores, and the sweeper.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,8 @@ use crate::{collector, health, retention, store_checks};
 
 /// Interval of the sweeper.
 const SWEEP: Duration = Duration::from_secs(300);
+/// The pause between two searches for orphaned jobs. Those of a probe whose worker was killed have a password.
+const JOB_SWEEP: Duration = Duration::from_secs(30);
 
 /// Works until `stop` is cancelled, then hands over the runs and jobs that it holds.
 ///
@@ -44,6 +47,7 @@ pub async fn beside(services: Services, worker: String, stop: CancellationToken)
         collector::run(services.clone(), worker.clone(), stop.clone()),
         health::run(services.clone(), worker.clone(), stop.clone()),
         store_checks::run(services.clone(), worker.clone(), stop.clone()),
+        sweep_jobs(services.clone(), stop.clone()),
         sweep(services, worker, stop),
     );
 }
@@ -76,7 +80,6 @@ async fn sweep(services: Services, worker: String, stop: CancellationToken) {
     loop {
         let swept = async {
             [
-                within_limit(remove_orphaned_jobs(&services)).await,
                 within_limit(throttle::delete_old_failures(services.db())).await,
                 within_limit(retention::delete_old_logs(&services, &worker)).await,
                 within_limit(retention::limit_logs(&services, &worker)).await,
@@ -97,14 +100,32 @@ async fn sweep(services: Services, worker: String, stop: CancellationToken) {
     }
 }
 
+/// Removes orphaned jobs, until `stop` is cancelled.
+async fn sweep_jobs(services: Services, stop: CancellationToken) {
+    let mut ended = HashSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            swept = within_limit(remove_orphaned_jobs(&services, &mut ended)) => if let Err(error) = swept {
+                tracing::warn!(%error, "sweeping jobs failed; retrying later");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(JOB_SWEEP) => {}
+        }
+    }
+}
+
 /// Ends a task of the sweeper that takes too long, as when the state database does not respond.
 async fn within_limit(task: impl Future<Output = crate::Result<()>>) -> crate::Result<()> {
     let ended = tokio::time::timeout(SWEEP, task).await;
     ended.unwrap_or_else(|_| Err(crate::Error::Unavailable("The task took too long.".to_owned())))
 }
 
-/// Removes ended jobs from the platform whose run is unknown or has ended.
-async fn remove_orphaned_jobs(services: &Services) -> crate::Result<()> {
+/// Removes jobs from the platform that had ended at the last search, too, and whose run is unknown or has ended. `ended` are
+/// those of the last search: the one that launched a job has this long to read its end.
+async fn remove_orphaned_jobs(services: &Services, ended: &mut HashSet<String>) -> crate::Result<()> {
     let jobs = services.platform().jobs().await?;
     let needed: Vec<String> = sqlx::query_scalar!(
         "select j.name from toygres.job j join toygres.run r on r.id = j.run_id
@@ -113,19 +134,27 @@ async fn remove_orphaned_jobs(services: &Services) -> crate::Result<()> {
     )
     .fetch_all(services.db())
     .await?;
+    let before = std::mem::take(ended);
     // The job of a probe has no run. It is not removed while it works.
-    for name in jobs.iter().filter(|name| !needed.contains(name)) {
-        if let Err(error) = remove_if_ended(services, name).await {
-            tracing::warn!(%error, job.name = name, "an orphaned job cannot be removed; retrying later");
+    for name in jobs.into_iter().filter(|name| !needed.contains(name)) {
+        match remove_if_ended(services, &name, before.contains(&name)).await {
+            Ok(has_ended) => drop(has_ended.then(|| ended.insert(name))),
+            Err(error) => {
+                tracing::warn!(%error, job.name = name, "an orphaned job cannot be removed; retrying later");
+            }
         }
     }
     Ok(())
 }
 
-async fn remove_if_ended(services: &Services, name: &str) -> crate::Result<()> {
-    if matches!(services.platform().observe(name).await?, platform::JobState::Ended(_)) {
+/// Whether a job has ended. One that had ended before is removed.
+async fn remove_if_ended(services: &Services, name: &str, ended_before: bool) -> crate::Result<bool> {
+    if !matches!(services.platform().observe(name).await?, platform::JobState::Ended(_)) {
+        return Ok(false);
+    }
+    if ended_before {
         tracing::info!(job.name = name, "removing an orphaned job");
         services.platform().remove(name).await?;
     }
-    Ok(())
+    Ok(!ended_before)
 }

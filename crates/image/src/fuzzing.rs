@@ -4,7 +4,7 @@ use crate::compression::LEVEL;
 use crate::store::address::Address;
 use crate::{Index, manifest};
 
-/// Reads a manifest, as it is and with a correct checksum.
+/// Reads a manifest: unchanged, and with a correct checksum.
 pub fn manifest(bytes: &[u8]) {
     let _ = manifest::from_bytes("manifest.json", bytes);
     if let Ok(read) = serde_json::from_slice::<model::Manifest>(bytes) {
@@ -13,7 +13,7 @@ pub fn manifest(bytes: &[u8]) {
     }
 }
 
-/// Reads an index, as it is and compressed.
+/// Reads an index: unchanged, and compressed.
 pub fn index(bytes: &[u8]) {
     let _ = Index::parse("0/index.jsonl.zst", bytes);
     if let Ok(compressed) = zstd::encode_all(bytes, LEVEL)

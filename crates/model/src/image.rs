@@ -135,7 +135,7 @@ pub struct DayOfImages {
     pub day: NaiveDate,
     /// The number of available images.
     pub created: i32,
-    /// The number of failed backups.
+    /// The number of failed backups and corrupt images.
     pub failed: i32,
     /// The number of images of that day that were proven by a restore.
     pub proven: i32,

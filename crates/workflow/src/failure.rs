@@ -168,7 +168,7 @@ mod tests {
     use super::{Failure, code, is_of_the_server};
 
     #[test]
-    fn states_of_the_server_are_told_from_those_of_a_statement() {
+    fn states_of_the_server_differ_from_those_of_a_statement() {
         for state in ["08006", "40P01", "53100", "53300", "57014", "57P03", "58030", "25006", "55P03"] {
             assert!(is_of_the_server(state), "{state}");
         }

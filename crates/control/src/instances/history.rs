@@ -23,8 +23,8 @@ pub(crate) async fn history_of(
 ) -> Result<Vec<(InstanceId, DayOfImages)>> {
     let rows = sqlx::query!(
         r#"select o.instance as "instance!: InstanceId", d.day::date as "day!",
-               count(i.id) filter (where i.status in ('available', 'corrupt'))::int as "created!",
-               count(i.id) filter (where i.status = 'failed')::int as "failed!",
+               count(i.id) filter (where i.status = 'available')::int as "created!",
+               count(i.id) filter (where i.status in ('failed', 'corrupt'))::int as "failed!",
                count(i.id) filter (where i.status = 'available' and i.proven_at is not null
                    and (i.source_databases is null or i.databases >= i.source_databases))::int as "proven!",
                (array_agg(i.stored_bytes order by i.created_at desc) filter (where i.status = 'available'))[1] as stored_bytes,

@@ -35,7 +35,7 @@ impl LocalPlatform {
     }
 }
 
-/// How long this machine has been running. Unlike the time of day, nobody sets it; it outlives the server, and ends with the
+/// How long this machine has been running. Unlike the time of day, it cannot be set; it outlives the server, and ends with the
 /// jobs. See `proc_uptime(5)`.
 fn uptime() -> anyhow::Result<Duration> {
     let text = std::fs::read_to_string("/proc/uptime").context("read /proc/uptime")?;
