@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::Value;
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workflow::{Engine, RunId, StartError, StartOptions};
@@ -41,7 +41,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new(db: PgConnectOptions) -> anyhow::Result<Self> {
-        let db = PgPoolOptions::new().max_connections(10).connect_with(db).await?;
+        let db = workflow::pool_options().max_connections(10).connect_with(db).await?;
         Ok(Self { db, recorder: Recorder::new() })
     }
 
@@ -54,7 +54,7 @@ impl Fixture {
 
     /// Starts a worker. It has connections of its own, as another process: a crash interrupts no query of the test.
     pub(crate) fn worker(&self, name: &str) -> Worker {
-        let db = PgPoolOptions::new().max_connections(6);
+        let db = workflow::pool_options().max_connections(6);
         self.worker_on(db.connect_lazy_with((*self.db.connect_options()).clone()), name)
     }
 

@@ -112,3 +112,21 @@ async fn lost_replies_repeat_no_attempt(_: PgPoolOptions, db: PgConnectOptions) 
     }
     Ok(())
 }
+
+/// A call of `begin` that is dropped between its request and the response, as at a lost claim or a client that goes away.
+#[sqlx::test(migrations = "../../migrations")]
+async fn cancelled_begin_leaves_no_transaction(_: PgPoolOptions, db: PgConnectOptions) -> Test {
+    let fixture = Fixture::new(db.clone()).await?;
+    let one = workflow::pool_options().max_connections(1).connect_with(db).await?;
+    let mut connection = one.acquire().await?;
+    {
+        let mut begin = std::pin::pin!(sqlx::Connection::begin(&mut *connection));
+        assert!(futures::poll!(begin.as_mut()).is_pending(), "the request was answered at once");
+    }
+    drop(connection);
+    sqlx::query("create table written ()").execute(&one).await?;
+    sqlx::query("insert into written default values").execute(&one).await?;
+    let seen: i64 = sqlx::query_scalar("select count(*) from written").fetch_one(&fixture.db).await?;
+    assert_eq!(seen, 1);
+    Ok(())
+}

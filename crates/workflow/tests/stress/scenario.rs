@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use workflow::{Engine, Failure, Retry, Step, StepContext, StepOutcome, Steps, Timing, Workflow};
 
@@ -134,7 +134,7 @@ impl<const AT: usize> Step for Effect<AT> {
 /// Executes runs until the process is killed, or until its parent process has ended.
 pub(crate) async fn work(url: &str, name: &str) -> anyhow::Result<()> {
     let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.application_name(name);
-    let db = PgPoolOptions::new().max_connections(12).connect_with(options).await?;
+    let db = workflow::pool_options().max_connections(12).connect_with(options).await?;
     let timing = Timing {
         lease: LEASE,
         renew: Duration::from_millis(200),
