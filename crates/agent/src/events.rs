@@ -2,7 +2,7 @@
 //! output does not stop the job.
 
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
 use model::agent::MAX_MESSAGE;
@@ -10,6 +10,9 @@ use model::log::single_line;
 use model::{AgentEvent, AgentResult, EventBody, Failure, Level, Progress};
 
 use crate::segments::Segments;
+
+/// The most bytes of log messages of one job.
+const MAX_LOG: usize = 256 << 20;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,7 @@ struct State {
     seq: u64,
     /// Whether the last line was written in part: the next one must begin on a new line.
     is_cut: bool,
+    quota: Quota,
     last_phase: String,
 }
 
@@ -45,10 +49,16 @@ impl Events {
         Self(Arc::new(Inner { mode, segments, state: Mutex::default() }))
     }
 
-    /// Emits a log line, shortened to [`MAX_MESSAGE`].
+    /// Emits a log line, shortened to [`MAX_MESSAGE`]. Lines beyond [`MAX_LOG`] are dropped: what an image contains can report
+    /// messages without end.
     pub(crate) fn log(&self, level: Level, message: impl Into<String>) {
         let message = one_line(&message.into(), MAX_MESSAGE);
-        self.emit(EventBody::Log { level, message });
+        let admission = self.state().quota.admit(message.len());
+        match admission {
+            Admission::Kept => self.emit(EventBody::Log { level, message }),
+            Admission::Full => self.emit(EventBody::Log { level: Level::Warn, message: full() }),
+            Admission::Dropped => {}
+        }
     }
 
     /// Emits the progress.
@@ -63,7 +73,7 @@ impl Events {
             detail: one_line(&failure.detail, MAX_MESSAGE),
             ..failure
         });
-        result.events = self.0.state.lock().unwrap_or_else(PoisonError::into_inner).seq;
+        result.events = self.state().seq;
         let result = crate::result::fitted(result);
         self.emit(EventBody::Result(result.clone()));
         result
@@ -75,7 +85,7 @@ impl Events {
     }
 
     fn emit(&self, body: EventBody) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.seq += 1;
         let event = AgentEvent { seq: state.seq, at: Utc::now(), body };
         let Ok(mut line) = serde_json::to_vec(&event) else { return };
@@ -86,6 +96,41 @@ impl Events {
         }
         self.0.segments.add(&line);
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much was logged.
+#[derive(Default)]
+struct Quota {
+    bytes: usize,
+}
+
+/// What becomes of a log line.
+#[derive(Debug, PartialEq, Eq)]
+enum Admission {
+    Kept,
+    /// The first line that is dropped: say so.
+    Full,
+    Dropped,
+}
+
+impl Quota {
+    fn admit(&mut self, bytes: usize) -> Admission {
+        let was_full = self.bytes > MAX_LOG;
+        self.bytes = self.bytes.saturating_add(bytes);
+        match (was_full, self.bytes > MAX_LOG) {
+            (false, false) => Admission::Kept,
+            (false, true) => Admission::Full,
+            (true, _) => Admission::Dropped,
+        }
+    }
+}
+
+fn full() -> String {
+    format!("the log of this job has reached {} MiB; further lines are dropped", MAX_LOG >> 20)
 }
 
 /// One line without characters that change its display, at most `most` bytes long.
@@ -130,5 +175,14 @@ mod tests {
         assert_eq!(one_line("a\nb \u{1b}[31m\u{202e}\n", 100), "a b [31m");
         let cut = one_line(&"ä".repeat(MAX_MESSAGE), MAX_MESSAGE);
         assert!(cut.len() <= MAX_MESSAGE && cut.ends_with("ä…"), "{}", cut.len());
+    }
+    #[test]
+    fn lines_beyond_the_quota_are_dropped_and_one_says_so() {
+        let mut quota = Quota::default();
+        assert_eq!(quota.admit(MAX_LOG), Admission::Kept);
+        assert_eq!(quota.admit(0), Admission::Kept);
+        assert_eq!(quota.admit(1), Admission::Full);
+        assert_eq!(quota.admit(0), Admission::Dropped);
+        assert_eq!(quota.admit(usize::MAX), Admission::Dropped);
     }
 }
