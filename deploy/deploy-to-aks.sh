@@ -162,7 +162,6 @@ if [[ -z $image ]]; then
   version=$(git -C "$here" describe --always --dirty 2>/dev/null || echo unversioned-dirty)
   # Uncommitted changes get a new tag each time, because pods are replaced only when the name of their image changes.
   [[ $version != *-dirty ]] || version+=-$(date -u +%Y%m%d%H%M%S)
-  image=$acr.azurecr.io/toygres:$version
   # An existing tag of a commit does not change.
   if ! there az acr repository show --name "$acr" --image "toygres:$version" -o none; then
     # `cargo xtask` works only inside of the repository.
@@ -170,6 +169,9 @@ if [[ -z $image ]]; then
     run cargo xtask image --release --context-only
     run az acr build --registry "$acr" --image "toygres:$version" "$here/../target/image"
   fi
+  # A tag can be moved; a digest cannot.
+  digest=$(ask '<digest>' az acr repository show --name "$acr" --image "toygres:$version" --query digest -o tsv)
+  image=$acr.azurecr.io/toygres@$digest
   kubelet=$(ask '<kubelet>' az aks show --resource-group "$group" --name "$cluster" \
     --query identityProfile.kubeletidentity.objectId -o tsv)
   registry=$(ask '<registry id>' az acr show --name "$acr" --query id -o tsv)

@@ -158,12 +158,9 @@ fn container_image_is_built_in_the_registry_and_the_cluster_can_pull_it() {
     assert!(made(
         "az role assignment create --assignee-object-id blue-identityProfile.kubeletidentity.objectId"
     ));
-    assert!(
-        azure
-            .applied()
-            .iter()
-            .all(|(settings, _)| settings.contains("TOYGRES_IMAGE=shopregistry.azurecr.io/toygres:"))
-    );
+    assert!(azure.applied().iter().all(|(settings, _)| {
+        settings.contains("TOYGRES_IMAGE=shopregistry.azurecr.io/toygres@sha256:0123abcd")
+    }));
 }
 
 #[test]

@@ -24,6 +24,7 @@ case $call in
   'az aks show'*workloadIdentity*) made '^az aks update' && echo true ;;
   'az aks show'*issuerUrl*) echo https://issuer.test/ ;;
   'az aks show'*'-o none') ;; # the cluster always exists
+  'az acr repository show'*'--query digest'*) echo sha256:0123abcd ;;
   'az acr repository show'*) made "^az acr build .*--image $(option --image) " || exit 3 ;;
   'az '*' show '*'-o none') made "^${call%% show *} create .*--name $(option --name)( |$)" || exit 3 ;;
   'az '*' show '*) echo "$(option --name)-$(option --query)" ;;
