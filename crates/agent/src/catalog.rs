@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
-use model::{Database, Extension};
+use model::{Database, Extension, LeftOut, LeftOutReason};
 use tokio_postgres::{Client, GenericClient};
 
 use crate::sql::qualified;
@@ -22,16 +22,14 @@ pub(crate) struct Server {
     pub(crate) bootstrap: String,
     /// The entries of `shared_preload_libraries`.
     pub(crate) preload: Vec<String>,
-    /// Tablespaces other than PostgreSQL's own.
-    pub(crate) tablespaces: Vec<String>,
 }
 
 /// The databases of a server.
 pub(crate) struct Databases {
-    /// Those that accept connections.
+    /// Those to which the account may connect.
     pub(crate) open: Vec<Database>,
-    /// The names of those that accept no connections or are invalid.
-    pub(crate) closed: Vec<String>,
+    /// The others; invalid ones are closed.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 /// A table whose rows are copied.
@@ -68,8 +66,7 @@ pub(crate) async fn server(client: &Client) -> Result<Server> {
     let row = client
         .query_one(
             "select pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num')::int4 / 10000, r.rolsuper, \
-               r.rolsuper or r.rolbypassrls, pg_catalog.pg_get_userbyid(10)::text, (select setting from pg_catalog.pg_settings where name = 'shared_preload_libraries'), \
-               array(select spcname::text from pg_catalog.pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1) \
+               r.rolsuper or r.rolbypassrls, pg_catalog.pg_get_userbyid(10)::text, (select setting from pg_catalog.pg_settings where name = 'shared_preload_libraries') \
              from pg_catalog.pg_roles r where r.rolname = current_user",
             &[],
         )
@@ -83,7 +80,6 @@ pub(crate) async fn server(client: &Client) -> Result<Server> {
         reads_all: row.get(3),
         bootstrap: row.get(4),
         preload: split_list(&preload.unwrap_or_default()),
-        tablespaces: row.get(6),
     })
 }
 
@@ -101,17 +97,23 @@ pub(crate) async fn databases(client: &Client) -> Result<Databases> {
             "select d.datname::text, pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, \
                d.datcollate::text, d.datctype::text, coalesce(j->>'datlocprovider', 'c'), coalesce(j->>'datlocale', j->>'daticulocale'), \
                j->>'daticurules', j->>'datcollversion', d.datallowconn and d.datconnlimit <> -2, \
+               pg_catalog.has_database_privilege(d.oid, 'connect'), \
                case when d.datallowconn and pg_catalog.has_database_privilege(d.oid, 'connect') then pg_catalog.pg_database_size(d.oid) else 0 end \
              from pg_catalog.pg_database d, lateral pg_catalog.to_jsonb(d) j where d.datname <> 'template0' order by d.datname",
             &[],
         )
         .await
         .context("cannot list the databases")?;
-    let mut databases = Databases { open: Vec::new(), closed: Vec::new() };
+    let mut databases = Databases { open: Vec::new(), left_out: Vec::new() };
     for row in rows {
         let name: String = row.get(0);
-        if !row.get::<_, bool>(9) {
-            databases.closed.push(name);
+        let reason = match (row.get(9), row.get(10)) {
+            (false, _) => Some(LeftOutReason::Closed),
+            (true, false) => Some(LeftOutReason::NoPrivilege),
+            (true, true) => None,
+        };
+        if let Some(reason) = reason {
+            databases.left_out.push(LeftOut { database: name, reason });
             continue;
         }
         databases.open.push(Database {
@@ -130,11 +132,12 @@ pub(crate) async fn databases(client: &Client) -> Result<Databases> {
             locale: row.get(6),
             icu_rules: row.get(7),
             collation_version: row.get(8),
-            bytes: row.get(10),
+            bytes: row.get(11),
             extensions: Vec::new(),
             tables: Vec::new(),
             sequences: 0,
             large_objects: 0,
+            tablespaces: Vec::new(),
         });
     }
     Ok(databases)
@@ -157,6 +160,21 @@ pub(crate) async fn is_customised(client: &Client) -> Result<bool> {
         .await
         .map(|row| row.get(0))
         .context("cannot read the catalogs of template1")
+}
+
+/// Lists the tablespaces that the connected database uses, without PostgreSQL's own.
+pub(crate) async fn tablespaces(client: &impl GenericClient) -> Result<Vec<String>> {
+    let rows = client
+        .query(
+            "select t.spcname::text from pg_catalog.pg_tablespace t where t.spcname not in ('pg_default', 'pg_global') \
+               and (exists (select from pg_catalog.pg_class c where c.reltablespace = t.oid) \
+                 or exists (select from pg_catalog.pg_database d where d.dattablespace = t.oid and d.datname = pg_catalog.current_database())) \
+             order by 1",
+            &[],
+        )
+        .await
+        .context("cannot list the tablespaces")?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
 /// Lists the installed extensions, by name.

@@ -36,6 +36,7 @@ fn image_in(dir: &Path) -> Location {
         tables: Vec::new(),
         sequences: 0,
         large_objects: 0,
+        tablespaces: Vec::new(),
     };
     let source = Source {
         version: "15.20".into(),
@@ -44,6 +45,7 @@ fn image_in(dir: &Path) -> Location {
         preload: Vec::new(),
         bytes: 1,
         bootstrap: None,
+        left_out: Vec::new(),
     };
     let manifest = Manifest {
         format_version: FORMAT_VERSION,

@@ -60,6 +60,7 @@ pub(crate) async fn assess(
     let data = detail.manifest.as_ref().map(|manifest| manifest.source.bytes);
     let volume_bytes = crate::volumes::size(&place, target.volume_bytes, data)?;
     if let Some(manifest) = &detail.manifest {
+        checks.extend(requirements::remarks(manifest));
         if let Some(installed) = installed.iter().find(|installed| Some(installed.major) == major) {
             checks.extend(requirements::fixed_clients(installed, services.require_fixed_clients()));
             checks.push(requirements::extensions(platform, manifest, installed));

@@ -40,7 +40,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let url = format!("file://{}", directory.path().display());
 //! # let source = Source {
-//! #     version: "15.20".into(), major: 15, image_type: ImageType::Stock, preload: vec![], bytes: 0, bootstrap: None,
+//! #     version: "15.20".into(), major: 15, image_type: ImageType::Stock, preload: vec![], bytes: 0, bootstrap: None, left_out: vec![],
 //! # };
 //! let store = Store::open(&url, &StoreOptions::default())?;
 //! let id = ImageId::new();

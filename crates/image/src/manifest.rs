@@ -141,6 +141,7 @@ mod tests {
                 preload: Vec::new(),
                 bytes: 1,
                 bootstrap: None,
+                left_out: Vec::new(),
             },
             databases: Vec::new(),
             objects: Vec::new(),

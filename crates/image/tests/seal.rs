@@ -38,6 +38,7 @@ impl Sealed {
             preload: vec![],
             bytes: 0,
             bootstrap: None,
+            left_out: Vec::new(),
         };
         let manifest = Manifest {
             format_version: model::image::FORMAT_VERSION,

@@ -9,7 +9,9 @@ use crate::run::RunState;
 use crate::text_enum::text_enum;
 
 pub use crate::image_type::{ImageKind, ImageType};
-pub use crate::manifest::{Database, Extension, FORMAT_VERSION, Manifest, Object, Source, Table};
+pub use crate::manifest::{
+    Database, Extension, FORMAT_VERSION, LeftOut, LeftOutReason, Manifest, Object, Source, Table,
+};
 
 text_enum! {
     /// The state of an image.

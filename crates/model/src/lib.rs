@@ -51,6 +51,7 @@ pub mod workers;
 mod exit_class;
 mod image_type;
 mod manifest;
+mod remark;
 mod step_title;
 mod text_enum;
 mod workflow_name;
@@ -61,8 +62,8 @@ pub use agent::{
 pub use failure::{Explanation, Failure, FailureCode};
 pub use id::{ImageId, InstanceId, PlatformId, RunId, StoreId, TokenId, UserId};
 pub use image::{
-    Database, Extension, Image, ImageDetail, ImageKind, ImageStatus, ImageType, Manifest, Object, Source,
-    Table,
+    Database, Extension, Image, ImageDetail, ImageKind, ImageStatus, ImageType, LeftOut, LeftOutReason,
+    Manifest, Object, Source, Table,
 };
 pub use instance::{Health, Instance, InstanceStatus, Origin, TlsMode};
 pub use log::{Level, LogFilter, LogLine, LogPage, LogStretch};
@@ -70,6 +71,7 @@ pub use name::{Name, NameError};
 pub use network::NetworkPolicy;
 pub use page::Page;
 pub use platform::{PlatformInfo, PlatformKind};
+pub use remark::Remark;
 pub use run::{Progress, Receipt, Run, RunState, StepRow, StepState, WorkflowName};
 pub use store::{Seal, Store, StoreAccess, StoreAuth, StoreAuthKind, Transfer, UnusedPrefix};
 pub use user::{Actor, ActorKind, Role, Token};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ImageId;
 use crate::image_type::{ImageKind, ImageType};
+use crate::text_enum::text_enum;
 
 /// The version of the image format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -50,6 +51,31 @@ pub struct Source {
     /// The bootstrap superuser, the role that initdb created. It owns the system objects.
     #[serde(default)]
     pub bootstrap: Option<String>,
+    /// The databases of the source that a backup of all databases could not copy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A database that is not in the image, although the backup was to copy all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Its name.
+    pub database: String,
+    /// Why.
+    pub reason: LeftOutReason,
+}
+
+text_enum! {
+    /// Why a database is not in an image.
+    LeftOutReason {
+        /// It accepts no connections.
+        Closed = "closed",
+        /// The account of the backup does not have the privilege to connect to it.
+        NoPrivilege = "no_privilege",
+        /// `pg_hba.conf` does not admit the account of the backup to it.
+        NotAdmitted = "not_admitted",
+    }
 }
 
 /// One database of an image.
@@ -86,6 +112,9 @@ pub struct Database {
     pub sequences: u64,
     /// The number of large objects.
     pub large_objects: u64,
+    /// The tablespaces that it uses, other than PostgreSQL's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tablespaces: Vec<String>,
 }
 
 /// An extension of a database.

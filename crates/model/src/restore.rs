@@ -22,6 +22,8 @@ text_enum! {
     CheckSubject {
         /// The state of the image.
         Image = "image",
+        /// What the image lacks, or restores in another way.
+        Contents = "contents",
         /// The name of the new instance.
         Name = "name",
         /// The PostgreSQL version.

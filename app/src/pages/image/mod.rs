@@ -4,6 +4,7 @@ mod contents;
 mod details;
 mod dialogs;
 mod header;
+mod remarks;
 #[cfg(all(test, feature = "ssr"))]
 mod tests;
 
@@ -16,6 +17,7 @@ use self::contents::Contents;
 use self::details::{DetailsPanel, Facts, UsesPanel};
 pub use self::dialogs::DeleteDialog;
 use self::header::{ImageHeader, Problem};
+use self::remarks::Remarks;
 use crate::api::images::{DeleteImage, VerifyImage, get_image};
 use crate::components::layout::use_current_user;
 use crate::components::panel::Panel;
@@ -75,6 +77,7 @@ pub fn ImageDetailView(
     view! {
         <ImageHeader image=detail.image.clone() role sudo verify/>
         <Problem image=detail.image.clone()/>
+        <Remarks manifest=detail.manifest.clone()/>
         <Facts image=detail.image.clone()/>
         <div class="cols">
             <div>

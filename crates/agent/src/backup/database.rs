@@ -24,6 +24,7 @@ pub(super) struct Copied {
     pub(super) tables: Vec<Table>,
     pub(super) sequences: u64,
     pub(super) large_objects: u64,
+    pub(super) tablespaces: Vec<String>,
 }
 
 /// Copies a database.
@@ -40,6 +41,7 @@ pub(super) async fn copy(
     let roles = catalog::roles(&snapshot.keeper).await?;
     let extensions = catalog::extensions(&snapshot.keeper).await?;
     let large_objects = catalog::large_objects(&snapshot.keeper).await?;
+    let tablespaces = catalog::tablespaces(&snapshot.keeper).await?;
     let tables = &snapshot.tables;
     context.job.log(
         Level::Info,
@@ -89,7 +91,7 @@ pub(super) async fn copy(
         })
         .collect();
     context.image.write(&Index::key(database.ordinal), "jsonl", Some("zstd"), &index.pack()?).await?;
-    Ok(Copied { roles, extensions, tables: totals, sequences: number, large_objects })
+    Ok(Copied { roles, extensions, tables: totals, sequences: number, large_objects, tablespaces })
 }
 
 /// Runs a program of pg_dump and stores its archive. The object is completed only if the program succeeds.

@@ -60,6 +60,7 @@ impl Libpq<'_> {
         let tool = Tool::new(&programs.path("pg_dumpall"), None, FailureCode::DumpFailed)
             .args([
                 "--globals-only",
+                "--no-tablespaces",
                 "--no-password",
                 &format!("--lock-wait-timeout={LOCK_WAIT_MS}"),
                 &connection,
@@ -85,7 +86,8 @@ impl Libpq<'_> {
 
     fn dump(&self, programs: &Programs, database: &str, snapshot: &str) -> Tool {
         Tool::new(&programs.path("pg_dump"), None, FailureCode::DumpFailed)
-            .args(["--format=custom", "--no-password"])
+            // The target has no tablespaces. In an archive, this concerns CREATE DATABASE alone.
+            .args(["--format=custom", "--no-tablespaces", "--no-password"])
             .args([format!("--snapshot={snapshot}"), format!("--lock-wait-timeout={LOCK_WAIT_MS}")])
             .envs(self.env(database))
     }

@@ -6,6 +6,7 @@ mod context;
 mod database;
 mod dump;
 mod rows;
+mod selection;
 mod snapshot;
 mod space;
 mod zstd_stream;
@@ -17,8 +18,7 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use image::{ImageWriter, Store};
 use model::image::FORMAT_VERSION;
-use model::{Database, Failure, FailureCode, ImageKind, Level, Manifest, Outcome, Source};
-use tokio_postgres::Client;
+use model::{ImageKind, Level, Manifest, Outcome, Source};
 
 pub(crate) use context::BackupTask;
 
@@ -32,18 +32,11 @@ use crate::tools::for_each_part;
 use crate::work_dir::WorkDir;
 use context::BackupContext;
 use dump::Libpq;
+use selection::{Selection, select};
 use zstd_stream::ZstdWriter;
 
 /// How long the first connection is tried. A network policy, a load balancer or a server in recovery may take minutes.
 const FIRST_CONNECTION: Duration = Duration::from_secs(360);
-
-/// The databases of a backup.
-struct Selection {
-    /// Those that are copied.
-    databases: Vec<Database>,
-    /// The number of databases at the source that accept connections, without an unmodified template1.
-    source_databases: usize,
-}
 
 /// Creates the image. On failure there is no manifest, and the caller deletes the objects that were written.
 pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Result<Outcome> {
@@ -72,7 +65,7 @@ pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Resul
         libpq: Libpq { source, passfile: passfile.as_deref(), addresses: addresses(job, source).await? },
         server,
     };
-    let mut selection = select_databases(&context, &first).await?;
+    let mut selection = select(&context, &first).await?;
     drop(first);
     check_globals(&context).await?;
     let report = |progress| job.progress(progress);
@@ -88,6 +81,7 @@ pub(crate) async fn backup(job: &Job, task: &BackupTask, store: &Store) -> Resul
         database.tables = copied.tables;
         database.sequences = copied.sequences;
         database.large_objects = copied.large_objects;
+        database.tablespaces = copied.tablespaces;
     }
     meter.phase("roles");
     dump_globals(&context, &roles).await?;
@@ -105,43 +99,6 @@ fn log_limitations(job: &Job, server: &Server) {
     } else if !server.reads_all {
         job.log(Level::Warn, "the role is subject to row-level security: such tables cannot be copied");
     }
-    if !server.tablespaces.is_empty() {
-        let names = server.tablespaces.join(", ");
-        job.log(
-            Level::Warn,
-            format!("the server has tablespaces ({names}): an image with objects in them cannot be restored"),
-        );
-    }
-}
-
-/// The databases to copy: those that the task names, or all that accept connections.
-async fn select_databases(context: &BackupContext<'_>, client: &Client) -> Result<Selection> {
-    let named = &context.task.databases;
-    let all = catalog::databases(client).await?;
-    if let Some(missing) = named.iter().find(|name| all.open.iter().all(|d| d.name != **name)) {
-        let detail = format!("the server has no database {missing:?} that accepts connections");
-        return Err(Failure::new(FailureCode::DatabaseMissing, detail).on(missing).into());
-    }
-    let mut databases = all.open;
-    let is_template1 = |database: &Database| database.name == "template1";
-    if databases.iter().any(is_template1)
-        && !named.iter().any(|name| name == "template1")
-        && (!named.is_empty() || !catalog::is_customised(&context.connect("template1").await?).await?)
-    {
-        databases.retain(|database| !is_template1(database));
-    }
-    let source_databases = databases.len();
-    if !named.is_empty() {
-        databases.retain(|database| named.contains(&database.name));
-    }
-    for name in all.closed.iter().filter(|_| named.is_empty()) {
-        context.job.log(Level::Warn, format!("database {name:?} accepts no connections and is not copied"));
-    }
-    if databases.is_empty() {
-        let detail = "the server has no database that accepts connections";
-        return Err(Failure::new(FailureCode::Refused, detail).into());
-    }
-    Ok(Selection { databases, source_databases })
 }
 
 /// Dumps the roles without a result, so that a role that may not do so is refused before the rows are copied.
@@ -169,7 +126,7 @@ async fn dump_globals(context: &BackupContext<'_>, copied: &BTreeSet<Vec<u8>>) -
 }
 
 async fn commit(context: &BackupContext<'_>, selection: Selection) -> Result<Outcome> {
-    let Selection { databases, source_databases } = selection;
+    let Selection { databases, source_databases, left_out } = selection;
     let version = context.programs.version.clone();
     let mut tools = BTreeMap::from([
         ("toygres-agent".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -188,6 +145,7 @@ async fn commit(context: &BackupContext<'_>, selection: Selection) -> Result<Out
         preload: context.server.preload.clone(),
         bytes: databases.iter().map(|d| d.bytes).sum(),
         bootstrap: Some(context.server.bootstrap.clone()),
+        left_out,
     };
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
@@ -199,6 +157,9 @@ async fn commit(context: &BackupContext<'_>, selection: Selection) -> Result<Out
         objects: Vec::new(),
         tools,
     };
+    for remark in manifest.remarks() {
+        context.job.log(Level::Warn, remark.text());
+    }
     let (manifest, manifest_sha256) = context.image.commit(manifest).await?;
     Ok(Outcome::Backup {
         manifest_sha256,

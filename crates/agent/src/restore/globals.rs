@@ -58,10 +58,8 @@ fn classify(sql: &str) -> Result<Option<Global>, Failure> {
             Some(Global::Other(sql))
         }
         words if is_membership(words) || is_about_parameter(words) => Some(Global::Other(sql)),
-        ["CREATE" | "ALTER", "TABLESPACE", ..] => return Err(tablespace(&words)),
-        ["GRANT" | "REVOKE" | "COMMENT" | "SECURITY", ..] if words.contains(&"TABLESPACE") => {
-            return Err(tablespace(&words));
-        }
+        // Older images have them. Everything is restored into the default tablespace.
+        words if is_about_tablespace(words) => None,
         _ => {
             let shown: String = sql.chars().take(60).filter(|c| !c.is_control()).collect();
             let detail = format!("the image's globals contain a statement that is not about roles: {shown}…");
@@ -112,13 +110,10 @@ fn is_about_parameter(words: &[&str]) -> bool {
     are_privileges && is_parameter && is_grantee
 }
 
-/// The failure of a statement about a tablespace.
-fn tablespace(words: &[&str]) -> Failure {
-    let failure = Failure::new(FailureCode::TablespaceMissing, "the source has tablespaces");
-    match words.iter().skip_while(|word| **word != "TABLESPACE").nth(1) {
-        Some(word) => failure.on(name(word)),
-        None => failure,
-    }
+/// Whether the statement creates or changes a tablespace, or says something about one.
+fn is_about_tablespace(words: &[&str]) -> bool {
+    matches!(words, ["CREATE" | "ALTER", "TABLESPACE", ..])
+        || matches!(words, ["GRANT" | "REVOKE" | "COMMENT" | "SECURITY", ..]) && words.contains(&"TABLESPACE")
 }
 
 /// Whether a token is a name as pg_dumpall writes it: quoted, unless it has only lower-case letters. No keyword is one.

@@ -53,7 +53,7 @@ impl PgRestore<'_> {
         within.read.extend(archive.map(Path::to_owned));
         self.host
             .program(self.programs, "pg_restore", FailureCode::RestoreFailed, &within)
-            .args(["--exit-on-error", "--no-password", "--format=custom"])
+            .args(["--exit-on-error", "--no-tablespaces", "--no-password", "--format=custom"])
             .envs(self.server.libpq_env())
     }
 }

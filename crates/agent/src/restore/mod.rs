@@ -52,6 +52,9 @@ pub(crate) async fn restore(job: &Job, task: &RestoreTask, store: Store) -> Resu
             image.manifest.image, source.version, programs.version
         ),
     );
+    for remark in image.manifest.remarks() {
+        job.log(Level::Warn, remark.text());
+    }
     let globals = read_globals(&image).await?;
     target.prepare().await?;
     let host = ProgramHost::new(job.shared_dirs(), target.run_as);

@@ -175,9 +175,26 @@ impl Server {
         assert!(output.status.success(), "{}", text(&output));
     }
 
+    /// Makes `pg_hba.conf` reject all connections to a database.
+    pub(crate) fn reject(&self, database: &str) {
+        let path = self.data.join("pg_hba.conf");
+        let before = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("local {database} all reject\n{before}")).unwrap();
+        self.psql("postgres", "select pg_reload_conf()");
+        while self.try_psql(database, "select 1").status.success() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The sorted lines of pg_dumpall.
     pub(crate) fn dumpall(&self) -> Vec<String> {
-        let output = self.client("pg_dumpall").env("PGCLIENTENCODING", "SQL_ASCII").output().unwrap();
+        self.dumpall_with(&[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn dumpall_with(&self, args: &[&str]) -> Vec<String> {
+        let output =
+            self.client("pg_dumpall").args(args).env("PGCLIENTENCODING", "SQL_ASCII").output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
         let mut lines: Vec<String> = output
             .stdout

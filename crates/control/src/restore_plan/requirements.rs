@@ -2,7 +2,7 @@
 
 use model::client_version::{first_fixed, has_fixed_clients};
 use model::restore::{Check, CheckSubject, Verdict};
-use model::{ImageType, Manifest, PlatformKind, workers};
+use model::{ImageType, Manifest, PlatformKind, Remark, workers};
 use platform::{Installation, Platform};
 
 use super::finding::found;
@@ -26,6 +26,14 @@ pub(super) fn fixed_clients(installed: &Installation, required: bool) -> Option<
         ),
         fix,
     ))
+}
+
+/// What the image lacks, or restores in another way than the source has it.
+pub(super) fn remarks(manifest: &Manifest) -> Vec<Check> {
+    let check = |remark: &Remark| {
+        found(CheckSubject::Contents, Verdict::Warn, remark.text(), remark.fix().map(str::to_owned))
+    };
+    manifest.remarks().iter().map(check).collect()
 }
 
 /// Checks the extensions of the image's databases.

@@ -154,6 +154,7 @@ pub(crate) fn manifest_of(image: ImageId, tables: &BTreeMap<String, Vec<u8>>) ->
         tables: tables.collect(),
         sequences: 1,
         large_objects: 0,
+        tablespaces: Vec::new(),
     };
     let source = Source {
         version: "15.20".into(),
@@ -162,6 +163,7 @@ pub(crate) fn manifest_of(image: ImageId, tables: &BTreeMap<String, Vec<u8>>) ->
         preload: Vec::new(),
         bytes: 1,
         bootstrap: None,
+        left_out: Vec::new(),
     };
     Manifest {
         format_version: FORMAT_VERSION,

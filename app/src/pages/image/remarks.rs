@@ -1,0 +1,28 @@
+//! What an image lacks, or restores in another way than the source has it.
+
+use leptos::prelude::*;
+use model::{Manifest, Remark};
+
+use crate::components::icon::Icon;
+
+/// The remarks; nothing for an image without any.
+#[component]
+pub(super) fn Remarks(manifest: Option<Manifest>) -> impl IntoView {
+    let remarks = manifest.map(|manifest| manifest.remarks()).unwrap_or_default();
+    (!remarks.is_empty()).then(|| {
+        view! {
+            <section class="alert warn">
+                <h2><Icon name="s-warn"/>"Differences from the source"</h2>
+                <ul>{remarks.iter().map(|remark| view! { <li>{sentences(remark)}</li> }).collect_view()}</ul>
+            </section>
+        }
+    })
+}
+
+/// The fact and what to do, as one text.
+fn sentences(remark: &Remark) -> String {
+    match remark.fix() {
+        Some(fix) => format!("{} {fix}", remark.text()),
+        None => remark.text(),
+    }
+}
