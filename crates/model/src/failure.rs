@@ -166,7 +166,7 @@ text_enum! {
         LibraryMissing = "library_missing",
         /// A locale or collation is not available on the target.
         LocaleMissing = "locale_missing",
-        /// The source has tablespaces, which the target cannot have.
+        /// An image names a tablespace, which the target cannot have.
         TablespaceMissing = "tablespace_missing",
         /// A role of the image cannot be created on the target.
         RoleConflict = "role_conflict",

@@ -1,7 +1,7 @@
 //! Snapshots of an image's page and its dialog.
 
 use leptos::prelude::*;
-use model::{Failure, FailureCode, Image, ImageStatus, Role};
+use model::{Failure, FailureCode, Image, ImageStatus, LeftOut, LeftOutReason, Role};
 
 use super::contents::{Contents, MAX_TABLES};
 use super::{DeleteDialog, ImageDetailView};
@@ -17,6 +17,20 @@ fn image_page() {
     });
     let detail = image_detail(partial());
     assert_text("page_image_partial", move || {
+        view! { <ImageDetailView detail role=Role::Viewer sudo=false verify=ServerAction::new()/> }
+    });
+}
+
+#[test]
+fn image_page_says_what_the_image_lacks() {
+    let mut detail = image_detail(proven());
+    let manifest = detail.manifest.as_mut().expect("a manifest");
+    manifest.source.left_out = LeftOutReason::ALL
+        .iter()
+        .map(|reason| LeftOut { database: format!("db_{reason}"), reason: *reason })
+        .collect();
+    manifest.databases[0].tablespaces = vec!["fast".into(), "slow".into()];
+    assert_text("page_image_remarks", move || {
         view! { <ImageDetailView detail role=Role::Viewer sudo=false verify=ServerAction::new()/> }
     });
 }

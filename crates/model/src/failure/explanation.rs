@@ -417,8 +417,8 @@ impl FailureCode {
                 "Install the locale, or use a container image that has it, then retry.",
             ),
             Self::TablespaceMissing => (
-                "The source uses tablespaces, and the target has no place for them.",
-                "Move the objects to the default tablespace in the source database, then back up again.",
+                "An older image names a tablespace, which the target does not have.",
+                "Back up again: a new image is restored into the default tablespace.",
             ),
             Self::RoleConflict => (
                 "A role of the image cannot be created on the target.",
