@@ -80,7 +80,8 @@ fn crash_instance(toygres: &Toygres, rng: &mut StdRng) {
     let pids: Vec<Pid> = instances
         .filter_map(|entry| {
             let file = std::fs::read_to_string(entry.path().join("data/postmaster.pid")).ok()?;
-            Pid::from_raw(file.lines().next()?.parse().ok()?)
+            // The single-user server of initdb writes a negative number.
+            Pid::from_raw(file.lines().next()?.parse::<i32>().ok()?.max(0))
         })
         .collect();
     if !pids.is_empty() {
