@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// The directory must be missing or empty. It is completed only if every table has as many rows as the image. The server is
     /// stopped then: start it with `postgres -D DIR`.
     Restore(RestoreArgs),
-    /// Run a program that reaches only the given files, where the kernel supports Landlock.
+    /// Run a program that reaches only the given files, where the system supports that.
     #[command(hide = true)]
     Confine(ConfineArgs),
     /// Run initdb, postgres and pg_restore for an agent in another container of the pod.
@@ -90,8 +90,8 @@ pub(crate) struct ConfineArgs {
     pub(crate) write: Vec<PathBuf>,
     /// Deny network connections.
     #[arg(long)]
-    pub(crate) no_tcp: bool,
-    /// Fail if the kernel does not support Landlock, instead of running the program without restrictions.
+    pub(crate) no_network: bool,
+    /// Fail if the system does not support all restrictions, instead of running the program with fewer.
     #[arg(long)]
     pub(crate) required: bool,
     /// The program.

@@ -3,6 +3,7 @@
 //! secret or another instance.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use landlock::{
@@ -12,6 +13,7 @@ use landlock::{
 use model::{ExitClass, FailureCode};
 
 use crate::cli::ConfineArgs;
+use crate::isolate::isolate;
 use crate::stderr::log_stderr;
 
 /// The newest interface whose restrictions are requested. An older kernel enforces those that it knows.
@@ -57,21 +59,36 @@ const SINKS: [&str; 1] = ["/dev/null"];
 
 /// Replaces this process by the program. Returns only if that fails.
 pub(crate) fn confine(args: &ConfineArgs) -> ExitClass {
-    match restrict(args) {
-        Ok(RulesetStatus::NotEnforced) if args.required => {
-            log_stderr("the kernel does not support Landlock");
-            return FailureCode::PlatformUnsupported.into();
-        }
-        Ok(_) => {}
+    let isolated = isolate(&shown(args), !args.no_network);
+    let restricted = match restrict(args) {
+        Ok(status) => status,
         Err(error) => {
             log_stderr(&format!("cannot restrict the access to files: {error}"));
             return FailureCode::Internal.into();
+        }
+    };
+    if args.required {
+        if restricted == RulesetStatus::NotEnforced {
+            log_stderr("the kernel does not support Landlock: programs can read what their account can read");
+            return FailureCode::PlatformUnsupported.into();
+        }
+        if let Err(error) = isolated {
+            log_stderr(&format!(
+                "the system does not allow namespaces of users ({error}): programs can use the sockets of other servers"
+            ));
+            return FailureCode::PlatformUnsupported.into();
         }
     }
     let (program, arguments) = (&args.program, &args.arguments);
     let error = Command::new(program).args(arguments).exec();
     log_stderr(&format!("cannot start {}: {error}", program.display()));
     FailureCode::ProgramsMissing.into()
+}
+
+/// Everything that the program may reach.
+fn shown(args: &ConfineArgs) -> Vec<PathBuf> {
+    let system = SYSTEM.iter().chain(&SOURCES).chain(&SINKS).map(PathBuf::from);
+    system.chain(args.read.iter().cloned()).chain(args.write.iter().cloned()).collect()
 }
 
 /// Restricts this process, and every process that it starts, for good.
@@ -81,7 +98,7 @@ fn restrict(args: &ConfineArgs) -> Result<RulesetStatus, RulesetError> {
     let write = all & !BitFlags::from(AccessFs::Execute);
     // Signals reach processes of the same restriction only, so not the agent or another instance of the same account.
     let mut rules = Ruleset::default().handle_access(all)?.scope(Scope::from_all(NEWEST))?;
-    if args.no_tcp {
+    if args.no_network {
         rules = rules.handle_access(AccessNet::from_all(NEWEST))?;
     }
     let restricted = rules

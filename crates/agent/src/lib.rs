@@ -13,6 +13,7 @@ mod failure;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod image_url;
+mod isolate;
 mod job;
 mod job_dir;
 mod log_test;

@@ -68,7 +68,7 @@ impl Tool {
     ) -> Self {
         let mut tool = Self::new(Path::new(THIS_PROGRAM), run_as, unspecific);
         tool.name = name_of(path);
-        tool.command.args(["confine", "--no-tcp"]);
+        tool.command.args(["confine", "--no-network"]);
         for (option, paths) in [("--read", &within.read), ("--write", &within.write)] {
             for path in paths {
                 tool.command.arg(option).arg(path);

@@ -78,6 +78,9 @@ impl Target {
             ("environment", format!("cat /proc/{pid}/environ")),
             ("signal", format!("kill -0 {pid}")),
             ("tcp", format!("bash -c 'exec 3<>/dev/tcp/{}/{}'", endpoint.host, endpoint.port)),
+            ("udp", "bash -c 'exec 3<>/dev/udp/127.0.0.1/9'".to_owned()),
+            // A server that trusted the account would execute its statements.
+            ("socket", format!("{bin_dir}/pg_isready -h {}", self.state_database.socket_dir().display())),
             (
                 "query",
                 format!(
@@ -162,7 +165,7 @@ async fn code_in_an_image_and_superusers_of_instances_reach_their_own_files_only
     shell.args(["-c", &attack]).stdin(std::process::Stdio::null()).current_dir(free.path());
     assert!(shell.status().await.expect("start sh").success());
     let loot = std::fs::read_to_string(free.path().join(LOOT)).expect("the attack ran");
-    assert_eq!(loot, "key\nstore\nrows\nstate\nwrite\ntmp\nenvironment\nsignal\ntcp\nran\n");
+    assert_eq!(loot, "key\nstore\nrows\nstate\nwrite\ntmp\nenvironment\nsignal\ntcp\nudp\nsocket\nran\n");
 
     std::fs::remove_file(target.path("store/planted")).expect("remove");
 
@@ -186,7 +189,7 @@ async fn code_in_an_image_and_superusers_of_instances_reach_their_own_files_only
     let program = attack.replace('\'', "''");
     client.batch_execute(&format!("copy (select 1) to program '{program}'")).await.expect("attack");
     // Instances may connect to other servers, which ask for a password.
-    assert_eq!(target.loot(copy.id), "tcp\nran\n", "the instance");
+    assert_eq!(target.loot(copy.id), "tcp\nudp\nran\n", "the instance");
 
     for id in [target.source.id, copy.id] {
         target.platform.delete_volume(id).await.expect("delete");

@@ -1,4 +1,4 @@
-//! Restricts a program to files of its own, with Landlock. The agent's command `confine` does so and then executes the program.
+//! Restricts a program to files of its own, with Landlock and namespaces. The agent's command `confine` does so and then executes the program.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -36,12 +36,19 @@ impl Confinement {
     }
 }
 
-/// Whether the kernel restricts programs.
-pub(super) async fn is_supported(account: &Account, agent: &Path) -> bool {
+/// Why programs are not restricted as they should be on this system; none if they are.
+pub(super) async fn missing(account: &Account, agent: &Path) -> Option<String> {
     let mut test = account.command(agent);
-    test.args(["confine", "--required", "--", "/bin/true"]).stderr(Stdio::null());
-    let Ok(mut tested) = agent_program::spawn(&mut test).await else { return false };
-    tested.wait().await.is_ok_and(|status| status.success())
+    test.args(["confine", "--required", "--", "/bin/true"]).stderr(Stdio::piped());
+    let tested = match agent_program::spawn(&mut test).await {
+        Ok(tested) => tested.wait_with_output().await,
+        Err(error) => return Some(error.to_string()),
+    };
+    match tested {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// The directories of the installation whose programs are in `bin_dir`.

@@ -104,10 +104,10 @@ impl LocalPlatform {
         platform.account.make_dir(&platform.data_dir.join("store"), 0o700)?;
         platform.account.make_parent_dir(&platform.run_dir())?;
         platform.account.may_enter(&platform.data_dir.join("jobs")).await?;
-        if !confinement::is_supported(&platform.account, &platform.agent_program).await {
+        if let Some(missing) = confinement::missing(&platform.account, &platform.agent_program).await {
             tracing::warn!(
-                "the kernel does not support Landlock: superusers of instances, and the code in restored images, can read \
-                 everything that the account of the instances can read, such as the images in the data directory"
+                missing,
+                "superusers of instances, and the code in restored images, are not fully confined (docs/OPERATIONS.md, One machine)"
             );
         }
         Ok(platform)
