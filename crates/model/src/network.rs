@@ -15,8 +15,8 @@ const METADATA_V6: [Ipv6Addr; 2] =
 
 /// The addresses that Toygres connects to when a user names the host.
 ///
-/// Loopback, unspecified, link-local, multicast, reserved and metadata addresses are denied, also where an IPv6 address
-/// contains such an IPv4 address. Private networks (RFC 1918, RFC 4193) are allowed, because databases are there.
+/// Loopback, unspecified, link-local, multicast, reserved and metadata addresses are denied, and those of the machine that
+/// applies the policy, also where an IPv6 address contains such an IPv4 address. Private networks (RFC 1918, RFC 4193) are allowed, because databases are there.
 ///
 /// ```
 /// use model::{FailureCode, NetworkPolicy};
@@ -67,10 +67,11 @@ impl NetworkPolicy {
         if forms().any(|ip| self.allowed.iter().any(|network| network.contains(ip))) {
             return None;
         }
-        forms().find_map(|ip| match ip {
+        let kind = forms().find_map(|ip| match ip {
             IpAddr::V4(ip) => kind_of_v4(*ip),
             IpAddr::V6(ip) => kind_of_v6(*ip),
-        })
+        });
+        kind.or_else(|| forms().any(|ip| is_of_this_machine(*ip)).then_some("an address of this machine"))
     }
 
     fn is_own(&self, ip: IpAddr, port: u16) -> bool {
@@ -153,6 +154,18 @@ mod tests {
         let selected = policy.select("host", Some(5432), vec![ip.parse().expect("an address")]);
         assert!(selected.as_ref().err().is_none_or(|error| error.code == FailureCode::AddressNotAllowed));
         selected.is_ok()
+    }
+
+    #[test]
+    fn addresses_of_this_machine_are_denied_unless_they_are_allowed() {
+        // Nothing is sent: the system chooses the address from which it would.
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        socket.connect("198.51.100.1:9").expect("the machine has an address");
+        let own = socket.local_addr().expect("an address").ip();
+        let denied = NetworkPolicy::default().select("db", Some(5432), vec![own]).expect_err("denied");
+        assert_eq!(denied.code, FailureCode::AddressNotAllowed);
+        let policy = NetworkPolicy { allowed: vec![IpNet::from(own)], own: Vec::new() };
+        assert!(policy.select("db", Some(5432), vec![own]).is_ok());
     }
 
     #[test]

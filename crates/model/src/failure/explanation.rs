@@ -288,7 +288,7 @@ impl FailureCode {
                 "Check the spelling and the DNS. The name of a new load balancer takes one to two minutes to appear.",
             ),
             Self::AddressNotAllowed => (
-                "Toygres does not connect to this address: it is a loopback, link-local, multicast, reserved or metadata address, a Unix socket, or an address of Toygres itself.",
+                "Toygres does not connect to this address: it is a loopback, link-local, multicast, reserved or metadata address, a Unix socket, or an address of Toygres or of its machine.",
                 "Enter an address at which other machines reach the server. To allow the network of the address, add it to TOYGRES_ALLOWED_NETWORKS, such as 127.0.0.0/8,::1/128 for servers on the machine of Toygres, and restart Toygres.",
             ),
             Self::ConnectionRefused => (
