@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use control::{Services, store_checks};
 use model::PlatformKind;
 use platform::Platform;
 use platform::kubernetes::KubernetesPlatform;
@@ -53,6 +54,24 @@ impl OpenPlatform {
             Self::Local(local) => Some(local.store_url()),
             Self::Kubernetes(_) => None,
         }
+    }
+
+    /// Creates the directory of the local store. If images were written to it, a missing directory is not created: its volume
+    /// may not be mounted, and an empty directory in its place would accept new images.
+    ///
+    /// # Errors
+    /// The state database is unavailable, or the operating system refuses.
+    pub(crate) async fn make_store(&self, services: &Services) -> anyhow::Result<()> {
+        let Self::Local(local) = self else { return Ok(()) };
+        let directory = local.store_dir();
+        if !directory.exists() && store_checks::has_images(services, &local.store_url()).await? {
+            tracing::error!(
+                directory = %directory.display(),
+                "the directory of the store does not exist, but images were written to it: mount its volume"
+            );
+            return Ok(());
+        }
+        Ok(local.make_store_dir()?)
     }
 
     /// Starts the servers that ran before the machine stopped; a cluster does so on its own.

@@ -162,6 +162,7 @@ impl Server<'_> {
             app_version: env!("CARGO_PKG_VERSION"),
         })
         .await?;
+        platform.make_store(&services).await?;
         if self.parts.worker {
             if is_exclusive {
                 // The lock of the data directory proves that every earlier server has ended.

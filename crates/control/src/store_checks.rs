@@ -2,7 +2,7 @@
 //! altered, and the scheduled verification of images. Each store is checked by one worker at a time.
 
 mod images;
-mod scope;
+pub(crate) mod scope;
 mod unused;
 mod verification;
 
@@ -49,6 +49,16 @@ pub async fn check_store(services: &Services, store: StoreId) -> Result<()> {
     list(services, &scope).await?;
     images::check_due(services, &scope).await?;
     verification::start_due(services, &scope).await
+}
+
+/// Whether this platform has available images in the store at `url`.
+///
+/// # Errors
+/// The state database is unavailable.
+pub async fn has_images(services: &Services, url: &str) -> Result<bool> {
+    let store = sqlx::query_scalar!("select id from toygres.store where url = $1", url);
+    let Some(store) = store.fetch_optional(services.db()).await? else { return Ok(false) };
+    Ok(!scope::of(services, StoreId(store)).await?.prefixes(services).await?.is_empty())
 }
 
 /// Does the checks that are due. A store that fails does not keep the others from being checked.

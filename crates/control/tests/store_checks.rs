@@ -4,14 +4,20 @@
 
 mod world;
 
-use control::store_checks::check_store;
-use control::workflows::VerifyImage;
-use control::{overview, stores};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use control::store_checks::{self, check_store};
+use control::workflows::{CreateImage, VerifyImage};
+use control::{Services, overview, stores};
 use image::{SEAL, Store, StoreOptions};
-use model::{FailureCode, ImageId, Seal, StoreId};
+use model::image::NewImage;
+use model::{FailureCode, ImageId, InstanceId, RunId, Seal, StoreId};
 use sqlx::PgPool;
 use uuid::Uuid;
-use world::{World, status};
+use workflow::Workflow;
+use workflow::testing::{Fault, perform};
+use world::{World, admin, status};
 
 /// A world with the store of its platform.
 struct Checked {
@@ -76,6 +82,50 @@ impl Checked {
     async fn listed(&self) -> Vec<String> {
         let listed = stores::unused_prefixes(&self.world.services, 100).await.unwrap();
         listed.into_iter().map(|unused| unused.prefix).collect()
+    }
+
+    /// The directory of the store.
+    fn path(&self) -> PathBuf {
+        self.store.url().strip_prefix("file://").unwrap().into()
+    }
+
+    /// Moves the directory of the store, as when its volume is not mounted.
+    fn park(&self) {
+        std::fs::rename(self.path(), self.path().with_extension("parked")).unwrap();
+    }
+
+    /// Creates an empty directory in the place of the store. Every account can write to it.
+    fn substitute(&self) {
+        std::fs::create_dir(self.path()).unwrap();
+        std::fs::set_permissions(self.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+
+    /// Moves the directory of the store back. A directory in its place is removed.
+    fn unpark(&self) {
+        let _ = std::fs::remove_dir_all(self.path());
+        std::fs::rename(self.path().with_extension("parked"), self.path()).unwrap();
+    }
+
+    /// Verifies an image. Returns the state in which the run ends, and the code of its failure.
+    async fn verify(&self, image: ImageId) -> (String, Option<String>) {
+        let started = control::commands::verify_image(&self.world.services, &admin(), image).await.unwrap();
+        self.end_of::<VerifyImage>(started.run_id).await
+    }
+
+    /// Backs up an instance. Returns the state in which the run ends, and the code of its failure.
+    async fn back_up(&self, instance: InstanceId, name: &str) -> (String, Option<String>) {
+        let new = NewImage { name: name.to_owned(), instance_id: Some(instance), ..NewImage::default() };
+        let started = control::commands::back_up(&self.world.services, &admin(), new).await.unwrap();
+        self.end_of::<CreateImage>(started.run_id).await
+    }
+
+    async fn end_of<W: Workflow<Services = Services>>(&self, run: RunId) -> (String, Option<String>) {
+        let services = self.world.services.clone();
+        let pool = self.world.pool();
+        let state =
+            perform::<W>(&self.db, services, &pool, Fault::None, workflow::RunId(run.0)).await.unwrap();
+        let code = sqlx::query_scalar("select error_code from toygres.run where id = $1").bind(run.0);
+        (state, code.fetch_one(&self.db).await.unwrap())
     }
 
     async fn objects(&self) -> Vec<(String, u64)> {
@@ -152,6 +202,120 @@ async fn unavailable_store_changes_no_image(db: PgPool) {
     checked.check().await.unwrap();
     assert_eq!(checked.status(image).await, "available");
     assert_eq!(stores::list(&checked.world.services).await.unwrap()[0].check_failure, None);
+    checked.world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn verification_in_a_directory_without_images_changes_no_image(db: PgPool) {
+    let checked = Checked::new(&db).await;
+    let source = checked.world.instance("source").await;
+    let image = checked.world.image(source, "image").await;
+    checked.world.image(source, "other").await;
+    checked.park();
+    assert_eq!(
+        checked.verify(image).await,
+        ("failed".to_owned(), Some("store_container_missing".to_owned()))
+    );
+    // The mount point of a volume that is not mounted.
+    checked.substitute();
+    assert_eq!(
+        checked.verify(image).await,
+        ("failed".to_owned(), Some("store_container_missing".to_owned()))
+    );
+    assert_eq!(checked.status(image).await, "available");
+
+    checked.unpark();
+    assert_eq!(checked.verify(image).await, ("succeeded".to_owned(), None));
+    let manifest = format!("{}/manifest.json", checked.prefix(image).await);
+    checked.store.delete(&manifest).await.unwrap();
+    assert_eq!(checked.verify(image).await, ("failed".to_owned(), Some("manifest_missing".to_owned())));
+    assert_eq!(checked.status(image).await, "corrupt");
+    checked.world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn verification_of_the_only_image_needs_one_of_its_objects_to_make_it_corrupt(db: PgPool) {
+    let checked = Checked::new(&db).await;
+    let source = checked.world.instance("source").await;
+    let image = checked.world.image(source, "image").await;
+    let prefix = checked.prefix(image).await;
+    let path = checked.path().join(&prefix);
+    let parked = path.with_extension("parked");
+    std::fs::rename(&path, &parked).unwrap();
+    assert_eq!(
+        checked.verify(image).await,
+        ("failed".to_owned(), Some("store_container_missing".to_owned()))
+    );
+    assert_eq!(checked.status(image).await, "available");
+    std::fs::rename(&parked, &path).unwrap();
+    checked.store.delete(&format!("{prefix}/manifest.json")).await.unwrap();
+    assert_eq!(checked.verify(image).await, ("failed".to_owned(), Some("manifest_missing".to_owned())));
+    assert_eq!(checked.status(image).await, "corrupt");
+    checked.world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn verification_of_an_image_of_another_platform_changes_no_image(db: PgPool) {
+    let checked = Checked::new(&db).await;
+    let source = checked.world.instance("source").await;
+    let own = checked.world.image(source, "own").await;
+    let foreign = checked.world.image(source, "foreign").await;
+    // The same path is another directory on the machine of the other platform.
+    checked
+        .execute(
+            "with other as (insert into toygres.platform (id, kind, identity)
+                 values (gen_random_uuid(), 'local', 'another machine') returning id)
+             update toygres.run set pool = (select id::text from other)
+             where id = (select run from toygres.image where name = 'foreign')",
+        )
+        .await;
+    let path = checked.path().join(checked.prefix(foreign).await);
+    std::fs::remove_dir_all(&path).unwrap();
+    assert_eq!(
+        checked.verify(foreign).await,
+        ("failed".to_owned(), Some("store_container_missing".to_owned()))
+    );
+    assert_eq!(checked.status(foreign).await, "available");
+    assert_eq!(checked.verify(own).await, ("succeeded".to_owned(), None));
+    checked.world.end().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn backup_into_a_directory_without_its_images_is_refused(db: PgPool) {
+    let checked = Checked::new(&db).await;
+    let source = checked.world.instance("source").await;
+    let store = checked.path();
+    assert!(!store_checks::has_images(&checked.world.services, checked.store.url()).await.unwrap());
+    // The first backup creates the directory.
+    std::fs::remove_dir_all(&store).unwrap();
+    checked.world.platform.make_store_dir().unwrap();
+    checked.world.image(source, "image").await;
+    assert!(store_checks::has_images(&checked.world.services, checked.store.url()).await.unwrap());
+
+    checked.park();
+    let refused = ("failed".to_owned(), Some("store_container_missing".to_owned()));
+    assert_eq!(checked.back_up(source, "missing").await, refused);
+    let tested = control::commands::test_store(&checked.world.services, &admin(), checked.id).await;
+    assert_eq!(tested.unwrap_err().code(), "store_container_missing");
+    assert!(!store.exists(), "the directory was created");
+    checked.substitute();
+    assert_eq!(checked.back_up(source, "substitute").await, refused);
+    let tested = control::commands::test_store(&checked.world.services, &admin(), checked.id).await;
+    assert_eq!(tested.unwrap_err().code(), "store_container_missing");
+    assert_eq!(std::fs::read_dir(&store).unwrap().count(), 0, "the substitute is not empty");
+    let jobs: i64 = sqlx::query_scalar(
+        "select count(*) from toygres.job j join toygres.run r on r.id = j.run_id
+         where r.name = 'create-image' and r.labels ->> 'image_name' in ('missing', 'substitute')",
+    )
+    .fetch_one(&db)
+    .await
+    .unwrap();
+    assert_eq!(jobs, 0);
+
+    checked.unpark();
+    checked.world.image(source, "second").await;
+    control::commands::test_store(&checked.world.services, &admin(), checked.id).await.unwrap();
+    checked.world.ensure_clean().await.unwrap();
     checked.world.end().await;
 }
 

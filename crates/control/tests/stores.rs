@@ -47,6 +47,7 @@ async fn services_with(db: &PgPool, network: NetworkAccess) -> (Services, tempfi
         bin_dirs: Vec::new(),
     };
     let platform = Arc::new(LocalPlatform::open(config).await.unwrap());
+    platform.make_store_dir().unwrap();
     let keys = Keyring::open(db, None, &dir.path().join("key")).await.unwrap();
     let default_store = Some((platform.store_url(), StoreAuth::Environment));
     let platform = platform as Arc<dyn platform::Platform>;

@@ -10,6 +10,7 @@ use crate::audit::entry;
 use crate::error::{Error, Result};
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
+use crate::store_checks::scope;
 use crate::stores::{TypedKeys, access, endpoints, validate};
 use crate::users::{require_admin_sudo, require_role};
 
@@ -82,6 +83,11 @@ pub async fn set_store_access(
         .perform(db, async {
             require_admin_sudo(actor)?;
             let (url, before) = access::row(services, store).await?;
+            scope::of(services, store)
+                .await?
+                .ensure_mounted(services)
+                .await
+                .map_err(|failure| at_field("auth", failure))?;
             let access = validate::access(&url, access)?;
             // Stored keys are sent only to the server that they were typed for, whose certificate they were typed under.
             let is_same_server =
@@ -206,6 +212,8 @@ pub async fn test_store(services: &Services, actor: &Actor, store: StoreId) -> R
     entry
         .perform(services.db(), async {
             require_role(actor, Role::Operator)?;
+            // The job of the test would create a missing directory.
+            scope::of(services, store).await?.ensure_mounted(services).await?;
             let opening = access::opening(services, store).await?;
             probe_store(services, &opening).await
         })

@@ -58,7 +58,7 @@ async fn check(services: &Services, scope: &Scope, store: &image::Store, image: 
             record(services, image.id).await
         }
         Err(error) if damage::is_damage(error.code().as_str()) => {
-            scope.ensure_mounted(services, store).await?;
+            scope.ensure_mounted(services).await?;
             mark(services, image.id, &error.failure()).await
         }
         Err(error) => Err(error.into()),

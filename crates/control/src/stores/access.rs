@@ -53,21 +53,10 @@ impl Opening {
     }
 }
 
-/// Opens a store for writing.
-pub(crate) async fn open(services: &Services, store: StoreId) -> Result<image::Store> {
-    let (url, options) = url_and_options(services, store).await?;
-    Ok(image::Store::open(&url, &options)?)
-}
-
-/// Opens a store for reading: a directory that is not mounted is not created.
+/// Opens a store. A directory that does not exist, as when its volume is not mounted, is not created.
 pub(crate) async fn existing(services: &Services, store: StoreId) -> Result<image::Store> {
-    let (url, options) = url_and_options(services, store).await?;
-    Ok(image::Store::existing(&url, &options)?)
-}
-
-async fn url_and_options(services: &Services, store: StoreId) -> Result<(String, StoreOptions)> {
     let opening = opening(services, store).await?;
-    Ok((opening.url, opening.options.with_retry_limit(RETRY_LIMIT)))
+    Ok(image::Store::existing(&opening.url, &opening.options.with_retry_limit(RETRY_LIMIT))?)
 }
 
 /// What is needed to open a store. Its credentials are read now.

@@ -16,6 +16,7 @@ use crate::locks::image_key;
 use crate::locks::instance_key;
 use crate::secrets::{Keyring, Kind};
 use crate::services::Services;
+use crate::store_checks::scope;
 use crate::stores;
 
 /// The time limit of a backup.
@@ -57,6 +58,12 @@ fn attempt_prefix(cx: &StepContext<CreateImage>, attempt: i32) -> String {
     image::prefix(cx.input.image, attempt)
 }
 
+/// Fails if the store is a directory without its images, as when its volume is not mounted.
+async fn ensure_store_mounted(cx: &StepContext<CreateImage>) -> Result<(), Failure> {
+    let store = stores::of_image(&cx.services, cx.input.image).await?;
+    Ok(scope::of(&cx.services, store).await?.ensure_mounted(&cx.services).await?)
+}
+
 /// Completes the image's row with the source's version, and seals the source's present password with the image.
 pub(crate) struct CreateImageRecord;
 
@@ -74,6 +81,7 @@ impl Step for CreateImageRecord {
     type Output = ImageRecord;
 
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<ImageRecord>, Failure> {
+        ensure_store_mounted(cx).await?;
         let instance = instances::by_id(cx.services.db(), cx.input.instance).await?;
         let password = access::password(&cx.services, &instance).await?;
         let mut tx = cx.fenced().await?;
@@ -172,6 +180,8 @@ impl Step for RunBackupJob {
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<BackupResult>, Failure> {
         let prefix = attempt_prefix(cx, cx.attempt);
         let outcome = jobs::run(cx, async || {
+            // An earlier attempt may have failed because the volume was unmounted.
+            ensure_store_mounted(cx).await?;
             let record = cx.output::<CreateImageRecord>()?;
             let instance = instances::by_id(cx.services.db(), cx.input.instance).await?;
             let password = cx
@@ -217,7 +227,12 @@ impl Step for RunBackupJob {
         }
         let published = published_prefix(cx).await?;
         let store = stores::of_image(&cx.services, cx.input.image).await?;
-        let store = stores::access::open(&cx.services, store).await?;
+        let store = match stores::access::existing(&cx.services, store).await {
+            // The directory does not exist: there is nothing to delete. Objects on a volume that is not mounted are deleted by
+            // the checks of stores.
+            Err(error) if error.code() == FailureCode::StoreContainerMissing.as_str() => return Ok(()),
+            store => store?,
+        };
         let prefixes = (1..=cx.attempt).map(|attempt| attempt_prefix(cx, attempt));
         for prefix in prefixes.filter(|prefix| Some(prefix) != published.as_ref()) {
             store.delete_image(&prefix).await.map_err(Error::from)?;
@@ -298,7 +313,7 @@ impl Step for UpdateImageStatus {
     async fn run(cx: &StepContext<CreateImage>) -> Result<StepOutcome<()>, Failure> {
         let backup = cx.output::<RunBackupJob>()?;
         let store = stores::of_image(&cx.services, cx.input.image).await?;
-        let store = stores::access::open(&cx.services, store).await?;
+        let store = stores::access::existing(&cx.services, store).await?;
         let written = backup.manifest_sha256();
         let reader = ImageReader::open_as_written(store.clone(), &backup.prefix, written);
         let reader = reader.await.map_err(Error::from)?;

@@ -52,6 +52,7 @@ impl World {
             bin_dirs: Vec::new(),
         };
         let platform = Arc::new(LocalPlatform::open(config).await.unwrap());
+        platform.make_store_dir().unwrap();
         let keys = Keyring::open(db, None, &dir.path().join("key")).await.unwrap();
         let services = Services::open(Config {
             db: db.clone(),

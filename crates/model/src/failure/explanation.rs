@@ -216,8 +216,8 @@ impl FailureCode {
                 "Allow this network under Networking of the storage account, check the account's state, and assign the role Storage Blob Data Contributor.",
             ),
             Self::StoreContainerMissing => (
-                "The blob container, the bucket or the directory of the store does not exist.",
-                "Create it, or correct the address or the region of the store in the settings.",
+                "The blob container, the bucket or the directory of the store does not exist, or the directory contains none of its images.",
+                "If the directory is on a volume, mount the volume. Otherwise create the container, bucket or directory, or correct the address or the region of the store in the settings.",
             ),
             Self::StoreContainerUnusable => (
                 "The blob container or bucket cannot be written: it is being deleted, disabled, or protected by a policy.",

@@ -79,7 +79,7 @@ impl Shared {
 }
 
 impl LocalPlatform {
-    /// Creates the directories and installs the agent.
+    /// Creates the directories, except that of the store, and installs the agent.
     ///
     /// # Errors
     /// [`FailureCode::PlatformSettingsInvalid`] if no account can run PostgreSQL, if it cannot enter the directories, or if
@@ -101,7 +101,6 @@ impl LocalPlatform {
         for dir in ["instances", "jobs"] {
             platform.account.make_parent_dir(&platform.data_dir.join(dir))?;
         }
-        platform.account.make_dir(&platform.data_dir.join("store"), 0o700)?;
         platform.account.make_parent_dir(&platform.run_dir())?;
         platform.account.may_enter(&platform.data_dir.join("jobs")).await?;
         if let Some(missing) = confinement::missing(&platform.account, &platform.agent_program).await {
@@ -137,7 +136,21 @@ impl LocalPlatform {
     /// The address of the store in the data directory.
     #[must_use]
     pub fn store_url(&self) -> String {
-        format!("file://{}", self.data_dir.join("store").display())
+        format!("file://{}", self.store_dir().display())
+    }
+
+    /// The directory of the store in the data directory.
+    #[must_use]
+    pub fn store_dir(&self) -> PathBuf {
+        self.data_dir.join("store")
+    }
+
+    /// Creates the directory of the store if it does not exist, and gives it to the account that runs jobs.
+    ///
+    /// # Errors
+    /// The operating system refuses, or a link is in its place.
+    pub fn make_store_dir(&self) -> Result<()> {
+        self.account.make_dir(&self.store_dir(), 0o700)
     }
 }
 

@@ -24,14 +24,16 @@ impl Machine {
     }
 
     pub(crate) async fn open(&self) -> LocalPlatform {
-        LocalPlatform::open(LocalConfig {
+        let platform = LocalPlatform::open(LocalConfig {
             data_dir: self.dir.path().to_owned(),
             agent_program: agent(),
             user: None,
             bin_dirs: vec![],
         })
         .await
-        .expect("open the platform")
+        .expect("open the platform");
+        platform.make_store_dir().expect("create the store");
+        platform
     }
 
     pub(crate) async fn platform(&self) -> Tested {
