@@ -3,10 +3,17 @@
 #[expect(dead_code, reason = "these tests do not read the content back")]
 mod scratch;
 
+use std::path::Path;
+use std::time::Duration;
+
 use image::{ImageWriter, Index};
 use model::{FailureCode, ImageId};
 use rand::RngExt as _;
+use rustix::fs::FileType;
 use scratch::{TestImage, TestStore, random};
+
+/// How long a request may take that must not wait for another process.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Verification fails with a code of damage and names the damaged object.
 async fn assert_detected(store: &TestStore, written: &TestImage, file: &str, how: &str) {
@@ -131,4 +138,70 @@ async fn index_that_differs_from_the_manifest_is_detected() {
         assert_eq!(error.code(), FailureCode::ObjectDamaged, "{what}: {error}");
         assert_eq!(error.failure().subject, Some(Index::key(0)), "{what}: {error}");
     }
+}
+
+/// Replaces a file, verifies the image, and puts the file back.
+async fn verify_with(
+    store: &TestStore,
+    written: &TestImage,
+    file: &str,
+    replace: impl FnOnce(&Path),
+) -> image::Error {
+    let (path, kept) = (store.path(file), store.path(file).with_extension("kept"));
+    std::fs::rename(&path, &kept).expect("moved");
+    replace(&path);
+    let verified = tokio::time::timeout(LIMIT, store.verify(&written.prefix)).await;
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::rename(&kept, &path).expect("moved");
+    verified.expect("the verification hangs").expect_err(file)
+}
+
+fn make_special(path: &Path, kind: FileType) {
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, 0o600.into(), 0).expect("a special file");
+}
+
+#[test]
+fn fifo_socket_or_device_in_the_place_of_an_object_is_damage() {
+    // Not dropped: that would wait for a thread that is blocked in open(2).
+    let runtime = std::mem::ManuallyDrop::new(tokio::runtime::Runtime::new().expect("a runtime"));
+    runtime.block_on(async {
+        let store = TestStore::new();
+        let written = store.write(&mut random()).await;
+        for file in store.files() {
+            let replaced = [
+                verify_with(&store, &written, &file, |path| make_special(path, FileType::Fifo)).await,
+                verify_with(&store, &written, &file, |path| make_special(path, FileType::Socket)).await,
+                verify_with(&store, &written, &file, |path| {
+                    std::os::unix::fs::symlink("/dev/zero", path).expect("a link");
+                })
+                .await,
+            ];
+            for error in replaced {
+                assert_eq!(error.code(), FailureCode::ObjectDamaged, "{file}: {error}");
+                assert!(error.to_string().contains("not a regular file"), "{file}: {error}");
+            }
+        }
+        store.verify(&written.prefix).await.expect("restored");
+    });
+}
+
+#[test]
+fn fifo_in_the_place_of_an_object_blocks_no_request() {
+    // Not dropped: that would wait for a thread that is blocked in open(2).
+    let runtime = std::mem::ManuallyDrop::new(tokio::runtime::Runtime::new().expect("a runtime"));
+    runtime.block_on(async {
+        let store = TestStore::new();
+        let key = "images/a/1/object";
+        store.store.put(key, "x").await.expect("written");
+        std::fs::remove_file(store.path(key)).expect("removed");
+        make_special(&store.path(key), FileType::Fifo);
+        let got = tokio::time::timeout(LIMIT, store.store.get(key)).await.expect("get hangs");
+        assert_eq!(got.expect_err("a FIFO").code(), FailureCode::ObjectDamaged);
+        let size = tokio::time::timeout(LIMIT, store.store.size(key)).await.expect("size hangs");
+        assert_eq!(size.expect_err("a FIFO").code(), FailureCode::ObjectDamaged);
+        let created = tokio::time::timeout(LIMIT, store.store.create(key, "x")).await.expect("create hangs");
+        assert_eq!(created.expect_err("a FIFO").code(), FailureCode::ObjectExists);
+        tokio::time::timeout(LIMIT, store.store.put(key, "x")).await.expect("put hangs").expect("replaced");
+        assert_eq!(store.store.get(key).await.expect("an object"), "x");
+    });
 }

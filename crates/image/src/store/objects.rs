@@ -13,8 +13,10 @@ impl Store {
     /// Reads a small object into memory.
     ///
     /// # Errors
-    /// [`FailureCode::ObjectMissing`], or the store refuses or fails.
+    /// [`FailureCode::ObjectMissing`], [`FailureCode::ObjectDamaged`] if a special file is in its place, or the store refuses
+    /// or fails.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
+        self.require_regular(key).await?;
         let got = self.inner.get(&path(key)?).await.map_err(|error| self.error(key, &error))?;
         got.bytes().await.map_err(|error| self.error(key, &error))
     }
@@ -24,6 +26,7 @@ impl Store {
     /// # Errors
     /// It does not exist, it is larger, or the store refuses or fails.
     pub(crate) async fn get_at_most(&self, key: &str, limit: u64) -> Result<Bytes> {
+        self.require_regular(key).await?;
         let got = self.inner.get(&path(key)?).await.map_err(|error| self.error(key, &error))?;
         let mut stream = got.into_stream();
         let mut bytes = BytesMut::new();
@@ -44,6 +47,7 @@ impl Store {
         range: std::ops::Range<u64>,
         etag: Option<String>,
     ) -> Result<(Bytes, Option<String>)> {
+        self.require_regular(key).await?;
         let options =
             GetOptions { range: Some(GetRange::Bounded(range)), if_match: etag, ..GetOptions::default() };
         let got = match self.inner.get_opts(&path(key)?, options).await {
@@ -54,6 +58,19 @@ impl Store {
         };
         let etag = got.meta.e_tag.clone();
         Ok((got.bytes().await.map_err(|error| self.error(key, &error))?, etag))
+    }
+
+    /// Fails if a directory has a FIFO, a socket or a device in the place of the object: the client would wait until another
+    /// process writes to the FIFO, and a device can have no end.
+    async fn require_regular(&self, key: &str) -> Result<()> {
+        let Some(directory) = self.backend.directory() else { return Ok(()) };
+        match tokio::fs::metadata(directory.join(path(key)?.as_ref())).await {
+            Ok(found) if !found.is_file() && !found.is_dir() => {
+                Err(Error::damaged(key, "the object is not a regular file"))
+            }
+            // The client reports a missing object; a directory is no object.
+            _ => Ok(()),
+        }
     }
 
     /// Writes a small object; an existing one is replaced.
@@ -90,8 +107,10 @@ impl Store {
     /// The size of an object in bytes.
     ///
     /// # Errors
-    /// [`FailureCode::ObjectMissing`], or the store refuses or fails.
+    /// [`FailureCode::ObjectMissing`], [`FailureCode::ObjectDamaged`] if a special file is in its place, or the store refuses
+    /// or fails.
     pub async fn size(&self, key: &str) -> Result<u64> {
+        self.require_regular(key).await?;
         match self.inner.head(&path(key)?).await {
             Ok(meta) => Ok(meta.size),
             // A response to HEAD has no body, hence no error code of the provider. The response to GET has one.
