@@ -29,8 +29,10 @@ fn shorten(result: &mut AgentResult) -> bool {
         return true;
     }
     let Some(failure) = &mut result.failure else { return false };
-    let subject = failure.subject.get_or_insert_default();
-    let text = if subject.len() > failure.detail.len() { subject } else { &mut failure.detail };
+    let text = match &mut failure.subject {
+        Some(subject) if subject.len() > failure.detail.len() => subject,
+        _ => &mut failure.detail,
+    };
     if text.len() <= 8 {
         return false;
     }
@@ -59,6 +61,14 @@ mod tests {
     use model::{Failure, FailureCode, Receipt};
 
     use super::*;
+
+    #[test]
+    fn shortened_failure_without_a_subject_keeps_none() {
+        let failure = Failure::new(FailureCode::DataInvalid, "\u{1F418}".repeat(4000));
+        let fitted = fitted(AgentResult { failure: Some(failure), events: 7, outcome: None });
+        assert!(size(&fitted) <= MAX_RESULT);
+        assert_eq!(fitted.failure.expect("a failure").subject, None);
+    }
 
     #[test]
     fn long_result_is_shortened_to_fit() {

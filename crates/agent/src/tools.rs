@@ -182,8 +182,8 @@ impl Running {
         let reported = tool_errors::read(&lines);
         let text = if clean.is_empty() { format!("{}: {status}", self.name) } else { clean.join("; ") };
         let failure = Failure::new(reported.code.unwrap_or(self.unspecific), text);
-        let subject = reported.subject.map(|subject| redactor.clean(&subject));
-        Err(Failure { subject, ..failure }.into())
+        let subject = reported.subject.map(|subject| redactor.clean(&subject)).unwrap_or_default();
+        Err(failure.on(subject).into())
     }
 }
 

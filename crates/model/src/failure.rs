@@ -56,7 +56,7 @@ text_enum! {
         StoreIdentityUnknown = "store_identity_unknown",
         /// The store's firewall or the account's state refuses the request.
         StoreAccountRefused = "store_account_refused",
-        /// The container or bucket does not exist.
+        /// The container, bucket or directory does not exist, or the directory contains none of its images.
         StoreContainerMissing = "store_container_missing",
         /// The container or bucket exists and cannot be used: being deleted, disabled, or immutable.
         StoreContainerUnusable = "store_container_unusable",
@@ -281,8 +281,8 @@ pub struct Failure {
     /// What kind of failure it is. Decisions depend on this alone. A code of a newer version reads as `other`.
     #[serde(deserialize_with = "code_or_other")]
     pub code: FailureCode,
-    /// What it is about: a host, an object key, a pod, a table.
-    #[serde(default)]
+    /// What it is about: a host, an object key, a pod, a table. An empty text counts as none.
+    #[serde(default, deserialize_with = "subject_or_none")]
     pub subject: Option<String>,
     /// The raw text of the component that reported it, secrets removed. Never matched by a program.
     #[serde(default)]
@@ -296,17 +296,22 @@ impl Failure {
         Self { code, subject: None, detail: detail.into() }
     }
 
-    /// Sets what the failure is about.
+    /// Sets what the failure is about; nothing if `subject` is empty.
     #[must_use]
     pub fn on(self, subject: impl Into<String>) -> Self {
-        Self { subject: Some(subject.into()), ..self }
+        Self { subject: not_empty(Some(subject.into())), ..self }
     }
 
     /// Restores a failure from the columns of a database row; an unknown or missing code reads as [`FailureCode::Other`].
     #[must_use]
     pub fn from_columns(code: Option<&str>, subject: Option<String>, detail: String) -> Self {
         let code = code.and_then(|code| code.parse().ok()).unwrap_or(FailureCode::Other);
-        Self { code, subject, detail }
+        Self { code, subject: not_empty(subject), detail }
+    }
+
+    /// The subject, if it is not empty.
+    fn shown_subject(&self) -> Option<&str> {
+        self.subject.as_deref().filter(|subject| !subject.is_empty())
     }
 
     /// What happened, for a list: the subject and the cause, without the raw text. The raw text if the cause is not known.
@@ -316,15 +321,15 @@ impl Failure {
             return self.to_string();
         }
         let cause = self.code.explanation().cause;
-        self.subject.as_ref().map_or_else(|| cause.to_owned(), |subject| format!("{subject}: {cause}"))
+        self.shown_subject().map_or_else(|| cause.to_owned(), |subject| format!("{subject}: {cause}"))
     }
 }
 
 /// The subject and the raw text, in one line.
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.subject {
-            Some(subject) if !self.detail.contains(subject.as_str()) => {
+        match self.shown_subject() {
+            Some(subject) if !self.detail.contains(subject) => {
                 write!(f, "{subject}: {}", self.detail)
             }
             _ => f.write_str(&self.detail),
@@ -354,7 +359,7 @@ impl Serialize for Failure {
         FailureJson {
             code: self.code,
             message: self.message(),
-            subject: self.subject.as_deref(),
+            subject: self.shown_subject(),
             detail: &self.detail,
         }
         .serialize(serializer)
@@ -385,6 +390,14 @@ mod schema {
     }
 }
 
+fn not_empty(subject: Option<String>) -> Option<String> {
+    subject.filter(|subject| !subject.is_empty())
+}
+
+fn subject_or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer).map(not_empty)
+}
+
 fn code_or_other<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<FailureCode, D::Error> {
     let code = String::deserialize(deserializer)?;
     Ok(code.parse().unwrap_or(FailureCode::Other))
@@ -410,6 +423,20 @@ mod tests {
         assert_eq!(json["code"], "extension_missing");
         assert!(json["message"].is_string());
         assert_eq!(serde_json::from_value::<Failure>(json).expect("failure"), failure);
+    }
+
+    #[test]
+    fn empty_subject_is_no_subject() {
+        let new = || Failure::new(FailureCode::DataInvalid, "x");
+        assert_eq!(new().on("").subject, None);
+        assert_eq!(new().on("a").on("").subject, None);
+        let json = r#"{"code":"data_invalid","subject":"","detail":"x"}"#;
+        assert_eq!(serde_json::from_str::<Failure>(json).expect("JSON"), new());
+        assert_eq!(Failure::from_columns(Some("data_invalid"), Some(String::new()), "x".to_owned()), new());
+        let literal = Failure { subject: Some(String::new()), ..new() };
+        assert_eq!(literal.message(), new().message());
+        assert_eq!(literal.to_string(), "x");
+        assert_eq!(serde_json::to_value(&literal).expect("JSON")["subject"], serde_json::Value::Null);
     }
 
     #[test]

@@ -69,10 +69,11 @@ impl Failure {
         Self { kind: FailureKind::Fatal, ..self }
     }
 
-    /// Sets what the failure is about.
+    /// Sets what the failure is about; an empty subject counts as none.
     #[must_use]
     pub fn on(self, subject: Option<String>) -> Self {
-        Self { subject: subject.map(|subject| storable(&subject)), ..self }
+        let subject = subject.map(|subject| storable(&subject)).filter(|subject| !subject.is_empty());
+        Self { subject, ..self }
     }
 
     /// Retries after this time instead of the step's own pause.
