@@ -38,41 +38,30 @@ pub(crate) fn run(only: &[Part], cargo_args: &[String]) -> anyhow::Result<()> {
     let set_up = Timed::run("Set-up", || prepare(parts, &mut cluster));
     anyhow::ensure!(set_up.report.failed == 0, set_up.report.failures.join("\n"));
     summary.add(set_up);
-    for group in TOGETHER {
-        let group = group.into_iter().filter(|part| parts.contains(part));
-        at_the_same_time(group, cluster.as_ref()).into_iter().for_each(|part| summary.add(part));
+    if parts.contains(&Part::Rust) {
+        summary.add(Timed::run("Rust", rust_tests::run));
     }
+    at_the_same_time(parts, cluster.as_ref()).into_iter().for_each(|part| summary.add(part));
     summary.finish()
 }
 
-/// The parts that run at the same time. Stories leave the processors idle most of the time and build nothing, so that no cargo waits
-/// for another one.
-const TOGETHER: [[Part; 2]; 2] = [[Part::Rust, Part::Kubernetes], [Part::Lint, Part::Browser]];
-
-/// Runs parts at the same time. Those without a browser have a lower priority.
-fn at_the_same_time(parts: impl Iterator<Item = Part>, cluster: Option<&kubernetes::Prepared>) -> Vec<Timed> {
+/// Runs the parts other than Rust at the same time. The stories leave the processors idle most of the time and build nothing, so
+/// that no cargo waits for another one; Lint has the lowest priority.
+fn at_the_same_time(parts: &[Part], cluster: Option<&kubernetes::Prepared>) -> Vec<Timed> {
     std::thread::scope(|scope| {
         let run = |part: Part| {
-            scope.spawn(move || {
-                // On Linux the priority is that of this thread and of the processes that it starts.
-                let yielding = |by| {
-                    let _ = rustix::process::nice(by);
-                };
-                match part {
-                    Part::Rust => {
-                        yielding(5);
-                        Timed::run("Rust", rust_tests::run)
-                    }
-                    Part::Lint => {
-                        yielding(19);
-                        Timed::run("Lint", || Ok(lint::run(&[])))
-                    }
-                    Part::Browser => Timed::run("Browser", browser::test),
-                    Part::Kubernetes => Timed::run("Kubernetes", || kubernetes::test(cluster)),
+            scope.spawn(move || match part {
+                Part::Lint => {
+                    // On Linux the priority is that of this thread and of the processes that it starts.
+                    let _ = rustix::process::nice(19);
+                    Timed::run("Lint", || Ok(lint::run(&[])))
                 }
+                Part::Browser => Timed::run("Browser", browser::test),
+                _ => Timed::run("Kubernetes", || kubernetes::test(cluster)),
             })
         };
-        let running: Vec<_> = parts.map(run).collect();
+        let running: Vec<_> =
+            parts.iter().filter(|part| **part != Part::Rust).map(|part| run(*part)).collect();
         let join = |part: std::thread::ScopedJoinHandle<'_, Timed>| {
             part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
