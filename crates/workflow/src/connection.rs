@@ -14,7 +14,7 @@ const QUERY_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) const PING_LIMIT: Duration = Duration::from_secs(3);
 
 /// Options of a pool that replaces connections which do not respond, and that returns none inside of a transaction. Every
-/// pool of the state database uses them: a claim in a transaction that nobody commits would not be exclusive.
+/// pool of the state database uses them: a claim in a transaction that is never committed would not be exclusive.
 #[must_use]
 pub fn pool_options() -> PgPoolOptions {
     PgPoolOptions::new()

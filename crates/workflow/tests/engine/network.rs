@@ -113,7 +113,7 @@ async fn lost_replies_repeat_no_attempt(_: PgPoolOptions, db: PgConnectOptions) 
     Ok(())
 }
 
-/// A call of `begin` that is dropped between its request and the response, as at a lost claim or a client that goes away.
+/// A call of `begin` that is dropped between its request and the response, as at a lost claim or a client that disconnects.
 #[sqlx::test(migrations = "../../migrations")]
 async fn cancelled_begin_leaves_no_transaction(_: PgPoolOptions, db: PgConnectOptions) -> Test {
     let fixture = Fixture::new(db.clone()).await?;
