@@ -8,9 +8,10 @@ use scratch::{Server, Workspace, assert_same};
 
 fn manifest(workspace: &Workspace, image: ImageId) -> Manifest {
     let path = workspace.store().join(workspace.image(image).prefix).join("manifest.json");
-    let mut written: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    written.as_object_mut().unwrap().remove("sha256");
-    serde_json::from_value(written).unwrap()
+    let mut written: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(path).expect("a manifest")).expect("JSON");
+    written.as_object_mut().expect("an object").remove("sha256");
+    serde_json::from_value(written).expect("a manifest")
 }
 
 /// A backup with another account.
