@@ -128,7 +128,7 @@ async fn upload_continues_after_its_tokens_expire() {
     assert_eq!(object.finish().await.expect("finished").bytes, 24 * 1024 * 1024);
     let used = tokens.lines();
     let is_used = |token: &str| used.iter().any(|line| line.contains(token));
-    assert!(is_used("token-0."), "{used:?}");
+    assert!(["token-0.", "token-1.", "token-2."].into_iter().any(is_used), "{used:?}");
     assert!(late.iter().any(|token| is_used(token)), "none of {late:?} is used: {used:?}");
 }
 
