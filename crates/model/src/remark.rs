@@ -40,8 +40,8 @@ impl Remark {
         match self {
             Self::LeftOut(reason, names) => {
                 let reason = match reason {
-                    LeftOutReason::Closed => "accepting no connections",
-                    LeftOutReason::NoPrivilege => "the account of the backup may not connect",
+                    LeftOutReason::Closed => "they accept no connections",
+                    LeftOutReason::NoPrivilege => "the account of the backup may not connect to them",
                     LeftOutReason::NotAdmitted => "pg_hba.conf does not admit the account of the backup",
                 };
                 format!("Databases of the source that are not in the image ({reason}): {}.", names.join(", "))

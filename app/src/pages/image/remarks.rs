@@ -13,16 +13,17 @@ pub(super) fn Remarks(manifest: Option<Manifest>) -> impl IntoView {
         view! {
             <section class="alert warn">
                 <h2><Icon name="s-warn"/>"Differences from the source"</h2>
-                <ul>{remarks.iter().map(|remark| view! { <li>{sentences(remark)}</li> }).collect_view()}</ul>
+                <dl>{remarks.iter().map(difference).collect_view()}</dl>
             </section>
         }
     })
 }
 
-/// The fact and what to do, as one text.
-fn sentences(remark: &Remark) -> String {
-    match remark.fix() {
-        Some(fix) => format!("{} {fix}", remark.text()),
-        None => remark.text(),
+/// The fact and what to do.
+fn difference(remark: &Remark) -> impl IntoView + use<> {
+    view! {
+        <dt>"Difference"</dt>
+        <dd>{remark.text()}</dd>
+        {remark.fix().map(|fix| view! { <dt>"Fix"</dt> <dd>{fix}</dd> })}
     }
 }
